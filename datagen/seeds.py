@@ -1,0 +1,224 @@
+"""Seed files in, SQL tables out: opens the sources that a recipe names as a caged DuckDB.
+
+In the cage a query can only read the seed tables: no other file, no network, no setting, nothing
+written. One query may hold `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic import BaseModel
+
+from datagen.errors import UserError
+from datagen.sources import SOURCES
+from datagen.sources.table import Table
+
+MEMORY_LIMIT = "1500MB"
+SPILL_LIMIT = "20GB"
+QUERY_SECONDS = 900
+
+MACROS = """
+create macro draw(k) as md5_number_lower(concat({seed}, '|', k));
+create macro shuffled(l, k) as list_transform(
+    list_sort(list_transform(list_distinct(l), lambda x: {{h: md5_number_lower(concat({seed}, '|', k, '|', x)), v: x}})),
+    lambda s: s.v);
+create macro pick(l, n, k) as shuffled(l, k)[1:n];
+"""
+"""Random choices for queries: hashes of the recipe's seed and a key, so independent of threads and row order."""
+
+
+class SqlError(Exception):
+    """A query that DuckDB refuses, at a 1-based line and column of its own text."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line, self.column, self.message = line, column, message
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """An open cage: `connection` sees the seed tables, `files` are what they read."""
+
+    connection: duckdb.DuckDBPyConnection
+    files: dict[str, dict[str, Path]]
+
+    def hashes(self) -> dict[str, dict[str, str]]:
+        """sha256 of every seed file, by source and table."""
+        return {
+            source: {table: sha256(path) for table, path in sorted(tables.items())}
+            for source, tables in sorted(self.files.items())
+        }
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seed_files(source: str, location: Path) -> dict[str, Path]:
+    """The files of one source below `location`, checked to be there and to be data."""
+    folder = location / source
+    module = SOURCES[source]
+    found = {}
+    for name, table in module.TABLES.items():
+        path = folder / table.file
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such file. Seeds of {source} are laid out as their publisher does "
+                f"({module.HOMEPAGE}); SEEDS=sample needs no files"
+            )
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.startswith(b"version https://git-lfs"):
+            raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
+        found[name] = path
+    return found
+
+
+@contextmanager
+def open_seeds(
+    sources: Mapping[str, BaseModel], location: Path, seed: int, *, threads: int | None = None
+) -> Iterator[Seeds]:
+    """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
+
+    Raises UserError where a file is missing, unreadable, empty or lacks a column.
+    """
+    spill = tempfile.mkdtemp(prefix="shoptalk-spill-")
+    connection = duckdb.connect(
+        config={
+            "threads": threads or os.cpu_count() or 1,
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": spill,
+            "max_temp_directory_size": SPILL_LIMIT,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    try:
+        files = {source: seed_files(source, location) for source in sources}
+        connection.execute(MACROS.format(seed=int(seed)))
+        for source, options in sources.items():
+            _create_tables(connection, source, options, files[source])
+        _close_cage(connection, [str(path) for tables in files.values() for path in tables.values()])
+        yield Seeds(connection, files)
+    finally:
+        connection.close()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _create_tables(
+    connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel, files: dict[str, Path]
+) -> None:
+    module = SOURCES[source]
+    connection.execute(f"create schema {source}")
+    for name, table in module.TABLES.items():
+        relation = _scan(connection, files[name], table)
+        connection.execute(f"create view {source}.{name}_file as {relation}")
+    for name, select in module.views(options).items():
+        inner = re.sub(r"\b(\w+_file)\b", rf"{source}.\1", select)
+        connection.execute(f"create view {source}.{name} as {inner}")
+
+
+def _scan(connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> str:
+    """SQL that reads one file with exactly the columns and types that the source documents."""
+    quoted = "'" + str(path.resolve()).replace("'", "''") + "'"
+    reader = f"read_parquet({quoted})"
+    if path.suffix == ".csv":
+        kinds = ", ".join(f"'{name}': 'VARCHAR'" for name in table.columns)
+        reader = f"read_csv({quoted}, header = true, delim = ',', quote = '\"', columns = {{{kinds}}})"
+    try:
+        has = {row[0] for row in connection.execute(f"describe select * from {reader}").fetchall()}
+        missing = [name for name in table.columns if name not in has]
+        if missing:
+            raise UserError(
+                f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(sorted(has))}. "
+                "Is it the publisher's file of this name?"
+            )
+        if path.suffix != ".csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
+            raise UserError(f"{path}: the table has no rows. Take the publisher's file, or SEEDS=sample")
+    except duckdb.Error as error:
+        raise UserError(f"{path}: cannot be read: {_first_line(error)}. Is it cut off? Fetch it again") from None
+    casts = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in table.columns.items())
+    return f"select {casts} from {reader}"
+
+
+def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
+    allowed = ", ".join("'" + str(Path(path).resolve()).replace("'", "''") + "'" for path in paths)
+    connection.execute(f"set allowed_paths = [{allowed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str]:
+    """Names and DuckDB types of the columns that one SELECT gives; nothing is run.
+
+    Raises SqlError for anything else than one SELECT that binds.
+    """
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _sql_error(error) from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise SqlError(1, 1, f"a query is one SELECT, this is: {kinds}")
+    try:
+        described = connection.execute(f"describe ({sql.rstrip().rstrip(';')}\n)").fetchall()
+    except duckdb.Error as error:
+        raise _sql_error(error, prefix=len("describe (")) from None
+    return {name: kind for name, kind, *_ in described}
+
+
+_PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
+
+
+def _sql_error(error: duckdb.Error, prefix: int = 0) -> SqlError:
+    """DuckDB's message without its drawing, and the place that the drawing points at."""
+    text = str(error)
+    place = _PLACE.search(text)
+    message = " ".join(text[: place.start()].split() if place else text.split())
+    message = re.sub(r"^\w+ Error: ", "", message)
+    if not place:
+        return SqlError(1, 1, message)
+    line = int(place[1])
+    column = len(place[3]) - len(f"LINE {line}: ") + 1 - (prefix if line == 1 else 0)
+    return SqlError(line, max(column, 1), message)
+
+
+def _first_line(error: Exception) -> str:
+    return re.sub(r"^\w[\w ]* Error: ", "", str(error).splitlines()[0])
+
+
+@contextmanager
+def bounded(connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS) -> Iterator[None]:
+    """Run queries of `task` with a time limit; DuckDB's refusals become UserErrors that name the task."""
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise UserError(
+            f"task {task}: its query ran longer than {seconds:g} s and was stopped. Filter earlier, or join on keys"
+        ) from None
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise UserError(f"task {task}: no disk space left for the query's spill files. Free some, run again") from None
+        raise UserError(f"task {task}: its query failed: {_first_line(error)}") from None
+    finally:
+        timer.cancel()
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """All rows of a small result."""
+    return connection.execute(sql, parameters).fetchall()

@@ -1,0 +1,112 @@
+"""ESCI, Amazon's shopping queries with relevance judgements: its files in, three seed tables out.
+
+Layout, columns and licence as in the publisher's repository (Reddy et al., 2022,
+https://arxiv.org/abs/2206.06588): 2.6 million judgements, 1.8 million products, 130,652 queries in
+three locales. Join products on product_id and product_locale: ids repeat across locales.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from datagen.sources.table import Table
+
+NAME = "esci"
+LICENSE = "Apache-2.0"
+HOMEPAGE = "https://github.com/amazon-science/esci-data"
+
+TABLES = {
+    "examples": Table(
+        "shopping_queries_dataset_examples.parquet",
+        {
+            "example_id": "BIGINT",
+            "query": "VARCHAR",
+            "query_id": "BIGINT",
+            "product_id": "VARCHAR",
+            "product_locale": "VARCHAR",
+            "esci_label": "VARCHAR",
+            "small_version": "BIGINT",
+            "large_version": "BIGINT",
+            "split": "VARCHAR",
+        },
+    ),
+    "products": Table(
+        "shopping_queries_dataset_products.parquet",
+        {
+            "product_id": "VARCHAR",
+            "product_title": "VARCHAR",
+            "product_description": "VARCHAR",
+            "product_bullet_point": "VARCHAR",
+            "product_brand": "VARCHAR",
+            "product_color": "VARCHAR",
+            "product_locale": "VARCHAR",
+        },
+    ),
+    "sources": Table(
+        "shopping_queries_dataset_sources.csv",
+        {"query_id": "BIGINT", "source": "VARCHAR"},
+    ),
+}
+
+HUB_ID = "tasksource/esci"
+"""One joined table with the labels spelled out; the publisher itself has no data set on the hub."""
+
+HUB_LABELS = {"Exact": "E", "Substitute": "S", "Complement": "C", "Irrelevant": "I"}
+
+
+class Options(BaseModel):
+    """What a recipe may set under `sources: {esci: ...}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    locale: list[Literal["us", "es", "jp"]] = Field(
+        default=["us", "es", "jp"],
+        min_length=1,
+        description="Marketplaces whose queries and products are used.",
+    )
+
+
+def views(options: Options) -> dict[str, str]:
+    """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix."""
+    locales = ", ".join(f"'{locale}'" for locale in options.locale)
+    chosen = f"where product_locale in ({locales})"
+    return {
+        "examples": f"select * from examples_file {chosen}",
+        "products": f"select * from products_file {chosen}",
+        "sources": "select * from sources_file",
+    }
+
+
+def from_hub(folder: Path, revision: str) -> None:
+    """Write the hub's joined table into `folder` in the publisher's layout.
+
+    Needs the network. The hub's table does not say where a query came from, so `sources` gets no rows.
+    """
+    import duckdb
+    from datasets import Dataset, DatasetDict, load_dataset
+
+    loaded = load_dataset(HUB_ID, revision=revision)
+    if not isinstance(loaded, DatasetDict):
+        raise TypeError(f"{HUB_ID} is not split into train and test as it used to be")
+    connection = duckdb.connect()
+    parts = []
+    for split, data in loaded.items():
+        if not isinstance(data, Dataset):
+            raise TypeError(f"{HUB_ID}: split {split} is not a table")
+        connection.register(f"part_{len(parts)}", data.data.table)
+        parts.append(f"select *, '{'train' if split == 'train' else 'test'}' as split from part_{len(parts)}")
+    connection.execute(f"create view joined as {' union all by name '.join(parts)}")
+    label = " ".join(f"when '{long}' then '{short}'" for long, short in HUB_LABELS.items())
+    columns = ", ".join(TABLES["examples"].columns)
+    products = ", ".join(TABLES["products"].columns)
+    folder.mkdir(parents=True, exist_ok=True)
+    connection.execute(
+        f"copy (select {columns} from (select * replace (case esci_label {label} else esci_label end as esci_label)"
+        f" from joined) order by example_id) to '{folder / TABLES['examples'].file}' (format parquet)"
+    )
+    connection.execute(
+        f"copy (select distinct on (product_id, product_locale) {products} from joined"
+        f" order by product_id, product_locale) to '{folder / TABLES['products'].file}' (format parquet)"
+    )
+    (folder / TABLES["sources"].file).write_text("query_id,source\n", encoding="utf-8")

@@ -1,0 +1,11 @@
+"""What a source module says of one file: its name and the columns that its publisher gives it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file of a source in its publisher's layout; `columns` maps names to DuckDB types."""
+
+    file: str
+    columns: dict[str, str]
