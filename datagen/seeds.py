@@ -28,7 +28,7 @@ SPILL_LIMIT = "20GB"
 QUERY_SECONDS = 900
 
 MACROS = """
-create macro draw(k) as md5_number_lower(concat({seed}, '|', k));
+create macro draw(k) as md5_number_lower('{seed}|' || k);
 create macro shuffled(l, k) as list_transform(
     list_sort(list_transform(list_distinct(l), lambda x: {{h: md5_number_lower(concat({seed}, '|', k, '|', x)), v: x}})),
     lambda s: s.v);

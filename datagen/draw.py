@@ -1,0 +1,129 @@
+"""A task's query in, the rows that its examples are made of out: sampled, split, written as Arrow.
+
+A row's side (train or test) is its source's own `split` where the query gives one, else a hash of
+its first group; its place in the draw is a hash of its key. So the same rows are drawn whatever the
+threads, and a larger draw holds the smaller one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from datagen.errors import UserError
+from datagen.seeds import Seeds, bounded
+
+SIDES = ("train", "test")
+BATCH_ROWS = 10_240
+"""Rows of a batch: the unit of work of a worker, and of what a killed build has to do again."""
+
+SPARE = 0.1
+SPARE_ROWS = 50
+"""More rows are drawn than asked for, since some will be rejected: a tenth, and 50."""
+
+_ALL = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Rows of a query by side: `available` in all, `wanted` in the end, `drawn` to get there."""
+
+    available: dict[str, int]
+    wanted: dict[str, int]
+    drawn: dict[str, int]
+
+
+def quotas(rows: int, test: float, available: Mapping[str, int]) -> dict[str, int]:
+    """How many of `rows` examples each side shall hold; where train has too few, test makes up for them."""
+    held_out = max(round(rows * test), rows - available["train"])
+    return {"train": rows - held_out, "test": held_out}
+
+
+def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test: float, path: Path) -> Drawn:
+    """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed into place at the end.
+
+    Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
+    names that the query gives. Raises UserError where keys are null or repeat.
+    """
+    query = _with_sides(sql, columns, task, test)
+    with bounded(seeds.connection, task):
+        places = seeds.connection.execute(f"select side, place from ({query})").fetchnumpy()
+        sides, place = np.asarray(places["side"], dtype=str), np.asarray(places["place"])
+        _check_keys(seeds, task, sql, places["place"])
+        available = {side: int((sides == side).sum()) for side in SIDES}
+        wanted = quotas(rows, test, available)
+        limits, drawn = {}, {}
+        for side in SIDES:
+            limits[side], drawn[side] = _limit(place[sides == side], wanted[side])
+        chosen = " or ".join(f"(side = '{side}' and place <= {limits[side]})" for side in SIDES)
+        rows = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
+        unfinished = path.with_suffix(".unfinished")
+        with pa.OSFile(str(unfinished), "wb") as file:
+            _write(rows.to_arrow_reader(BATCH_ROWS), file)
+    result = Drawn(available, wanted, drawn)
+    path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
+    unfinished.rename(path)
+    return result
+
+
+def read_drawn(path: Path) -> Drawn:
+    """The counts that `draw` left beside `path`."""
+    return Drawn(**json.loads(path.with_suffix(".json").read_text()))
+
+
+def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
+    """The query with the columns `key` (text), `groups`, `side` and `place`."""
+    groups = "groups" if "groups" in columns else "[key]"
+    own = "split" if "split" in columns else "null"
+    drop = [name for name in ("groups", "split") if name in columns]
+    exclude = f"exclude ({', '.join(drop)})" if drop else ""
+    held_out = int(test * 2**64)
+    quoted = task.replace("'", "''")
+    return (
+        f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
+        f" case when {own} in ('train', 'test') then {own}"
+        f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
+        f" draw('{quoted}|' || key::varchar) as place from ({sql.rstrip().rstrip(';')}\n)"
+    )
+
+
+def _check_keys(seeds: Seeds, task: str, sql: str, places: np.ndarray) -> None:
+    inner = sql.rstrip().rstrip(";")
+    if np.ma.is_masked(places):
+        raise UserError(f"task {task}: its query gives rows whose key is null. A key names its row: filter nulls out")
+    if len(np.unique(places)) < len(places):
+        key, count = seeds.connection.execute(
+            f"select key::varchar, count(*) as n from ({inner}\n) group by 1 having n > 1 order by n desc, 1 limit 1"
+        ).fetchall()[0]
+        raise UserError(
+            f"task {task}: its query gives {count} rows with the key '{key}'. A key names one row: add what tells them apart"
+        )
+
+
+def _limit(places: np.ndarray, wanted: int) -> tuple[int, int]:
+    """The largest place to draw, and how many rows that makes."""
+    want = wanted + int(wanted * SPARE) + SPARE_ROWS if wanted else 0
+    if want >= len(places):
+        return _ALL, len(places)
+    if not want:
+        return 0, 0
+    return int(np.partition(places, want - 1)[want - 1]), want
+
+
+def _write(reader: pa.RecordBatchReader, file: pa.NativeFile) -> None:
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in reader.schema])
+    with pa.ipc.new_file(file, schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Python prints floats as shops do; SQL's decimals would reach a prompt as `1.000`."""
+    if pa.types.is_decimal(kind):
+        return pa.float64()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind

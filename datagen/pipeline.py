@@ -1,0 +1,316 @@
+"""A recipe in, a run out: the stages of a build in their order, and nothing else.
+
+    draw       a task's query -> work/drawn/<task>.arrow          (draw)
+    word       batches of it  -> work/parts/<task>/NNNNN.arrow    (examples, in worker processes)
+    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (keep)
+    write      kept, rejected -> work/data, work/rejects          (shards, in worker processes)
+    publish    moved to the run's folder; the manifest is written last
+
+Every file is renamed into place when it is whole, so a killed build goes on where it stopped.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from datagen import keep, shards
+from datagen.draw import Drawn, draw, read_drawn
+from datagen.errors import UserError
+from datagen.examples import Job, word
+from datagen.paths import find
+from datagen.recipe import Recipe, fingerprint, resolved
+from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.shards import Constants, Part
+from datagen.sources import SOURCES
+from datagen.tasks import TASKS
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total) while a stage works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all stages share: the recipe, the folders, and what each task needs."""
+
+    recipe: Recipe
+    run: Path
+    work: Path
+    jobs: dict[str, Job]
+    constants: dict[str, Constants]
+    lock: dict[str, Any]
+    drawn: dict[str, Drawn] = field(default_factory=dict)
+
+
+def build(recipe: Recipe, seeds: Path, runs: Path, *, workers: int | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """Build `recipe` from the seeds below `seeds` into `runs/<recipe name>`; gives the manifest.
+
+    A run that is already built from the same recipe, templates, seeds and version is left as it is.
+    Raises UserError where the recipe, the seeds or the disk do not allow it.
+    """
+    workers = workers or os.cpu_count() or 1
+    report = progress or (lambda stage, done, total: None)
+    run = runs / recipe.name
+    run.mkdir(parents=True, exist_ok=True)
+    with _held(run), _disk(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=workers) as opened:
+        plan = _plan(recipe, run, opened)
+        if (run / shards.MANIFEST).is_file():
+            manifest = shards.read_manifest(run)
+            if manifest["fingerprint"] == fingerprint(plan.lock):
+                return manifest
+        _drop_other_work(plan.work)
+        with _pool(workers, sum(task.rows for task in recipe.tasks.values())) as pool:
+            parts = _draw_and_word(plan, opened, pool, report)
+            ids = _keep(plan, parts, report)
+            _write(plan, parts, ids, pool, report)
+        return _publish(plan)
+
+
+def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
+    lock = resolved(recipe, opened.hashes())
+    jobs, constants = {}, {}
+    names = tuple(sorted(recipe.sources))
+    for name, task in recipe.tasks.items():
+        metric = task.metric or TASKS[task.type].METRICS[0]
+        template = find("templates", task.template).resolve()
+        filters = recipe.filters
+        jobs[name] = Job(
+            recipe.seed, name, task.type, metric, task.language, template, filters.max_tokens, filters.language
+        )
+        constants[name] = Constants(
+            *(task.type, task.track.value, metric, task.template),
+            *(names, tuple(SOURCES[source].LICENSE for source in names)),
+        )
+    return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock)
+
+
+def _draw_and_word(plan: Plan, opened: Seeds, pool: Executor, report: Progress) -> list[Part]:
+    """Run the queries one by one while workers word what is drawn already."""
+    futures: list[Future[None]] = []
+    parts: list[Part] = []
+    for number, (name, job) in enumerate(plan.jobs.items()):
+        report("query", number, len(plan.jobs))
+        path = plan.work / "drawn" / f"{name}.arrow"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            sql = plan.recipe.tasks[name].query
+            columns = list(columns_of(opened.connection, sql))
+            draw(opened, name, sql, columns, plan.recipe.tasks[name].rows, plan.recipe.split.test, path)
+        plan.drawn[name] = read_drawn(path)
+        for batch in range(_batches(path)):
+            part = _part(plan.work, name, batch)
+            parts.append(part)
+            if not part.examples.is_file():
+                futures.append(pool.submit(_word_part, path, batch, job, part))
+    report("query", len(plan.jobs), len(plan.jobs))
+    _wait(futures, "word", report)
+    return parts
+
+
+def _part(work: Path, task: str, batch: int) -> Part:
+    name = f"{task}/{batch:05}.arrow"
+    return Part(task, work / "parts" / name, work / "rejected" / name, work / "reasons" / name)
+
+
+def _batches(path: Path) -> int:
+    with pa.memory_map(str(path)) as file:
+        return int(pa.ipc.open_file(file).num_record_batches)
+
+
+def _word_part(path: Path, batch: int, job: Job, part: Part) -> None:
+    with pa.OSFile(str(path)) as file:
+        examples, rejects = word(pa.ipc.open_file(file).get_batch(batch), job)
+    _write_arrow(rejects, part.rejects)
+    _write_arrow(examples, part.examples)  # last: a part is done when its examples are there
+
+
+def _write_arrow(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(path.suffix + ".unfinished")
+    with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    unfinished.rename(path)
+
+
+def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str]]:
+    """Decide which examples stay; gives the sorted ids of those, by side."""
+    report("keep", 0, 1)
+    tables = [_content(plan, part) for part in parts]
+    quota = {(task, side): rows for task, drawn in plan.drawn.items() for side, rows in drawn.wanted.items()}
+    examples = pa.concat_tables(tables)
+    decisions = keep.decide(examples, plan.recipe.dedup.near, quota)
+    start = 0
+    for part, table in zip(parts, tables, strict=True):
+        _write_arrow(decisions.slice(start, table.num_rows), part.reasons)
+        start += table.num_rows
+    kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null())
+    ids: dict[str, list[str]] = {}
+    for side in ("train", "test"):
+        ids[side] = sorted(row for row, of in zip(*(kept[c].to_pylist() for c in ("id", "side")), strict=True) if of == side)
+    report("keep", 1, 1)
+    return ids
+
+
+def _content(plan: Plan, part: Part) -> pa.Table:
+    columns = ["id", "side", "groups", "fields", "options", "gold"]
+    with pa.memory_map(str(part.examples)) as file:
+        table = pa.ipc.open_file(file).read_all().select(columns)
+    kind = plan.jobs[part.task].task_type.value
+    for name, value in (("task", part.task), ("kind", kind)):
+        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+    return table
+
+
+def _write(plan: Plan, parts: list[Part], ids: dict[str, list[str]], pool: Executor, report: Progress) -> None:
+    """Write shards and rejects; those that are there already are left."""
+    if not any(ids.values()):
+        raise UserError(_nothing_kept(plan, parts))
+    futures = []
+    for side, of_side in ids.items():
+        bounds = shards.shard_bounds(of_side)
+        for number, bound in enumerate(bounds):
+            path = plan.work / "data" / f"{side}-{number:05}-of-{len(bounds):05}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            if not path.is_file():
+                futures.append(pool.submit(shards.write_shard, path, side, bound, parts, plan.constants))
+    for task in plan.jobs:
+        path = plan.work / "rejects" / f"{task}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        own = [part for part in parts if part.task == task]
+        if not path.is_file():
+            futures.append(pool.submit(shards.write_rejects, path, task, own))
+    _wait(futures, "write", report)
+
+
+def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
+    drawn = sum(sum(of_task.drawn.values()) for of_task in plan.drawn.values())
+    reasons: Counter[str] = Counter()
+    for part in parts:
+        for path in (part.rejects, part.reasons):
+            with pa.memory_map(str(path)) as file:
+                reasons.update(filter(None, pa.ipc.open_file(file).read_all()["reason"].to_pylist()))
+    why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) or "the queries give no rows"
+    return f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why}). `datagen preview` shows single rows"
+
+
+def _publish(plan: Plan) -> dict[str, Any]:
+    """Check the accounts, move what is written to the run's folder, write the manifest, drop the work."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for task, found in shards.counts(plan.work, plan.jobs).items():
+        drawn = plan.drawn[task]
+        tasks[task] = {**asdict(drawn), **found}
+        kept, rejected = sum(found["kept"].values()), sum(found["rejected"].values())
+        if sum(drawn.drawn.values()) != kept + rejected:
+            raise AssertionError(f"task {task}: {drawn.drawn} rows drawn, but {kept} kept and {rejected} rejected")
+    (plan.run / shards.MANIFEST).unlink(missing_ok=True)
+    for name in ("data", "rejects"):
+        shutil.rmtree(plan.run / name, ignore_errors=True)
+        (plan.work / name).rename(plan.run / name)
+    lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
+    (plan.run / "recipe.lock.yaml").write_text(lock, encoding="utf-8")
+    files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
+    manifest = {
+        "recipe": plan.recipe.name,
+        "fingerprint": fingerprint(plan.lock),
+        "tasks": tasks,
+        "files": shards.file_facts(plan.run, files),
+    }
+    shards.write_manifest(plan.run, manifest)
+    shutil.rmtree(plan.work.parent, ignore_errors=True)
+    return shards.read_manifest(plan.run)
+
+
+def _drop_other_work(work: Path) -> None:
+    """Work of another recipe or other seeds is of no use to this build."""
+    for folder in work.parent.glob("*"):
+        if folder != work:
+            shutil.rmtree(folder, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _held(run: Path) -> Iterator[None]:
+    """Hold the run's folder for this process. Raises UserError with the holder where another has it."""
+    from filelock import FileLock, Timeout
+
+    holder = run / ".lock.json"
+    lock = FileLock(run / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+        raise UserError(f"{run} is being built by {who}. Wait for it, or stop it; what it has done so far is kept") from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _disk(run: Path) -> Iterator[None]:
+    """Turn a full disk into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
+            raise UserError(f"{run}: the disk is full. What is done is kept: free some space and run the same again") from error
+        raise
+
+
+class _InProcess(Executor):
+    """Runs what is submitted at once: for builds too small to be worth starting processes for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+IN_PROCESS_ROWS = 20_000
+
+
+def _pool(workers: int, rows: int) -> Executor:
+    if workers == 1 or rows <= IN_PROCESS_ROWS:
+        return _InProcess()
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _wait(futures: list[Future[None]], stage: str, report: Progress) -> None:
+    """Wait for all; the first error stops what has not begun."""
+    report(stage, 0, len(futures))
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            report(stage, done, len(futures))
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker process was killed, most likely for memory. What is done is kept: run the same again, "
+            "with fewer WORKERS"
+        ) from None
+    finally:
+        for future in futures:
+            future.cancel()

@@ -1,0 +1,193 @@
+"""Worded examples and decisions in, the published files of a run out: shards, rejects, manifest.
+
+    runs/<recipe>/data/{train,test}-KKKKK-of-NNNNN.parquet   schema.SHARD, in the order of ids: a shuffle
+    runs/<recipe>/rejects/<task>.parquet                     schema.REJECT
+    runs/<recipe>/manifest.json                              counts and hashes; written last
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datagen.errors import UserError
+from datagen.prompts import system
+from datagen.schema import MESSAGES, REJECT, SCHEMA_VERSION, SHARD, TaskType
+from datagen.seeds import sha256
+
+SHARD_ROWS = 50_000
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """The columns that are the same for all rows of a task."""
+
+    task_type: TaskType
+    track: str
+    metric: str
+    template: str
+    source: tuple[str, ...]
+    license: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One worker's output: examples in the order of their ids, rejects, and what `keep.decide` said of each example."""
+
+    task: str
+    examples: Path
+    rejects: Path
+    reasons: Path
+
+
+def shard_bounds(ids: list[str]) -> list[tuple[str, str]]:
+    """First and last id of each shard, for sorted ids; shards are equal in rows but for one."""
+    count = max(1, math.ceil(len(ids) / SHARD_ROWS))
+    edges = [len(ids) * shard // count for shard in range(count + 1)]
+    return [(ids[low], ids[high - 1]) for low, high in zip(edges, edges[1:], strict=False) if high > low]
+
+
+def write_shard(path: Path, side: str, bounds: tuple[str, str], parts: list[Part], tasks: Mapping[str, Constants]) -> None:
+    """Write the kept examples of one side whose ids lie within `bounds`; renamed into place at the end."""
+    low, high = bounds
+    tables = []
+    for part in parts:
+        examples = _read(part.examples)
+        ids = examples["id"].combine_chunks()
+        start = pc.search_sorted(ids, low, side="left").as_py()
+        stop = pc.search_sorted(ids, high, side="right").as_py()
+        reasons = _read(part.reasons)["reason"].slice(start, stop - start)
+        chosen = examples.slice(start, stop - start)
+        kept = chosen.filter(pc.and_(pc.is_null(reasons), pc.equal(chosen["side"], side)))
+        if kept.num_rows:
+            tables.append(_published(kept, part.task, tasks[part.task]))
+    write_parquet(pa.concat_tables(tables).sort_by("id"), path)
+
+
+def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
+    rows = examples.num_rows
+    repeated: dict[str, Any] = {
+        "task": task,
+        "task_type": constants.task_type.value,
+        "track": constants.track,
+        "metric": constants.metric,
+        "template": constants.template,
+        "teacher": None,
+        "source": list(constants.source),
+        "license": list(constants.license),
+    }
+    columns = {name: pa.repeat(pa.scalar(value, SHARD.field(name).type), rows) for name, value in repeated.items()}
+    columns["prompt"] = _messages({"system": system(constants.task_type), "user": examples["prompt"]}, rows)
+    columns["completion"] = _messages({"assistant": examples["answer"]}, rows)
+    for name in ("id", "language", "target", "key", "wording"):
+        columns[name] = examples[name].combine_chunks()
+    return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
+
+
+def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
+    """MESSAGES of `rows` chats with the same roles; a content is one text for all or a column."""
+    width = len(turns)
+    roles = pa.array(list(turns) * rows, pa.string())
+    contents = [
+        pa.repeat(content, rows) if isinstance(content, str) else content.combine_chunks() for content in turns.values()
+    ]
+    row_by_row = np.arange(rows * width).reshape(width, rows).T.ravel()
+    interleaved = pa.concat_arrays(contents).take(pa.array(row_by_row))
+    offsets = pa.array(range(0, rows * width + 1, width), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets, pa.StructArray.from_arrays([roles, interleaved], fields=list(MESSAGES.value_type))
+    ).cast(MESSAGES)
+
+
+def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
+    """Write one task's rejects: those of its workers, and those that `keep.decide` found."""
+    tables = [REJECT.empty_table()]
+    for part in parts:
+        tables.append(_read(part.rejects))
+        decided = _read(part.reasons)
+        out = pc.is_valid(decided["reason"])
+        examples, decided = _read(part.examples).filter(out), decided.filter(out)
+        rows = {
+            "task": pa.repeat(task, examples.num_rows),
+            **{"key": examples["key"], "reason": decided["reason"], "detail": decided["of"]},
+            **{"prompt": examples["prompt"], "answer": examples["answer"]},
+            "seed": pa.nulls(examples.num_rows, pa.string()),
+        }
+        tables.append(pa.table([rows[name] for name in REJECT.names], schema=REJECT))
+    write_parquet(pa.concat_tables(tables).sort_by([("reason", "ascending"), ("key", "ascending")]), path)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write and rename, so that a file of this name is a whole file."""
+    unfinished = path.with_suffix(".unfinished")
+    pq.write_table(table, unfinished, compression="zstd", row_group_size=10_000)
+    unfinished.rename(path)
+
+
+def counts(folder: Path, tasks: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Rows kept (by side) and rejected (by reason) of each task, counted in the written files."""
+    found: dict[str, dict[str, dict[str, int]]] = {task: {"kept": {}, "rejected": {}} for task in tasks}
+    for side in ("train", "test"):
+        files = sorted((folder / "data").glob(f"{side}-*.parquet"))
+        for task, rows in _tally(files, "task").items():
+            found[task]["kept"][side] = rows
+    for task in found:
+        found[task]["rejected"] = _tally([folder / "rejects" / f"{task}.parquet"], "reason")
+    return found
+
+
+def _tally(files: list[Path], column: str) -> dict[str, int]:
+    if not files:
+        return {}
+    values = pa.concat_tables([pq.read_table(file, columns=[column]) for file in files])[column]
+    return {pair["values"]: pair["counts"] for pair in values.value_counts().to_pylist()}
+
+
+def _read(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows, bytes and sha256 of the named Parquet files below `folder`."""
+    return {
+        name: {
+            "rows": pq.read_metadata(folder / name).num_rows,
+            "bytes": (folder / name).stat().st_size,
+            "sha256": sha256(folder / name),
+        }
+        for name in sorted(names)
+    }
+
+
+def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:
+    """Write `manifest.json`: from then on the run is done."""
+    unfinished = run / f"{MANIFEST}.unfinished"
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, sort_keys=True, ensure_ascii=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.rename(run / MANIFEST)
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a finished run. Raises UserError where there is none, or one of another schema."""
+    path = run / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {run} is not a finished run: `make data RECIPE={run.name}` makes it one")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Build the run again") from None
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written in schema version {manifest.get('schema_version')}, this is {SCHEMA_VERSION}. "
+            "Build the run again"
+        )
+    return manifest
