@@ -1,0 +1,92 @@
+# Every command below installs what it needs into .venv first, and again when setup.cfg or constraints.txt changes.
+# Lines that start with two hashes are what `make help` prints.
+
+# Plain `=`, so that only the command line sets them: a stray NAME or ROWS in the environment does not.
+RECIPE = esci_mcq
+SEEDS =
+ROWS =
+WORKERS =
+NAME =
+ARGS =
+
+RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
+BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
+BIN = .venv/bin
+INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL = help
+.PHONY: help data test check bench constraints clean
+
+help:
+	@echo 'shoptalk: public shopping data in, instruction sets out. Start with: make data RECIPE=esci_mcq'
+	@echo
+	@sed -n 's/^## \{0,1\}//p' Makefile
+	@echo
+	@echo 'Recipes: $(RECIPES)'
+
+## make data RECIPE=esci_mcq
+##     Build the data set runs/esci_mcq; a build that was cut off goes on where it stood.
+##     SEEDS=sample (default: a small shop that ships with the project), hub, or a folder of original files.
+##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
+data: .venv/runtime
+	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
+		$(if $(WORKERS),--workers '$(WORKERS)')
+
+## make test
+##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
+test: .venv/dev
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+## make check
+##     Lint, formatting, types, import layers, and every recipe against its schema, SQL and templates.
+check: .venv/dev
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/datagen check
+
+## make bench NAME=startup
+##     Run a benchmark: a table, then one line of JSON. NAME=build, dedup or startup; ROWS=50000 scales it down.
+bench: .venv/dev
+	@test -f 'benchmarks/$(NAME).py' || \
+		{ echo 'error: no benchmark `$(NAME)`; name one of: $(BENCHMARKS), as in: make bench NAME=startup' >&2; exit 1; }
+	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)')
+
+## make constraints
+##     Move to today's releases: install without pins in a fresh place, write constraints.txt. Then run the tests.
+constraints:
+	@rm -rf build/pins
+	@$(PYTHON) -m venv build/pins
+	@build/pins/bin/pip install -qq --disable-pip-version-check -e '.[dev]'
+	@{ echo '# The releases that the tests passed with; pip reads them as limits. Written by `make constraints`.'; \
+		build/pins/bin/pip freeze --exclude-editable; } > constraints.txt
+	@rm -rf build/pins
+
+## make clean
+##     Remove .venv and caches. Data in runs/ stays.
+clean:
+	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	{ echo $$python; break; }; done)
+
+# A file in .venv stands for each set of packages that is in there, written last.
+.venv/made:
+	@test -n '$(PYTHON)' || { echo 'error: this needs Python 3.11 or newer with its venv module (on Debian and Ubuntu:' \
+		'apt install python3.11-venv), or the path of one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/runtime: .venv/made setup.cfg pyproject.toml constraints.txt
+	@echo 'Installing what a build needs into .venv: 150 MB to fetch, about a minute ...' >&2
+	@$(INSTALL) -e .
+	@touch $@
+
+.venv/dev: .venv/made setup.cfg pyproject.toml constraints.txt
+	@echo 'Installing what builds, tests and checks need into .venv: 190 MB to fetch, about a minute ...' >&2
+	@$(INSTALL) -e '.[dev]'
+	@touch .venv/runtime $@
