@@ -1,0 +1,103 @@
+"""What the documentation shows is there: make targets, commands and their options, recipes, files, links."""
+
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from click import Command, Context, Group
+from datagen.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+HELP = [line[3:] for line in MAKEFILE.splitlines() if line.startswith("## ")]
+TARGETS = set(" ".join(re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)).split())
+VARIABLES = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+
+
+def commands(page: Path) -> list[str]:
+    """Lines that a page tells its reader to type: after `$ ` in a block, or alone in `backticks`."""
+    text = page.read_text(encoding="utf-8")
+    typed = re.findall(r"^\$ (.+)", text, re.MULTILINE) + re.findall(r"`((?:make|datagen) [^`]+)`", text)
+    return [re.sub(r"\s+#.*|[\[\]]", "", line) for line in typed]
+
+
+SHOWN = [pytest.param(command, id=f"{page.name}: {command}") for page in PAGES for command in commands(page)]
+
+
+def make_words(command: str) -> list[str]:
+    return command.split()[1:] if command.startswith("make ") else []
+
+
+@pytest.mark.parametrize("command", [*SHOWN, *[line for line in HELP if line.startswith("make ")]])
+def test_a_shown_make_command_is_in_the_makefile(command: str) -> None:
+    for word in make_words(command):
+        name, sign, value = word.partition("=")
+        assert name in (VARIABLES if sign else TARGETS)
+        if name == "RECIPE":
+            assert value == "mine" or (ROOT / "recipes" / f"{value}.yaml").is_file()
+        if name == "NAME":
+            assert all((ROOT / "benchmarks" / f"{one}.py").is_file() for one in value.split("|"))
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_shown_datagen_command_is_in_the_cli(command: str) -> None:
+    if not command.startswith("datagen "):
+        return
+    words = command.split()[1:]
+    assert isinstance(main, Group)
+    known = main if words[0].startswith("-") else main.commands[words[0]]
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(known)
+
+
+def options(command: Command) -> set[str]:
+    context = Context(command)
+    return {name for parameter in command.get_params(context) for name in parameter.opts}
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS - {"help"}))
+def test_make_help_explains_every_target_with_an_example(target: str) -> None:
+    examples = [number for number, line in enumerate(HELP) if re.match(rf"make {target}\b", line)]
+    assert len(examples) == 1
+    assert HELP[examples[0] + 1].startswith("    ")
+
+
+def test_make_alone_prints_the_help() -> None:
+    run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert set(HELP) <= set(run.stdout.splitlines())
+    assert all(recipe.stem in run.stdout for recipe in (ROOT / "recipes").glob("*.yaml"))
+
+
+def test_the_readme_recipe_is_short_and_passes_the_check(tmp_path: Path) -> None:
+    [recipe] = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
+    assert len(recipe.splitlines()) <= 16
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.yaml").write_text(recipe, encoding="utf-8")
+    check = [sys.executable, "-c", "from datagen.cli import main; main()", "check", "mine"]
+    run = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    paths = re.findall(r"`((?:datagen|templates|recipes|docs|benchmarks|tests)/[\w./-]*)`", text)
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_the_changelog_has_this_version() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert f"\n## {setup['metadata']['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    run = re.findall(r"^step (make .+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert run[0] == "make data RECIPE=esci_mcq"
+    assert set(run) <= set(commands(ROOT / "README.md"))
