@@ -104,6 +104,7 @@ def open_seeds(
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "python_enable_replacements": False,  # else a query could read our Python variables
         }
     )
     try:
@@ -118,15 +119,36 @@ def open_seeds(
         shutil.rmtree(spill, ignore_errors=True)
 
 
+@contextmanager
+def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same tables and macros without a row in them: what a query is checked against before seeds are there."""
+    connection = duckdb.connect(config={"python_enable_replacements": False})
+    try:
+        connection.execute(MACROS.format(seed=0))
+        for source, options in sources.items():
+            connection.execute(f"create schema {source}")
+            for name, table in SOURCES[source].TABLES.items():
+                columns = ", ".join(f"{column} {kind}" for column, kind in table.columns.items())
+                connection.execute(f"create table {source}.{name}_file ({columns})")
+            _create_views(connection, source, options)
+        _close_cage(connection, [])
+        yield connection
+    finally:
+        connection.close()
+
+
 def _create_tables(
     connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel, files: dict[str, Path]
 ) -> None:
-    module = SOURCES[source]
     connection.execute(f"create schema {source}")
-    for name, table in module.TABLES.items():
+    for name, table in SOURCES[source].TABLES.items():
         relation = _scan(connection, files[name], table)
         connection.execute(f"create view {source}.{name}_file as {relation}")
-    for name, select in module.views(options).items():
+    _create_views(connection, source, options)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel) -> None:
+    for name, select in SOURCES[source].views(options).items():
         inner = re.sub(r"\b(\w+_file)\b", rf"{source}.\1", select)
         connection.execute(f"create view {source}.{name} as {inner}")
 
@@ -177,6 +199,9 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
         described = connection.execute(f"describe ({sql.rstrip().rstrip(';')}\n)").fetchall()
     except duckdb.Error as error:
         raise _sql_error(error, prefix=len("describe (")) from None
+    names = [name for name, *_ in described]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise SqlError(1, 1, f"two columns have the name {', '.join(sorted(repeated))}: give each its own by `as`")
     return {name: kind for name, kind, *_ in described}
 
 
