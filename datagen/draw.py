@@ -69,6 +69,16 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     return result
 
 
+def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float, key: str) -> pa.RecordBatch:
+    """The row of one key as `draw` would write it; no row where the query does not give that key."""
+    query = _with_sides(sql, columns, task, test)
+    with bounded(seeds.connection, task):
+        found = seeds.connection.execute(f"select * exclude (place) from ({query}) where key = ?", [key])
+        table = found.to_arrow_table()
+    schema = _plain_schema(table.schema)
+    return pa.RecordBatch.from_struct_array(table.cast(schema).to_struct_array().combine_chunks())
+
+
 def read_drawn(path: Path) -> Drawn:
     """The counts that `draw` left beside `path`."""
     return Drawn(**json.loads(path.with_suffix(".json").read_text()))
@@ -114,10 +124,14 @@ def _limit(places: np.ndarray, wanted: int) -> tuple[int, int]:
 
 
 def _write(reader: pa.RecordBatchReader, file: pa.NativeFile) -> None:
-    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in reader.schema])
+    schema = _plain_schema(reader.schema)
     with pa.ipc.new_file(file, schema) as writer:
         for batch in reader:
             writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema])
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -44,9 +44,14 @@ class TemplateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One phrasing: `render` takes the template's slots by position; `language` None serves all rows."""
+    """One phrasing: `render` takes the template's slots by position; `language` None serves all rows.
+
+    `text` is what stands in the file, from its `line` on.
+    """
 
     language: str | None
+    line: int
+    text: str
     render: Callable[..., str]
 
 
@@ -99,7 +104,8 @@ def _compile(path: Path, text: str, macros: dict[str, Callable[..., str]]) -> Te
             names.setdefault(name, at)
     slots = tuple(sorted(names))
     wordings = tuple(
-        Wording(language, _macro(environment, body, line, slots)) for language, line, body in parts
+        Wording(language, *_trimmed(line, body), _macro(environment, body, line, slots))
+        for language, line, body in parts
     )
     return Template(path, wordings, slots, names)
 
@@ -121,6 +127,12 @@ def _split(path: Path, text: str) -> list[tuple[str | None, int, str]]:
                 known = ", ".join(LANGUAGES)
                 raise TemplateError(path, line, 5, "unknown_language", f"`{language}` is none of {known}")
     return parts
+
+
+def _trimmed(line: int, body: str) -> tuple[int, str]:
+    """A wording's first line that is not empty, by number, and its text from there."""
+    text = body.lstrip("\n")
+    return line + len(body) - len(text), text.rstrip("\n")
 
 
 def _check(path: Path, body: str, line: int, macros: frozenset[str]) -> dict[str, int]:
