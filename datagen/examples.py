@@ -5,10 +5,10 @@ that it lies in, nor the process that works on it, changes a byte of it.
 """
 
 import functools
-import hashlib
 import json
-import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ import pyarrow.compute as pc
 from jinja2 import TemplateError as JinjaError
 
 from datagen import filters
+from datagen.dice import Dice
 from datagen.errors import Reject, UserError
+from datagen.paths import find
 from datagen.prompts import Template, load_template
+from datagen.recipe_model import Recipe
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.tasks import TASKS, gold_problem
 
@@ -30,11 +33,11 @@ SLOT_CHARACTERS = 100_000
 
 EXAMPLE = pa.schema(
     [
-        pa.field("id", pa.string()),
         pa.field("key", pa.string()),
         pa.field("side", pa.string()),
         pa.field("groups", pa.list_(pa.string())),
         pa.field("language", pa.string()),
+        pa.field("id", pa.string()),
         pa.field("wording", pa.int32()),
         pa.field("prompt", pa.string()),
         pa.field("answer", pa.string()),
@@ -59,6 +62,21 @@ class Job:
     template: Path
     max_tokens: int
     check_language: bool
+
+
+def job_of(recipe: Recipe, task: str) -> Job:
+    """What a worker needs to word the rows of one task of the recipe."""
+    wanted, filters = recipe.tasks[task], recipe.filters
+    template = find("templates", wanted.template).resolve()
+    return Job(
+        *(recipe.seed, task, wanted.type, wanted.metric, wanted.language, template),
+        *(filters.max_tokens, filters.language),
+    )
+
+
+def row_id(seed: int, task: str, wording: int, key: str) -> str:
+    """The id of a row: a hash of all that makes it."""
+    return blake2b(f"{seed}|{task}|{wording}|{key}".encode(), digest_size=16).hexdigest()
 
 
 def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
@@ -94,53 +112,62 @@ class _Rejects:
 
 def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects: _Rejects) -> pa.Table:
     """Build and word every row; the law of the project is checked here, row by row."""
-    module, template = TASKS[job.task_type], _template(job.template)
-    choices = {language: template.choices(language) for language in LANGUAGES}
-    free = [name for name in template.slots if name in columns]
-    count = len(sizes)
+    word_row = _row_worder(job, [name for name in columns if name not in RESERVED])
     keys, sides, groups = (columns[name].to_pylist() for name in ("key", "side", "groups"))
-    languages = columns["language"].to_pylist() if "language" in columns else [job.language] * count
+    languages = columns["language"].to_pylist() if "language" in columns else [job.language] * len(sizes)
     names = [name for name in columns if name not in RESERVED]
-    rows = zip(*(columns[name].to_pylist() for name in names), strict=True)
-    extra = {"metric": job.metric} if job.task_type is TaskType.GENERATION else {}
-    rng = random.Random(0)
-    out: dict[str, list[Any]] = {name: [] for name in EXAMPLE.names}
-    append = [out[name].append for name in EXAMPLE.names]
-    for key, side, group, language, size, values in zip(keys, sides, groups, languages, sizes, rows, strict=True):
-        row = dict(zip(names, values, strict=True)) | extra
+    values = zip(*(columns[name].to_pylist() for name in names), strict=True) if names else ((),) * len(sizes)
+    rows = []
+    for key, side, group, language, size, value in zip(keys, sides, groups, languages, sizes, values, strict=True):
+        row = dict(zip(names, value, strict=True))
         try:
             if size > SLOT_CHARACTERS:
                 raise Reject("too_long")
-            if not choices.get(language):
-                raise Reject("no_wording_in_language")
-            rng.seed(_hash(job.seed, job.task, key))
-            question = module.build(row, rng)
-            wording = rng.choice(choices[language])
-            prompt = template.render(wording, question.slots)
-            fields = [_content(question.slots[name]) for name in free]
-            if "" in fields:
-                raise Reject("empty_slot")
-            if filters.leaked(job.task_type, question.metric, fields, question.candidates, question.target):
-                raise Reject("answer_leaked")
-            problem = gold_problem(module, question)
-            if problem:
-                raise Reject(problem)
+            rows.append((key, side, group, language, *word_row(key, language, row)))
         except Reject as reject:
             rejects.add(key, reject.reason, row if size <= SLOT_CHARACTERS else None)
-            continue
+    whole = zip(*rows, strict=True) if rows else [[]] * len(EXAMPLE)
+    return pa.table([pa.array(column, field.type) for field, column in zip(EXAMPLE, whole, strict=True)], EXAMPLE)
+
+
+def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any]], tuple[Any, ...]]:
+    """A function that words one row: what it looks up for every row is looked up once, here.
+
+    It gives EXAMPLE's columns from `id` on, and raises Reject.
+    """
+    module, template = TASKS[job.task_type], _template(job.template)
+    choices = {language: template.choices(language) for language in LANGUAGES}
+    free = [name for name in template.slots if name in names]
+    as_json = json.JSONEncoder(ensure_ascii=False).encode
+    extra = {"metric": job.metric} if job.task_type is TaskType.GENERATION else {}
+
+    def word_row(key: str, language: str, row: dict[str, Any]) -> tuple[Any, ...]:
+        if not choices.get(language):
+            raise Reject("no_wording_in_language")
+        dice = Dice(f"{job.seed}|{job.task}|{key}")
+        question = module.build(row | extra, dice)
+        slots, candidates = question.slots, question.candidates
+        wording = dice.choice(choices[language])
+        try:
+            prompt = template.render(wording, slots)
         except (JinjaError, TypeError, KeyError) as error:
             raise UserError(
                 f"{job.template}: task {job.task}, row {key}: the template cannot be rendered: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        values_out = (
-            *(_id(job.seed, job.task, wording, key), key, side, group, language, wording, prompt),
-            *(module.answer(question), json.dumps(question.target, ensure_ascii=False)),
-            *(fields, question.candidates, module.gold_text(question)),
-        )
-        for add, value in zip(append, values_out, strict=True):
-            add(value)
-    return pa.table([pa.array(out[field.name], field.type) for field in EXAMPLE], schema=EXAMPLE)
+        fields = [_content(slots[name]) for name in free]
+        if "" in fields:
+            raise Reject("empty_slot")
+        if filters.leaked(job.task_type, question.metric, fields, candidates, question.target):
+            raise Reject("answer_leaked")
+        problem = gold_problem(module, question)
+        if problem:
+            raise Reject(problem)
+        target = str(question.target) if type(question.target) is int else as_json(question.target)
+        gold = module.gold_text(question)
+        return row_id(job.seed, job.task, wording, key), wording, prompt, module.answer(question), target, fields, candidates, gold
+
+    return word_row
 
 
 def _filtered(examples: pa.Table, job: Job, rejects: _Rejects) -> pa.Table:
@@ -186,16 +213,9 @@ def _characters(columns: Any) -> pa.Array:
 
 
 def _content(value: Any) -> str:
+    if type(value) is str:
+        return value
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _hash(*parts: Any) -> int:
-    text = "\x1f".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-
-
-def _id(*parts: Any) -> str:
-    return hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
 @functools.cache

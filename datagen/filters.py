@@ -120,9 +120,10 @@ def leaked(task_type: TaskType, metric: str, fields: Sequence[str], candidates: 
     """
     if task_type is TaskType.MULTIPLE_CHOICE:
         right = candidates[target]
-        return any(_holds(text, right) for text in fields) and not any(
-            _holds(text, option) for text in fields for option in candidates if option is not right
-        )
+        for text in fields:  # loops, not any(): this runs for every row
+            if right in text and _holds(text, right):
+                return not any(_holds(every, option) for every in fields for option in candidates if option != right)
+        return False
     if task_type is TaskType.GENERATION and metric != "rougel":
         return any(_holds(text, target) for text in fields)
     return False

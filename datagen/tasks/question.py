@@ -7,7 +7,7 @@ answer it. The helpers here hold the rules that more than one type follows.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -21,6 +21,13 @@ RESERVED = frozenset({"key", "split", "groups", "language", "metric"})
 
 Columns = dict[str, pa.DataType]
 """Names and Arrow types of the columns that a query must return."""
+
+
+class Shuffler(Protocol):
+    """What a build takes its random choices from; `random.Random` is one."""
+
+    def shuffle(self, items: list[Any], /) -> None:
+        """Put the items in a random order, in place."""
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ def one_line(text: str) -> str:
 
 def is_blank(line: str) -> bool:
     """Whether a folded line shows nothing: it is empty or all invisible, as a lone U+200E is."""
-    return not any(map(str.isprintable, line.replace(" ", "")))
+    return not (line[:1].isalnum() or any(map(str.isprintable, line.replace(" ", ""))))
 
 
 def options(texts: list[str]) -> list[str]:
@@ -96,7 +103,7 @@ def options(texts: list[str]) -> list[str]:
     """
     if None in texts:
         raise Reject("missing_value")
-    lines = [" ".join(text.split()) for text in texts]  # `one_line`, without the calls: the dearest line of a build
+    lines = [" ".join(text.split()) for text in texts]  # `one_line` inlined: most of a build's time
     if any(map(is_blank, lines)):
         raise Reject("empty_option")
     if len({line.casefold() for line in lines}) < len(lines):
