@@ -5,12 +5,11 @@ parser does, scores it as ShopBench's metric does, and says what a decoder may e
 inference and scoring all use this one set.
 """
 
-import random
 from typing import Any, Protocol
 
 from datagen.schema import TaskType
 from datagen.tasks import generation, multiple_choice, named_entity_recognition, ranking, retrieval
-from datagen.tasks.question import Columns, Constraint, Question
+from datagen.tasks.question import Columns, Constraint, Question, Shuffler
 
 __all__ = ["TASKS", "Constraint", "Question", "TaskModule", "gold_problem"]
 
@@ -25,7 +24,7 @@ class TaskModule(Protocol):
     METRICS: tuple[str, ...]
     """ShopBench's metrics for the type, the default first."""
 
-    def build(self, row: dict[str, Any], rng: random.Random) -> Question:
+    def build(self, row: dict[str, Any], rng: Shuffler) -> Question:
         """The question of one row. Raises Reject where it could not be a fair one."""
 
     def answer(self, question: Question) -> str:

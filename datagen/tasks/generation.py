@@ -1,7 +1,6 @@
 """Generation: a reference text in, the same text out, as free text compared by a similarity metric."""
 
 import functools
-import random
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from datagen.tasks.question import (
     Columns,
     Constraint,
     Question,
+    Shuffler,
     check_metric,
     free_slots,
     hidden,
@@ -39,7 +39,7 @@ _HIDDEN = hidden(*COLUMNS)
 _ROUGE_TOKEN = re.compile("[a-z0-9]")
 
 
-def build(row: dict[str, Any], rng: random.Random) -> Question:
+def build(row: dict[str, Any], rng: Shuffler) -> Question:
     """The question of one row, for the metric of its optional column `metric` (default: the first).
 
     Raises Reject where the reference could not score 1.0 against itself, UserError for an unknown metric.

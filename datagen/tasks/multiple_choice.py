@@ -4,7 +4,6 @@ The grader reads one digit, so a question has at most ten options.
 """
 
 import functools
-import random
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from datagen.tasks.question import (
     Columns,
     Constraint,
     Question,
+    Shuffler,
     check_metric,
     free_slots,
     hidden,
@@ -36,7 +36,7 @@ UNREADABLE = -1
 _HIDDEN = hidden(*COLUMNS)
 
 
-def build(row: dict[str, Any], rng: random.Random) -> Question:
+def build(row: dict[str, Any], rng: Shuffler) -> Question:
     """The question of one row, its options shuffled; `answer` is an index into `options` as given.
 
     Raises Reject.

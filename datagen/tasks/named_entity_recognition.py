@@ -4,7 +4,6 @@ The grader splits an answer at commas unless it reads as a Python list, so no en
 """
 
 import ast
-import random
 import warnings
 from typing import Any
 
@@ -16,6 +15,7 @@ from datagen.tasks.question import (
     Columns,
     Constraint,
     Question,
+    Shuffler,
     check_metric,
     free_slots,
     hidden,
@@ -32,7 +32,7 @@ LONGEST_ANSWER = 32  # tokens: some five entities; more costs precision and time
 _HIDDEN = hidden(*COLUMNS)
 
 
-def build(row: dict[str, Any], rng: random.Random) -> Question:
+def build(row: dict[str, Any], rng: Shuffler) -> Question:
     """The question of one row: its text on one line, its entities in the order in which they stand there.
 
     Raises Reject.

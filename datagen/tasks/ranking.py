@@ -6,7 +6,6 @@ The grader skips numbers above five, so a question has at most five candidates.
 import functools
 import itertools
 import math
-import random
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from datagen.tasks.question import (
     Columns,
     Constraint,
     Question,
+    Shuffler,
     check_metric,
     free_slots,
     hidden,
@@ -35,7 +35,7 @@ LARGEST_GAIN = 1000  # 2 ** gain must stay a float
 _HIDDEN = hidden(*COLUMNS)
 
 
-def build(row: dict[str, Any], rng: random.Random) -> Question:
+def build(row: dict[str, Any], rng: Shuffler) -> Question:
     """The question of one row, its candidates shuffled; the target is their gains as listed.
 
     Raises Reject.

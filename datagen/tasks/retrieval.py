@@ -4,7 +4,6 @@ The grader reads three numbers, so a question has at most three right candidates
 """
 
 import functools
-import random
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from datagen.tasks.question import (
     Columns,
     Constraint,
     Question,
+    Shuffler,
     check_metric,
     free_slots,
     hidden,
@@ -33,7 +33,7 @@ MOST = 20
 _HIDDEN = hidden(*COLUMNS)
 
 
-def build(row: dict[str, Any], rng: random.Random) -> Question:
+def build(row: dict[str, Any], rng: Shuffler) -> Question:
     """The question of one row, its candidates shuffled; the target is the right ones' numbers, rising.
 
     Raises Reject, among others where there are so few candidates that naming three is always right.
