@@ -57,7 +57,7 @@ bench: .venv/dev
 ##     Move to today's releases: install without pins in a fresh place, write constraints.txt. Then run the tests.
 constraints:
 	@rm -rf build/pins
-	@$(PYTHON) -m venv build/pins
+	@'$(PYTHON)' -m venv build/pins
 	@build/pins/bin/pip install -qq --disable-pip-version-check -e '.[dev]'
 	@{ echo '# The releases that the tests passed with; pip reads them as limits. Written by `make constraints`.'; \
 		build/pins/bin/pip freeze --exclude-editable; } > constraints.txt
@@ -67,18 +67,18 @@ constraints:
 ##     Remove .venv and caches. Data in runs/ stays.
 clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find benchmarks datagen tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
+FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
-	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
-	{ echo $$python; break; }; done)
+	$$python $(FITS) && { echo $$python; break; }; done)
 
 # A file in .venv stands for each set of packages that is in there, written last.
 .venv/made:
-	@test -n '$(PYTHON)' || { echo 'error: this needs Python 3.11 or newer with its venv module (on Debian and Ubuntu:' \
-		'apt install python3.11-venv), or the path of one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
-	@$(PYTHON) -m venv --clear .venv
+	@'$(PYTHON)' $(FITS) || { echo 'error: this needs Python 3.11 or newer with its venv module (on Debian and Ubuntu:' \
+		'apt install python3.11-venv), or the path of one: make data PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@'$(PYTHON)' -m venv --clear .venv
 	@touch $@
 
 .venv/runtime: .venv/made setup.cfg pyproject.toml constraints.txt

@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 from configparser import ConfigParser
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -94,7 +93,7 @@ def test_every_file_of_the_package_is_installed() -> None:
         if file.suffix == ".py":
             return file.parent in folders.values()
         return any(
-            file.is_relative_to(folder) and fnmatch(str(file.relative_to(folder)), glob)
+            ROOT / file in (ROOT / folder).glob(glob)
             for package, folder in folders.items()
             for glob in data.get(package, [])
         )
