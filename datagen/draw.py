@@ -42,6 +42,11 @@ def quotas(rows: int, test: float, available: Mapping[str, int]) -> dict[str, in
     return {"train": rows - held_out, "test": held_out}
 
 
+def with_spare(wanted: int) -> int:
+    """How many rows are drawn to keep `wanted`, where there are as many."""
+    return wanted + int(wanted * SPARE) + SPARE_ROWS if wanted else 0
+
+
 def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test: float, path: Path) -> Drawn:
     """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed into place at the end.
 
@@ -115,7 +120,7 @@ def _check_keys(seeds: Seeds, task: str, sql: str, places: np.ndarray) -> None:
 
 def _limit(places: np.ndarray, wanted: int) -> tuple[int, int]:
     """The largest place to draw, and how many rows that makes."""
-    want = wanted + int(wanted * SPARE) + SPARE_ROWS if wanted else 0
+    want = with_spare(wanted)
     if want >= len(places):
         return _ALL, len(places)
     if not want:
