@@ -86,7 +86,8 @@ def test_the_first_three_numbers_are_read(response: str, read: list[int]) -> Non
         ([4], [4], 1.0),
         ([1, 2, 4], [4], 1.0),  # a recall: wrong numbers cost nothing
         ([1, 2, 3, 4], [4], 0.0),
-        ([5, 8, 10], [5, 8, 10, 12], 0.75),  # a fourth right candidate is out of reach
+        ([5, 8, 10], [5, 8, 10, 12], 0.75),  # the fourth right candidate is out of reach
+        ([12, 1, 2], [5, 8, 10, 12], 0.25),
         ([], [4], 0.0),
         ([1], [], 0.0),
     ],
