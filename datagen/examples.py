@@ -66,11 +66,11 @@ class Job:
 
 def job_of(recipe: Recipe, task: str) -> Job:
     """What a worker needs to word the rows of one task of the recipe."""
-    wanted, filters = recipe.tasks[task], recipe.filters
+    wanted = recipe.tasks[task]
     template = find("templates", wanted.template).resolve()
     return Job(
         *(recipe.seed, task, wanted.type, wanted.metric, wanted.language, template),
-        *(filters.max_tokens, filters.language),
+        *(recipe.filters.max_tokens, recipe.filters.language),
     )
 
 
@@ -165,7 +165,8 @@ def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any
             raise Reject(problem)
         target = str(question.target) if type(question.target) is int else as_json(question.target)
         gold = module.gold_text(question)
-        return row_id(job.seed, job.task, wording, key), wording, prompt, module.answer(question), target, fields, candidates, gold
+        own_id = row_id(job.seed, job.task, wording, key)
+        return own_id, wording, prompt, module.answer(question), target, fields, candidates, gold
 
     return word_row
 

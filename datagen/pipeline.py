@@ -31,13 +31,11 @@ import yaml
 from datagen import keep, shards
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
-from datagen.examples import Job, word
-from datagen.paths import find
+from datagen.examples import Job, job_of, word
 from datagen.recipe import Recipe, fingerprint, resolved
 from datagen.seeds import Seeds, columns_of, open_seeds
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
-from datagen.tasks import TASKS
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while a stage works."""
@@ -85,14 +83,9 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
     jobs, constants = {}, {}
     names = tuple(sorted(recipe.sources))
     for name, task in recipe.tasks.items():
-        metric = task.metric or TASKS[task.type].METRICS[0]
-        template = find("templates", task.template).resolve()
-        filters = recipe.filters
-        jobs[name] = Job(
-            recipe.seed, name, task.type, metric, task.language, template, filters.max_tokens, filters.language
-        )
+        jobs[name] = job_of(recipe, name)
         constants[name] = Constants(
-            *(task.type, task.track.value, metric, task.template),
+            *(task.type, task.track.value, task.metric, task.template),
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
         )
     return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock)
