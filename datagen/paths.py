@@ -1,0 +1,65 @@
+"""The name of a recipe or a template goes in, the path of its file comes out.
+
+A user's own `recipes/` and `templates/` in the working directory come before those that ship with
+the package, so that a copy changes one of ours without touching the install.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from datagen.errors import UserError
+
+Kind = Literal["recipes", "templates"]
+
+SUFFIXES: dict[Kind, str] = {"recipes": ".yaml", "templates": ".j2"}
+
+
+def folders(kind: Kind) -> list[Path]:
+    """The folders that hold files of this kind, first wins."""
+    return [Path(kind), _shipped(kind)]
+
+
+def find(kind: Kind, name: str, places: Sequence[Path] | None = None) -> Path:
+    """The file of `name` (`esci_mcq`, `ranking/by_query.j2`) in the first of `places` that has it.
+
+    `places` defaults to `folders(kind)`. Raises UserError with the nearest name where none has it.
+    """
+    suffix = SUFFIXES[kind]
+    relative = Path(name if name.endswith(suffix) else name + suffix)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise UserError(f"`{name}` leads out of {kind}/: name a file below it")
+    places = folders(kind) if places is None else places
+    for folder in places:
+        if (folder / relative).is_file():
+            return folder / relative
+    known = names(kind, places)
+    beside = [other for other in known if Path(other).parent == relative.parent]
+    raise UserError(f"no {kind[:-1]} `{name}`: {among(name, beside or known)}")
+
+
+def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:
+    """All names that `find` knows, sorted: recipes without their suffix, templates as paths with it."""
+    suffix = SUFFIXES[kind]
+    places = folders(kind) if places is None else places
+    found = {file.relative_to(folder).as_posix() for folder in places for file in folder.rglob(f"*{suffix}")}
+    return sorted(name.removesuffix(suffix) if kind == "recipes" else name for name in found)
+
+
+def among(name: object, known: Iterable[str]) -> str:
+    """What to say after a name that is not known: the nearest known one, then all of them."""
+    known = list(known)
+    near, listed = nearest(name, known), ", ".join(known) or "none"
+    return f"did you mean `{near}`? Known: {listed}" if near else f"known: {listed}"
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that `name` is most likely a misspelling of; None where none is near."""
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
+
+
+def _shipped(kind: Kind) -> Path:
+    """Inside the package when it is installed, beside it in a checkout."""
+    inside = Path(__file__).parent / kind
+    return inside if inside.is_dir() else Path(__file__).parent.parent / kind
