@@ -1,0 +1,118 @@
+"""What a recipe holds: every key with its type, its default and its meaning.
+
+A file is a `Recipe` with tasks, or a `Mixture` that blends other recipes; `recipe.load` resolves a mixture
+to a `Recipe`. `docs/recipe.md` is written from these models.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from datagen.paths import among
+from datagen.schema import TaskType, Track
+from datagen.tasks import TASKS
+
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z][a-z0-9_]*$", title="a name of lower-case letters, digits and `_`, a letter first"),
+]
+
+Sources = Annotated[dict[str, SerializeAsAny[BaseModel]], Field(title="sources by name, such as `esci: {}`")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Task(_Model):
+    """One kind of question: where its rows come from, what shape they have, how they are worded."""
+
+    type: TaskType = Field(strict=False, description="shape of the question and of its answer")
+    track: Track = Field(strict=False, description="ShopBench's skill that the task trains")
+    template: str = Field(min_length=1, description="file below `templates/`, in its type's folder")
+    rows: int = Field(gt=0, description="rows wanted; fewer come out where the query has fewer fair ones")
+    query: str = Field(min_length=1, description="one SELECT over the seed tables; its columns are the slots")
+    metric: str = Field(
+        default="", validate_default=True, description="one of the type's metrics, by default its first"
+    )
+    language: Literal["en", "es", "ja"] = Field(
+        default="en", description="language of the rows, where the query has no column `language`"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _in_the_folder_of_its_type(cls, template: str, info: ValidationInfo) -> str:
+        kind = info.data.get("type")
+        if kind and not template.startswith(f"{kind}/"):
+            advice = f"a template of this type stands in `{kind}/`"
+            raise PydanticCustomError("template_folder", "{advice}", {"advice": advice})
+        return template
+
+    @field_validator("metric")
+    @classmethod
+    def _known_to_its_type(cls, metric: str, info: ValidationInfo) -> str:
+        kind = info.data.get("type")
+        known = TASKS[kind].METRICS if kind else (metric,)
+        if metric and metric not in known:
+            raise PydanticCustomError("unknown_metric", "{advice}", {"advice": among(metric, known)})
+        return metric or known[0]
+
+
+class Filters(_Model):
+    """What a row must pass to be kept."""
+
+    max_tokens: int = Field(default=3072, gt=0, description="longest prompt and answer together, in tokens")
+    language: bool = Field(default=True, description="reject text that is not in the row's language")
+
+
+class Dedup(_Model):
+    """Which rows count as the same question."""
+
+    near: float | None = Field(
+        default=0.85,
+        ge=0.5,
+        le=1,
+        description="Jaccard similarity of content from which two rows are one; null: exact copies only",
+    )
+
+
+class Split(_Model):
+    """How rows are shared out between train and test."""
+
+    test: float = Field(default=0.02, ge=0, le=0.5, description="share of rows in the test split")
+
+
+class Common(_Model):
+    """What every recipe file has."""
+
+    name: Name = Field(description="the file's name without `.yaml`")
+    description: str = Field(min_length=1, description="one sentence for people: what is asked, from what")
+    seed: int = Field(
+        default=2024, ge=0, description="shapes every random choice: another seed, another data set"
+    )
+    filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
+    dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
+    split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+
+
+class Recipe(Common):
+    """Tasks over seed sources: all that shapes a data set but the seeds and templates themselves."""
+
+    sources: Sources = Field(min_length=1, description="seed sources, each with its options")
+    tasks: dict[Name, Task] = Field(min_length=1, title="tasks by name", description="the kinds of question")
+
+
+class Mixture(Common):
+    """Other recipes blended: their tasks become tasks named `<recipe>.<task>`."""
+
+    include: list[str] = Field(min_length=1, description="names of the recipes to blend")
+    rows: int = Field(gt=0, description="rows of the whole")
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={},
+        title="numbers by recipe",
+        description="share of each included recipe; without, in proportion to their own rows",
+    )
+    sources: Sources = Field(
+        default={}, description="options of sources that hold for all included recipes, in place of their own"
+    )

@@ -1,0 +1,159 @@
+"""A task's query goes in; its columns come out, and all that is wrong with it, by line and column.
+
+The cage in `seeds` keeps a query from doing harm. This check comes before any seed is there: it runs nothing,
+and says what to write instead. It also refuses what would make two builds of one recipe differ: chance,
+clocks, and what depends on the order in which threads finish.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import duckdb
+
+from datagen.paths import among
+from datagen.seeds import SqlError, columns_of
+
+
+class Fault(NamedTuple):
+    """Something wrong at a 1-based line and column of a query."""
+
+    line: int
+    column: int
+    code: str
+    message: str
+
+
+CHANGING = frozenset({
+    "current_connection_id", "current_database", "current_query", "current_query_id", "current_schema",
+    "current_schemas", "current_setting", "current_transaction_id", "currval", "gen_random_uuid",
+    "get_current_time", "get_current_timestamp", "getvariable", "in_search_path", "nextval", "now",
+    "random", "setseed", "setval", "sleep_ms", "stats", "today", "transaction_timestamp",
+    "txid_current", "uuid", "uuidv4", "uuidv7", "vector_type", "write_log",
+})  # fmt: skip
+"""Functions whose result DuckDB itself calls volatile, or the same within one query only."""
+
+CLOCKS = frozenset({
+    "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp",
+})  # fmt: skip
+"""Clocks that are written without parentheses, as columns are."""
+
+TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
+"""Table functions that read nothing but their arguments."""
+
+ORDERED = frozenset({"string_agg", "group_concat", "listagg", "first", "last"})
+"""Aggregates that follow the order of rows. So does `list`, but `shuffled` and `pick` may sort it later."""
+
+ADVICE = (
+    (r"one SELECT", "sql_statement", "write a single `select ...`"),
+    (
+        r"syntax error|unterminated",
+        "sql_syntax",
+        "look just before it for a comma, bracket or quote too many or too few",
+    ),
+    (r"two columns have the name", "duplicate_column", ""),
+    (r"not found|not exist", "sql_unknown_name", ""),
+    (r"", "sql_error", ""),
+)
+"""What DuckDB says by pattern, first wins: our code for it, and what to do where DuckDB does not say."""
+
+
+def inspect(
+    connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]
+) -> tuple[dict[str, str] | None, list[Fault]]:
+    """Names and DuckDB types of the columns that `sql` returns (None where it may not run), and its faults.
+
+    `tables` are the seed tables that it may read, as `source.table`; `connection` knows their columns.
+    """
+    faults = sorted(set(_refused(connection, sql, tables)))
+    if any(fault.code not in ("sql_random", "sql_order") for fault in faults):
+        return None, faults
+    try:
+        return columns_of(connection, sql), faults
+    except SqlError as error:
+        return None, [*faults, _explained(error)]
+
+
+def _refused(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]) -> Iterator[Fault]:
+    """What a query may not do although DuckDB would; nothing for text that is no query."""
+    nodes = list(_nodes(_tree(connection, sql)))
+    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    for node in nodes:
+        for code, message in (*_foreign(node, own, tables), *_unsteady(node)):
+            yield Fault(*_place(sql, _offset(node)), code, message)
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """DuckDB's syntax tree of a query; empty where it is no query."""
+    call = "select json_serialize_sql(?, skip_null := true, skip_empty := true, skip_default := true)"
+    (text,) = connection.execute(call, [sql]).fetchall()[0]
+    return json.loads(text).get("statements", [])
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a syntax tree."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+
+
+def _foreign(
+    node: dict[str, Any], own: Collection[str], tables: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Code and message where a node reads something else than the seed tables or the query's `own` ones."""
+    readable = f"a query reads only {', '.join(tables)}"
+    kind = node.get("type")
+    if kind == "SHOW_REF":
+        yield "sql_statement", "a list of tables or columns makes no questions: write a single `select ...`"
+    elif kind == "TABLE_FUNCTION" and node["function"]["function_name"] not in TABLE_FUNCTIONS:
+        yield "sql_forbidden", f"`{node['function']['function_name']}(...)` is no seed table: {readable}"
+    elif kind == "BASE_TABLE":
+        name = ".".join(node["qualified_name"]["path"])
+        if re.search(r"[/\\:*]|\.(csv|jsonl?|parquet)$", name):
+            yield "sql_forbidden", f"`{name}` is a file: {readable}"
+        elif name not in own and name not in tables:
+            yield "sql_unknown_name", f"`{name}` is no table of this recipe's sources: {among(name, tables)}"
+
+
+def _unsteady(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Code and message where a node gives other rows from run to run."""
+    name = node.get("function_name", "")
+    if node.get("type") == "COLUMN_REF" and node["column_names"][-1] in CLOCKS:
+        name = node["column_names"][-1]
+    if name in CHANGING | CLOCKS:
+        instead = "choose by draw(key), pick(list, n, key) or shuffled(list, key)"
+        yield "sql_random", f"`{name}` changes from run to run: {instead}"
+    if name in ORDERED and "orders" not in node.get("order_bys", {}):
+        instead = f"write `{name}(... order by ...)`"
+        yield "sql_order", f"`{name}` follows the order of rows, which changes from run to run: {instead}"
+    if "sample" in node:
+        instead = "leave it out, a task's `rows` are drawn from all that the query gives"
+        yield "sql_random", f"a sample changes from run to run: {instead}"
+    modifiers = [modifier["type"] for modifier in node.get("modifiers", [])]
+    if "LIMIT_MODIFIER" in modifiers and "ORDER_MODIFIER" not in modifiers:
+        instead = "add `order by`, or leave it out"
+        yield "sql_order", f"a limit without an order gives other rows from run to run: {instead}"
+
+
+def _explained(error: SqlError) -> Fault:
+    """DuckDB's refusal with our code; without its list of all functions of a name."""
+    message = error.message.split(" Candidate functions:")[0].rstrip(".")
+    code, advice = next((code, advice) for pattern, code, advice in ADVICE if re.search(pattern, message))
+    return Fault(error.line, error.column, code, f"{message}: {advice}" if advice else message)
+
+
+def _offset(node: dict[str, Any]) -> int:
+    """Where a node stands in bytes; where DuckDB doesn't say, its first part that has a place."""
+    if "query_location" in node:
+        return int(node["query_location"])
+    return min((part["query_location"] for part in _nodes(node) if "query_location" in part), default=0)
+
+
+def _place(sql: str, offset: int) -> tuple[int, int]:
+    """Line and column of DuckDB's offset, which counts bytes."""
+    before = sql.encode()[:offset].decode(errors="ignore")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
