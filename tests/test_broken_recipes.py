@@ -1,0 +1,42 @@
+"""Every recipe in `broken_recipes/` gets exactly the messages that a person has read and found kind.
+
+After a change of wording, write the `.expected` files anew and read what `git diff` shows:
+
+    REGENERATE=1 python -m pytest tests/test_broken_recipes.py
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from datagen import paths
+from datagen.recipe_check import check
+
+BROKEN = Path(__file__).parent / "broken_recipes"
+CASES = sorted(BROKEN.glob("*.yaml"))
+
+
+def recipe_name(case: Path) -> str:
+    """`07-two-keys.yaml` holds the recipe `two_keys`."""
+    return case.stem.partition("-")[2].replace("-", "_")
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipes of a user's own working directory, where nothing else is known than what stands there."""
+    for folder in ("recipes", "templates"):
+        shutil.copytree(BROKEN / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "_shipped", lambda kind: tmp_path / kind)  # ours may change, messages may not
+    return tmp_path / "recipes"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_all_problems_are_told_at_once(case: Path, recipes: Path) -> None:
+    shutil.copy(case, recipes / f"{recipe_name(case)}.yaml")
+    told = "".join(f"{problem}\n" for problem in check(recipe_name(case)))
+    expected = case.with_suffix(".expected")
+    if "REGENERATE" in os.environ:
+        expected.write_text(told, encoding="utf-8")
+    assert told == expected.read_text(encoding="utf-8")
