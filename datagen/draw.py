@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from datagen.errors import UserError
@@ -25,6 +26,8 @@ SPARE_ROWS = 50
 """More rows are drawn than asked for, since some will be rejected: a tenth, and 50."""
 
 _ALL = 2**64 - 1
+
+Places = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +58,17 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     """
     query = _with_sides(sql, columns, task, test)
     with bounded(seeds.connection, task):
-        places = seeds.connection.execute(f"select side, place from ({query})").fetchnumpy()
-        sides, place = np.asarray(places["side"], dtype=str), np.asarray(places["place"])
-        _check_keys(seeds, task, sql, places["place"])
-        available = {side: int((sides == side).sum()) for side in SIDES}
+        places = _places(seeds, task, sql, query)
+        available = {side: len(of_side) for side, of_side in places.items()}
         wanted = quotas(rows, test, available)
         limits, drawn = {}, {}
         for side in SIDES:
-            limits[side], drawn[side] = _limit(place[sides == side], wanted[side])
+            limits[side], drawn[side] = _limit(places[side], wanted[side])
         chosen = " or ".join(f"(side = '{side}' and place <= {limits[side]})" for side in SIDES)
-        rows = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
+        relation = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
-            _write(rows.to_arrow_reader(BATCH_ROWS), file)
+            _write(relation.to_arrow_reader(BATCH_ROWS), file)
     result = Drawn(available, wanted, drawn)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
@@ -101,24 +102,30 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
         f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
         f" case when {own} in ('train', 'test') then {own}"
         f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
-        f" draw('{quoted}|' || key::varchar) as place from ({sql.rstrip().rstrip(';')}\n)"
+        f" case when key is not null then draw('{quoted}|' || key::varchar) end as place from ({sql.rstrip().rstrip(';')}\n)"
     )
 
 
-def _check_keys(seeds: Seeds, task: str, sql: str, places: np.ndarray) -> None:
-    inner = sql.rstrip().rstrip(";")
-    if np.ma.is_masked(places):
+def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
+    """Every row's place in the draw, by side. Raises UserError where keys are null or repeat."""
+    table = seeds.connection.sql(f"select side = 'test' as test, place from ({query})").to_arrow_table()
+    if table["place"].null_count:
         raise UserError(f"task {task}: its query gives rows whose key is null. A key names its row: filter nulls out")
-    if len(np.unique(places)) < len(places):
-        key, count = seeds.connection.execute(
-            f"select key::varchar, count(*) as n from ({inner}\n) group by 1 having n > 1 order by n desc, 1 limit 1"
-        ).fetchall()[0]
-        raise UserError(
-            f"task {task}: its query gives {count} rows with the key '{key}'. A key names one row: add what tells them apart"
-        )
+    place, test = table["place"].to_numpy(), table["test"].to_numpy()
+    if len(np.unique(place)) < len(place):
+        repeated = seeds.connection.execute(  # none where two keys only share a hash
+            f"select key::varchar, count(*) as n from ({sql.rstrip().rstrip(';')}\n)"
+            " group by 1 having n > 1 order by n desc, 1 limit 1"
+        ).fetchone()
+        if repeated:
+            raise UserError(
+                f"task {task}: its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
+                "A key names one row: add what tells them apart"
+            )
+    return {"train": place[~test], "test": place[test]}
 
 
-def _limit(places: np.ndarray, wanted: int) -> tuple[int, int]:
+def _limit(places: Places, wanted: int) -> tuple[int, int]:
     """The largest place to draw, and how many rows that makes."""
     want = with_spare(wanted)
     if want >= len(places):

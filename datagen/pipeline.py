@@ -10,6 +10,7 @@ Every file is renamed into place when it is whole, so a killed build goes on whe
 """
 
 import errno
+import gc
 import os
 import shutil
 import signal
@@ -285,7 +286,11 @@ def _pool(workers: int, rows: int) -> Executor:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent does, however it ends."""
+    """Leave Ctrl-C to the parent, end when the parent does, however it ends, and collect no garbage.
+
+    A worker's rows hold no cycles; looking for them costs a tenth of its time.
+    """
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:

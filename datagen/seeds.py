@@ -28,13 +28,15 @@ SPILL_LIMIT = "20GB"
 QUERY_SECONDS = 900
 
 MACROS = """
-create macro draw(k) as md5_number_lower('{seed}|' || k);
-create macro shuffled(l, k) as list_transform(
-    list_sort(list_transform(list_distinct(l), lambda x: {{h: md5_number_lower(concat({seed}, '|', k, '|', x)), v: x}})),
-    lambda s: s.v);
-create macro pick(l, n, k) as shuffled(l, k)[1:n];
+create macro draw(k) as hash({seed}::bigint, k);
+create macro pick(l, n, k) as list_select(l, list_grade_up(list_transform(l, lambda x: hash({seed}::bigint, k, x)))[1:n]);
+create macro shuffled(l, k) as pick(l, len(l), k);
 """
-"""Random choices for queries: hashes of the recipe's seed and a key, so independent of threads and row order."""
+"""Random choices for queries: hashes of the recipe's seed and a key, so independent of threads and row order.
+
+DuckDB's `hash` is a hundredth of the cost of its md5; a release may change it, as it may change the
+bytes of a Parquet file, so the lock file of a run names the releases that made it.
+"""
 
 
 class SqlError(Exception):
