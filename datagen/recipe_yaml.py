@@ -138,7 +138,7 @@ for _name, (_pattern, _first) in _SCALARS.items():
 
 
 def _plain(document: Document, node: yaml.Node, loc: Loc) -> Any:
-    """The node as dicts, lists and scalars; notes places, repeated keys and keys that are no text."""
+    """The node as dicts, lists and scalars; notes where it stands, and keys that repeat."""
     document.nodes[loc] = node
     if isinstance(node, yaml.MappingNode):
         return dict(_items(document, node, loc))
@@ -149,11 +149,10 @@ def _plain(document: Document, node: yaml.Node, loc: Loc) -> Any:
 
 def _items(document: Document, node: yaml.MappingNode, loc: Loc) -> Iterator[tuple[str, Any]]:
     for key, value in node.value:
-        place = _place(key.start_mark)
         if not isinstance(key, yaml.ScalarNode):
-            document.problem(place, "wrong_type", "a key is one word: brackets can't stand before a colon")
-            continue
-        inner = (*loc, key.value)
+            problem = "a key can't be a mapping or a list: put text that starts with `{` or `[` in quotes"
+            raise _Refused(problem=problem, problem_mark=key.start_mark)
+        place, inner = _place(key.start_mark), (*loc, key.value)
         if inner in document.keys:
             line = document.keys[inner][0]
             message = f"`{key.value}` already stands in line {line}: keep one of the two"

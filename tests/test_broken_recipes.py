@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from datagen import paths
 from datagen.recipe_check import check
 
