@@ -21,6 +21,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from importlib import metadata
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -34,9 +36,12 @@ from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, word
 from datagen.recipe import Recipe, fingerprint, resolved
-from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.seeds import Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
+
+LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
+"""Packages whose releases may change the bytes of a run."""
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while a stage works."""
@@ -80,16 +85,25 @@ def build(recipe: Recipe, seeds: Path, runs: Path, *, workers: int | None = None
 
 
 def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
-    lock = resolved(recipe, opened.hashes())
+    lock = resolved(recipe, opened.hashes()) | {"made_with": _made_with()}
     jobs, constants = {}, {}
-    names = tuple(sorted(recipe.sources))
     for name, task in recipe.tasks.items():
         jobs[name] = job_of(recipe, name)
+        names = sources_of(opened.connection, task.query)
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
         )
     return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock)
+
+
+def _made_with() -> dict[str, str]:
+    """The code and the releases on which the bytes of a run rest."""
+    code = blake2b(digest_size=8)
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def _draw_and_word(plan: Plan, opened: Seeds, pool: Executor, report: Progress) -> list[Part]:

@@ -207,6 +207,12 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
     return {name: kind for name, kind, *_ in described}
 
 
+def sources_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, ...]:
+    """The seed sources that a query reads, sorted."""
+    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+    return tuple(sorted(set(re.findall(r'"schema_name":"(\w+)"', tree)) & SOURCES.keys()))
+
+
 _PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
 
 
