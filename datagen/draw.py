@@ -51,7 +51,7 @@ def with_spare(wanted: int) -> int:
 
 
 def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test: float, path: Path) -> Drawn:
-    """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed into place at the end.
+    """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed at the end.
 
     Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
     names that the query gives. Raises UserError where keys are null or repeat.
@@ -79,7 +79,7 @@ def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float,
     """The row of one key as `draw` would write it; no row where the query does not give that key."""
     query = _with_sides(sql, columns, task, test)
     with bounded(seeds.connection, task):
-        found = seeds.connection.execute(f"select * exclude (place) from ({query}) where key = ?", [key])
+        found = seeds.connection.sql(f"select * exclude (place) from ({query}) where key = ?", params=[key])
         table = found.to_arrow_table()
     schema = _plain_schema(table.schema)
     return pa.RecordBatch.from_struct_array(table.cast(schema).to_struct_array().combine_chunks())
@@ -102,7 +102,8 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
         f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
         f" case when {own} in ('train', 'test') then {own}"
         f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
-        f" case when key is not null then draw('{quoted}|' || key::varchar) end as place from ({sql.rstrip().rstrip(';')}\n)"
+        f" case when key is not null then draw('{quoted}|' || key::varchar) end as place"
+        f" from ({sql.rstrip().rstrip(';')}\n)"
     )
 
 
@@ -110,7 +111,9 @@ def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
     """Every row's place in the draw, by side. Raises UserError where keys are null or repeat."""
     table = seeds.connection.sql(f"select side = 'test' as test, place from ({query})").to_arrow_table()
     if table["place"].null_count:
-        raise UserError(f"task {task}: its query gives rows whose key is null. A key names its row: filter nulls out")
+        raise UserError(
+            f"task {task}: its query gives rows whose key is null. A key names its row: filter nulls out"
+        )
     place, test = table["place"].to_numpy(), table["test"].to_numpy()
     if len(np.unique(place)) < len(place):
         repeated = seeds.connection.execute(  # none where two keys only share a hash

@@ -99,11 +99,24 @@ class _Rejects:
         self.task = task
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, key: str, reason: str, seed: dict[str, Any] | None = None, prompt: str | None = None,
-            answer: str | None = None) -> None:
+    def add(
+        self,
+        key: str,
+        reason: str,
+        seed: dict[str, Any] | None = None,
+        prompt: str | None = None,
+        answer: str | None = None,
+    ) -> None:
         text = None if seed is None else json.dumps(seed, ensure_ascii=False, default=str)
         self.rows.append(
-            {"task": self.task, "key": key, "reason": reason, "prompt": prompt, "answer": answer, "seed": text}
+            {
+                "task": self.task,
+                "key": key,
+                "reason": reason,
+                "prompt": prompt,
+                "answer": answer,
+                "seed": text,
+            }
         )
 
     def table(self) -> pa.Table:
@@ -118,7 +131,9 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
     names = [name for name in columns if name not in RESERVED]
     values = zip(*(columns[name].to_pylist() for name in names), strict=True) if names else ((),) * len(sizes)
     rows = []
-    for key, side, group, language, size, value in zip(keys, sides, groups, languages, sizes, values, strict=True):
+    for key, side, group, language, size, value in zip(
+        keys, sides, groups, languages, sizes, values, strict=True
+    ):
         row = dict(zip(names, value, strict=True))
         try:
             if size > SLOT_CHARACTERS:
@@ -127,7 +142,9 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
         except Reject as reject:
             rejects.add(key, reject.reason, row if size <= SLOT_CHARACTERS else None)
     whole = zip(*rows, strict=True) if rows else [[]] * len(EXAMPLE)
-    return pa.table([pa.array(column, field.type) for field, column in zip(EXAMPLE, whole, strict=True)], EXAMPLE)
+    return pa.table(
+        [pa.array(column, field.type) for field, column in zip(EXAMPLE, whole, strict=True)], EXAMPLE
+    )
 
 
 def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any]], tuple[Any, ...]]:
@@ -209,7 +226,9 @@ def _characters(columns: Any) -> pa.Array:
         if pa.types.is_string(column.type):
             total = pc.add(total, pc.coalesce(pc.binary_length(column), pa.scalar(0, pa.int32())))
         elif pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
-            total = pc.add(total, pc.coalesce(pc.binary_length(pc.binary_join(column, "")), pa.scalar(0, pa.int32())))
+            total = pc.add(
+                total, pc.coalesce(pc.binary_length(pc.binary_join(column, "")), pa.scalar(0, pa.int32()))
+            )
     return total
 
 

@@ -20,14 +20,22 @@ import pyarrow.compute as pc
 
 from datagen.schema import TaskType
 
-CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffd}\x{fff9}-\x{fffb}]"
+CONTROL = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffd}\x{fff9}-\x{fffb}]"
+)
 """C0 and C1 controls, bidirectional overrides, byte order marks, and the sign of a decoding error."""
 
-SPECIAL = r"(?i)<\|[\w ]{1,40}\|>|<｜[^｜]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>"
+SPECIAL = (
+    r"(?i)<\|[\w ]{1,40}\|>|<｜[^｜]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>"
+    r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>"
+)
 """Turn and control tokens of the chat templates in use (ChatML, Llama, Mistral, Gemma, DeepSeek)."""
 
 JAPANESE = r"[\p{Hiragana}\p{Katakana}\p{Han}]"
-OTHER_SCRIPT = r"[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Thai}\p{Greek}\p{Devanagari}]"
+OTHER_SCRIPT = (
+    r"[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Thai}\p{Greek}"
+    r"\p{Devanagari}]"
+)
 MAYBE_SPANISH = r"(?i)[ñáéíóúü¿¡]|\b(?:de|para|con|del|los|las|el|y|sin|por)\b"
 """What an English row must hold before the language model is asked: it costs 50 microseconds a row."""
 
@@ -48,9 +56,15 @@ def estimated_tokens(texts: pa.Array) -> pa.Array:
 
 
 def reasons(
-    prompts: pa.Array, answers: pa.Array, seed_texts: pa.Array, languages: pa.Array, *, max_tokens: int, language: bool
+    prompts: pa.Array,
+    answers: pa.Array,
+    seed_texts: pa.Array,
+    languages: pa.Array,
+    *,
+    max_tokens: int,
+    language: bool,
 ) -> list[str | None]:
-    """For each row the first reason to leave it out, or None. `seed_texts` is what the row took from its seeds."""
+    """For each row the first reason to leave it out, or None. `seed_texts` is what it took from its seeds."""
     whole = pc.binary_join_element_wise(prompts, answers, "\n")
     checks: list[tuple[str, Any]] = [
         ("empty", pc.or_(_blank(prompts), _blank(answers))),
@@ -76,7 +90,10 @@ def _wrong_language(texts: pa.Array, languages: pa.Array) -> pa.Array:
     has_japanese = pc.match_substring_regex(texts, JAPANESE)
     doubtful = pc.or_(
         pc.and_(pc.invert(japanese), pc.match_substring_regex(texts, OTHER_SCRIPT)),
-        pc.or_(pc.equal(languages, "es"), pc.and_(pc.equal(languages, "en"), pc.match_substring_regex(texts, MAYBE_SPANISH))),
+        pc.or_(
+            pc.equal(languages, "es"),
+            pc.and_(pc.equal(languages, "en"), pc.match_substring_regex(texts, MAYBE_SPANISH)),
+        ),
     )
     wrong = pc.and_(japanese, pc.invert(has_japanese)).to_pylist()
     for position in pc.indices_nonzero(doubtful).to_pylist():
@@ -111,7 +128,9 @@ def _detector() -> Any:
     return LangDetector(LangDetectConfig(model="lite"))  # lid.176, shipped inside the package
 
 
-def leaked(task_type: TaskType, metric: str, fields: Sequence[str], candidates: Sequence[str], target: Any) -> bool:
+def leaked(
+    task_type: TaskType, metric: str, fields: Sequence[str], candidates: Sequence[str], target: Any
+) -> bool:
     """Whether the free slots print the answer where the task type forbids it.
 
     Multiple choice: they hold the right option and no other. Generation: they hold the reference,
@@ -122,7 +141,9 @@ def leaked(task_type: TaskType, metric: str, fields: Sequence[str], candidates: 
         right = candidates[target]
         for text in fields:  # loops, not any(): this runs for every row
             if right in text and _holds(text, right):
-                return not any(_holds(every, option) for every in fields for option in candidates if option != right)
+                return not any(
+                    _holds(every, option) for every in fields for option in candidates if option != right
+                )
         return False
     if task_type is TaskType.GENERATION and metric != "rougel":
         return any(_holds(text, target) for text in fields)

@@ -7,7 +7,10 @@
 Everything is decided in the order of ids, a hash, so nothing depends on the order of the input.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,8 +19,11 @@ from datagen import dedup
 DECISION = pa.schema([pa.field("reason", pa.string()), pa.field("of", pa.string())])
 """One row for each example: why it is not kept, and the id of the row it clashes with."""
 
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 
-def decide(examples: pa.Table, near: float | None, quotas: dict[tuple[str, str], int]) -> pa.Table:
+
+def decide(examples: pa.Table, near: float | None, quotas: Mapping[tuple[str, str], int]) -> pa.Table:
     """DECISION rows, aligned with `examples`.
 
     `examples` has the columns id, task, kind, side, groups, fields, options, gold. `quotas` gives the
@@ -25,38 +31,52 @@ def decide(examples: pa.Table, near: float | None, quotas: dict[tuple[str, str],
     """
     content = examples.select(["id", "kind", "fields", "options"]).append_column("answer", examples["gold"])
     found = dedup.decide(content, near)
-    reason = np.array(found["reason"].to_pylist(), dtype=object)
-    other = np.array(found["of"].to_pylist(), dtype=object)
-    _cross_split(examples, reason, other)
-    _over_rows(examples, reason, quotas)
-    return pa.table([pa.array(reason, pa.string()), pa.array(other, pa.string())], schema=DECISION)
+    reason, other = found["reason"].combine_chunks(), found["of"].combine_chunks()
+    order = pc.sort_indices(examples["id"]).to_numpy().astype(np.int64)
+
+    with_test = _crossing(examples, _bools(reason.is_null()), order)
+    crosses = pa.array(with_test >= 0)
+    reason = pc.if_else(crosses, "crosses_split", reason)
+    partner = pa.array(with_test, mask=with_test < 0)
+    other = pc.if_else(crosses, examples["id"].take(partner).combine_chunks(), other)
+
+    reason = pc.if_else(
+        pa.array(_over_rows(examples, _bools(reason.is_null()), order, quotas)), "over_rows", reason
+    )
+    return pa.table([reason, other], schema=DECISION)
 
 
-def _cross_split(examples: pa.Table, reason: np.ndarray, other: np.ndarray) -> None:
-    """Mark the train rows that share a group with a kept test row."""
+def _crossing(examples: pa.Table, kept: Bools, order: Ints) -> Ints:
+    """For each kept train row the first kept test row that it shares a group with, else -1."""
     groups = examples["groups"].combine_chunks()
     rows = pc.list_parent_indices(groups).to_numpy()
     names = pc.list_flatten(groups).dictionary_encode()
     codes = names.indices.to_numpy()
-    is_test = pc.equal(examples["side"], "test").to_numpy(zero_copy_only=False)
-    kept = np.equal(reason, None)
-    order = pc.sort_indices(examples["id"]).to_numpy()
-    rank = np.empty(len(order), dtype=np.int64)
+    test = _bools(pc.equal(examples["side"], "test"))
+    rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    witness = np.full(len(names.dictionary), len(order))
-    of_test = (is_test & kept)[rows]
-    np.minimum.at(witness, codes[of_test], rank[rows[of_test]])
-    crossing = (~is_test & kept)[rows] & (witness[codes] < len(order))
-    ids = examples["id"]
-    for row, code in zip(rows[crossing], codes[crossing], strict=True):
-        reason[row], other[row] = "crosses_split", ids[int(order[witness[code]])].as_py()
+    none = len(order)
+    first = np.full(len(names.dictionary), none)
+    held_out = (test & kept)[rows]
+    np.minimum.at(first, codes[held_out], rank[rows[held_out]])
+    nearest = np.full(len(order), none)
+    np.minimum.at(nearest, rows, first[codes])
+    nearest[test | ~kept] = none
+    return np.append(order, -1)[np.where(nearest == none, -1, nearest)]
 
 
-def _over_rows(examples: pa.Table, reason: np.ndarray, quotas: dict[tuple[str, str], int]) -> None:
-    """Mark what is left of a task's side once its quota is full, in the order of ids."""
-    order = pc.sort_indices(examples["id"]).to_numpy()
-    order = order[np.equal(reason[order], None)]
-    tasks, sides = (examples[name].combine_chunks() for name in ("task", "side"))
+def _over_rows(examples: pa.Table, kept: Bools, order: Ints, quotas: Mapping[tuple[str, str], int]) -> Bools:
+    """Which kept rows are left of a task's side once its quota is full, in the order of ids."""
+    order = order[kept[order]]
+    over = np.zeros(len(kept), dtype=bool)
     for (task, side), quota in quotas.items():
-        mask = pc.and_(pc.equal(tasks, task), pc.equal(sides, side)).to_numpy(zero_copy_only=False)
-        reason[order[mask[order]][quota:]] = "over_rows"
+        here = _bools(pc.and_(pc.equal(examples["task"], task), pc.equal(examples["side"], side)))
+        over[order[here[order]][quota:]] = True
+    return over
+
+
+def _bools(column: pa.ChunkedArray) -> Bools:
+    values: Bools = (
+        column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    )
+    return values

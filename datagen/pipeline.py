@@ -35,7 +35,8 @@ from datagen import keep, shards
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, word
-from datagen.recipe import Recipe, fingerprint, resolved
+from datagen.recipe import fingerprint, resolved
+from datagen.recipe_model import Recipe
 from datagen.seeds import Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
@@ -60,7 +61,9 @@ class Plan:
     drawn: dict[str, Drawn] = field(default_factory=dict)
 
 
-def build(recipe: Recipe, seeds: Path, runs: Path, *, workers: int | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def build(
+    recipe: Recipe, seeds: Path, runs: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
     """Build `recipe` from the seeds below `seeds` into `runs/<recipe name>`; gives the manifest.
 
     A run that is already built from the same recipe, templates, seeds and version is left as it is.
@@ -168,7 +171,9 @@ def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str
     kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null())
     ids: dict[str, list[str]] = {}
     for side in ("train", "test"):
-        ids[side] = sorted(row for row, of in zip(*(kept[c].to_pylist() for c in ("id", "side")), strict=True) if of == side)
+        ids[side] = sorted(
+            row for row, of in zip(*(kept[c].to_pylist() for c in ("id", "side")), strict=True) if of == side
+        )
     report("keep", 1, 1)
     return ids
 
@@ -183,7 +188,9 @@ def _content(plan: Plan, part: Part) -> pa.Table:
     return table
 
 
-def _write(plan: Plan, parts: list[Part], ids: dict[str, list[str]], pool: Executor, report: Progress) -> None:
+def _write(
+    plan: Plan, parts: list[Part], ids: dict[str, list[str]], pool: Executor, report: Progress
+) -> None:
     """Write shards and rejects; those that are there already are left."""
     if not any(ids.values()):
         raise UserError(_nothing_kept(plan, parts))
@@ -211,8 +218,14 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         for path in (part.rejects, part.reasons):
             with pa.memory_map(str(path)) as file:
                 reasons.update(filter(None, pa.ipc.open_file(file).read_all()["reason"].to_pylist()))
-    why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) or "the queries give no rows"
-    return f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why}). `datagen preview` shows single rows"
+    why = (
+        ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        or "the queries give no rows"
+    )
+    return (
+        f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why}). "
+        "`datagen preview` shows single rows"
+    )
 
 
 def _publish(plan: Plan) -> dict[str, Any]:
@@ -223,7 +236,9 @@ def _publish(plan: Plan) -> dict[str, Any]:
         tasks[task] = {**asdict(drawn), **found}
         kept, rejected = sum(found["kept"].values()), sum(found["rejected"].values())
         if sum(drawn.drawn.values()) != kept + rejected:
-            raise AssertionError(f"task {task}: {drawn.drawn} rows drawn, but {kept} kept and {rejected} rejected")
+            raise AssertionError(
+                f"task {task}: {drawn.drawn} rows drawn, but {kept} kept and {rejected} rejected"
+            )
     (plan.run / shards.MANIFEST).unlink(missing_ok=True)
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
@@ -261,7 +276,9 @@ def _held(run: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
-        raise UserError(f"{run} is being built by {who}. Wait for it, or stop it; what it has done so far is kept") from None
+        raise UserError(
+            f"{run} is being built by {who}. Wait for it, or stop it; what it has done so far is kept"
+        ) from None
     try:
         holder.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
         yield
@@ -277,7 +294,9 @@ def _disk(run: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
-            raise UserError(f"{run}: the disk is full. What is done is kept: free some space and run the same again") from error
+            raise UserError(
+                f"{run}: the disk is full. What is done is kept: free some space and run the same again"
+            ) from error
         raise
 
 

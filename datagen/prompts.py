@@ -23,7 +23,10 @@ from datagen.schema import LANGUAGES, TaskType
 
 MACROS_FILE = "_macros.j2"
 FILTERS = frozenset(
-    "capitalize default first join last length list lower reverse sort string title trim truncate unique upper".split()
+    (
+        *("capitalize", "default", "first", "join", "last", "length", "list", "lower", "reverse", "sort"),
+        *("string", "title", "trim", "truncate", "unique", "upper"),
+    )
 )
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
@@ -72,7 +75,7 @@ class Template:
         return [i for i, wording in enumerate(self.wordings) if wording.language in (None, language)]
 
     def render(self, wording: int, slots: dict[str, Any]) -> str:
-        """The user message of a row. Raises Reject where a printed slot is null, KeyError where one is missing."""
+        """The user message of a row. Raises Reject where a printed slot is null, KeyError where it lacks."""
         return self.wordings[wording].render(*[slots[name] for name in self.slots]).strip()
 
 
@@ -196,7 +199,7 @@ def _macro(
 
 @functools.cache
 def _macros(path: Path) -> dict[str, Callable[..., str]]:
-    """The macros of `_macros.j2`, which every template may call; they print and branch, but do not loop or call."""
+    """The macros of `_macros.j2`, which every template may call; they print and branch, no more."""
     if not path.is_file():
         return {}
     environment = _environment()
@@ -204,7 +207,9 @@ def _macros(path: Path) -> dict[str, Callable[..., str]]:
     try:
         tree = environment.parse(text)
     except TemplateSyntaxError as error:
-        raise TemplateError(path, error.lineno, 1, "template_syntax", error.message or "this is not Jinja") from None
+        raise TemplateError(
+            path, error.lineno, 1, "template_syntax", error.message or "this is not Jinja"
+        ) from None
     for node in tree.find_all((nodes.For, nodes.Call)):
         raise TemplateError(path, node.lineno, 1, "macro_computes", "a macro neither loops nor calls")
     names = [node.name for node in tree.find_all(nodes.Macro)]

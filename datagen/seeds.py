@@ -29,7 +29,8 @@ QUERY_SECONDS = 900
 
 MACROS = """
 create macro draw(k) as hash({seed}::bigint, k);
-create macro pick(l, n, k) as list_select(l, list_grade_up(list_transform(l, lambda x: hash({seed}::bigint, k, x)))[1:n]);
+create macro pick(l, n, k) as
+    list_select(l, list_grade_up(list_transform(l, lambda x: hash({seed}::bigint, k, x)))[1:n]);
 create macro shuffled(l, k) as pick(l, len(l), k);
 """
 """Random choices for queries: hashes of the recipe's seed and a key, so independent of threads and row order.
@@ -123,7 +124,7 @@ def open_seeds(
 
 @contextmanager
 def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same tables and macros without a row in them: what a query is checked against before seeds are there."""
+    """The same tables and macros without a row: what a query is checked against before seeds are there."""
     connection = duckdb.connect(config={"python_enable_replacements": False})
     try:
         connection.execute(MACROS.format(seed=0))
@@ -173,7 +174,9 @@ def _scan(connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> st
         if path.suffix != ".csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
             raise UserError(f"{path}: the table has no rows. Take the publisher's file, or SEEDS=sample")
     except duckdb.Error as error:
-        raise UserError(f"{path}: cannot be read: {_first_line(error)}. Is it cut off? Fetch it again") from None
+        raise UserError(
+            f"{path}: cannot be read: {_first_line(error)}. Is it cut off? Fetch it again"
+        ) from None
     casts = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in table.columns.items())
     return f"select {casts} from {reader}"
 
@@ -203,7 +206,9 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
         raise _sql_error(error, prefix=len("describe (")) from None
     names = [name for name, *_ in described]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise SqlError(1, 1, f"two columns have the name {', '.join(sorted(repeated))}: give each its own by `as`")
+        raise SqlError(
+            1, 1, f"two columns have the name {', '.join(sorted(repeated))}: give each its own by `as`"
+        )
     return {name: kind for name, kind, *_ in described}
 
 
@@ -234,7 +239,9 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def bounded(connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS) -> Iterator[None]:
+def bounded(
+    connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS
+) -> Iterator[None]:
     """Run queries of `task` with a time limit; DuckDB's refusals become UserErrors that name the task."""
     timer = threading.Timer(seconds, connection.interrupt)
     timer.start()
@@ -242,11 +249,14 @@ def bounded(connection: duckdb.DuckDBPyConnection, task: str, seconds: float = Q
         yield
     except duckdb.InterruptException:
         raise UserError(
-            f"task {task}: its query ran longer than {seconds:g} s and was stopped. Filter earlier, or join on keys"
+            f"task {task}: its query ran longer than {seconds:g} s and was stopped. "
+            "Filter earlier, or join on keys"
         ) from None
     except duckdb.Error as error:
         if "No space left" in str(error):
-            raise UserError(f"task {task}: no disk space left for the query's spill files. Free some, run again") from None
+            raise UserError(
+                f"task {task}: no disk space left for the query's spill files. Free some, run again"
+            ) from None
         raise UserError(f"task {task}: its query failed: {_first_line(error)}") from None
     finally:
         timer.cancel()

@@ -1,10 +1,11 @@
 """Worded examples and decisions in, the published files of a run out: shards, rejects, manifest.
 
-    runs/<recipe>/data/{train,test}-KKKKK-of-NNNNN.parquet   schema.SHARD, in the order of ids: a shuffle
-    runs/<recipe>/rejects/<task>.parquet                     schema.REJECT
-    runs/<recipe>/manifest.json                              counts and hashes; written last
+runs/<recipe>/data/{train,test}-KKKKK-of-NNNNN.parquet   schema.SHARD, in the order of ids: a shuffle
+runs/<recipe>/rejects/<task>.parquet                     schema.REJECT
+runs/<recipe>/manifest.json                              counts and hashes; written last
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's output: examples in the order of their ids, rejects, and what `keep.decide` said of each example."""
+    """A worker's output: examples in the order of their ids, rejects, and what `keep.decide` said of each."""
 
     task: str
     examples: Path
@@ -52,10 +53,12 @@ def shard_bounds(ids: list[str]) -> list[tuple[str, str]]:
     """First and last id of each shard, for sorted ids; shards are equal in rows but for one."""
     count = max(1, math.ceil(len(ids) / SHARD_ROWS))
     edges = [len(ids) * shard // count for shard in range(count + 1)]
-    return [(ids[low], ids[high - 1]) for low, high in zip(edges, edges[1:], strict=False) if high > low]
+    return [(ids[low], ids[high - 1]) for low, high in itertools.pairwise(edges) if high > low]
 
 
-def write_shard(path: Path, side: str, bounds: tuple[str, str], parts: list[Part], tasks: Mapping[str, Constants]) -> None:
+def write_shard(
+    path: Path, side: str, bounds: tuple[str, str], parts: list[Part], tasks: Mapping[str, Constants]
+) -> None:
     """Write the kept examples of one side whose ids lie within `bounds`; renamed into place at the end."""
     low, high = bounds
     tables = []
@@ -84,7 +87,9 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
         "source": list(constants.source),
         "license": list(constants.license),
     }
-    columns = {name: pa.repeat(pa.scalar(value, SHARD.field(name).type), rows) for name, value in repeated.items()}
+    columns = {
+        name: pa.repeat(pa.scalar(value, SHARD.field(name).type), rows) for name, value in repeated.items()
+    }
     columns["prompt"] = _messages({"system": system(constants.task_type), "user": examples["prompt"]}, rows)
     columns["completion"] = _messages({"assistant": examples["answer"]}, rows)
     for name in ("id", "language", "target", "key", "wording"):
@@ -97,7 +102,8 @@ def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
     width = len(turns)
     roles = pa.array(list(turns) * rows, pa.string())
     contents = [
-        pa.repeat(content, rows) if isinstance(content, str) else content.combine_chunks() for content in turns.values()
+        pa.repeat(content, rows) if isinstance(content, str) else content.combine_chunks()
+        for content in turns.values()
     ]
     row_by_row = np.arange(rows * width).reshape(width, rows).T.ravel()
     interleaved = pa.concat_arrays(contents).take(pa.array(row_by_row))
@@ -171,7 +177,9 @@ def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
 def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:
     """Write `manifest.json`: from then on the run is done."""
     unfinished = run / f"{MANIFEST}.unfinished"
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        {"schema_version": SCHEMA_VERSION, **manifest}, indent=2, sort_keys=True, ensure_ascii=False
+    )
     unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.rename(run / MANIFEST)
 
@@ -180,7 +188,9 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """The manifest of a finished run. Raises UserError where there is none, or one of another schema."""
     path = run / MANIFEST
     if not path.is_file():
-        raise UserError(f"{path}: no such file. {run} is not a finished run: `make data RECIPE={run.name}` makes it one")
+        raise UserError(
+            f"{path}: no such file. {run} is not a finished run: `make data RECIPE={run.name}` makes it one"
+        )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -90,7 +90,7 @@ def from_hub(folder: Path, revision: str) -> None:
     if not isinstance(loaded, DatasetDict):
         raise TypeError(f"{HUB_ID} is not split into train and test as it used to be")
     connection = duckdb.connect()
-    parts = []
+    parts: list[str] = []
     for split, data in loaded.items():
         if not isinstance(data, Dataset):
             raise TypeError(f"{HUB_ID}: split {split} is not a table")
@@ -102,8 +102,9 @@ def from_hub(folder: Path, revision: str) -> None:
     products = ", ".join(TABLES["products"].columns)
     folder.mkdir(parents=True, exist_ok=True)
     connection.execute(
-        f"copy (select {columns} from (select * replace (case esci_label {label} else esci_label end as esci_label)"
-        f" from joined) order by example_id) to '{folder / TABLES['examples'].file}' (format parquet)"
+        f"copy (select {columns} from"
+        f" (select * replace (case esci_label {label} else esci_label end as esci_label) from joined)"
+        f" order by example_id) to '{folder / TABLES['examples'].file}' (format parquet)"
     )
     connection.execute(
         f"copy (select distinct on (product_id, product_locale) {products} from joined"
