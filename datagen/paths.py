@@ -43,7 +43,8 @@ def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:
     """All names that `find` knows, sorted: recipes without their suffix, templates as paths with it."""
     suffix = SUFFIXES[kind]
     places = folders(kind) if places is None else places
-    found = {file.relative_to(folder).as_posix() for folder in places for file in folder.rglob(f"*{suffix}")}
+    files = [(folder, file) for folder in places for file in folder.rglob(f"*{suffix}")]
+    found = {file.relative_to(folder).as_posix() for folder, file in files if not file.name.startswith("_")}
     return sorted(name.removesuffix(suffix) if kind == "recipes" else name for name in found)
 
 

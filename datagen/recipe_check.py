@@ -23,6 +23,54 @@ from datagen.sources import SOURCES
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns
 
+CODES = {
+    "yaml_syntax": "the file is not YAML",
+    "yaml_feature": "YAML that recipes don't use: anchors, aliases, tags, keys that are no text",
+    "duplicate_key": "a key stands twice",
+    "missing_key": "a key that every recipe (or task) has is not there",
+    "unknown_key": "a key that means nothing",
+    "wrong_type": "a value of another kind: text for a number, a list for a mapping",
+    "empty_value": "a key without a value",
+    "out_of_range": "a number beyond its bounds",
+    "unknown_value": "not one of the values that are allowed",
+    "bad_name": "a name with other characters than lower-case letters, digits and `_`",
+    "name_mismatch": "`name` is not the file's name",
+    "unknown_source": "no seed source of this name",
+    "unknown_metric": "a metric that the task's type does not have",
+    "unknown_recipe": "an included recipe that is nowhere",
+    "include_cycle": "a mixture that includes itself, directly or by others",
+    "duplicate_include": "a recipe is included twice",
+    "tasks_and_include": "both tasks and included recipes",
+    "unknown_weight": "a weight for a recipe that is not included",
+    "missing_weight": "weights for some of the included recipes only",
+    "source_conflict": "included recipes open one source with different options",
+    "sql_syntax": "the query is not SQL",
+    "sql_statement": "the query is not a single SELECT",
+    "sql_unknown_name": "a table, column or function that is not there",
+    "sql_forbidden": "the query reads something else than seed tables",
+    "sql_random": "chance or clocks: every build would differ",
+    "sql_order": "a result that depends on the order of rows, which no table has",
+    "sql_error": "anything else that DuckDB refuses, in its words",
+    "missing_column": "the query lacks a column that the task's type needs",
+    "column_type": "a column of the wrong type",
+    "duplicate_column": "two columns have one name",
+    "taken_column": "a column's name is the build's own",
+    "unknown_template": "no template of this name",
+    "template_folder": "the template stands in another type's folder",
+    "template_syntax": "the template is not Jinja, or not UTF-8",
+    "template_call": "the template calls something else than a macro",
+    "template_computes": "the template computes: arithmetic, private names, statements of its own",
+    "macro_computes": "a macro loops or calls",
+    "nested_loop": "a loop in a loop",
+    "unknown_filter": "a filter that templates don't have",
+    "empty_wording": "nothing between two lines `---`",
+    "unknown_language": "a wording for a language that no row may have",
+    "no_wording": "no wording serves the language of the task's rows",
+    "unknown_slot": "the template prints what the query does not return",
+    "hidden_slot": "the template prints the answer, or a column that is the build's",
+}
+"""What each problem's code means: these words stay, messages may get better."""
+
 OPTIONAL: Columns = {"split": pa.string(), "groups": pa.list_(pa.string()), "language": pa.string()}
 """Columns that any query may return; the pipeline reads them."""
 

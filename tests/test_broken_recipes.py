@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from datagen import paths
-from datagen.recipe_check import check
+from datagen.recipe_check import CODES, check
 
 BROKEN = Path(__file__).parent / "broken_recipes"
 CASES = sorted(BROKEN.glob("*.yaml"))
@@ -41,3 +41,13 @@ def test_all_problems_are_told_at_once(case: Path, recipes: Path) -> None:
     if "REGENERATE" in os.environ:
         expected.write_text(told, encoding="utf-8")
     assert told == expected.read_text(encoding="utf-8")
+
+
+def test_every_code_is_shown_and_none_is_unknown() -> None:
+    lines = [line for case in CASES for line in case.with_suffix(".expected").read_text("utf-8").splitlines()]
+    told = {line.split(": ")[1] for line in lines}
+    assert told == set(CODES)
+
+
+def test_there_is_no_message_without_its_recipe() -> None:
+    assert {file.stem for file in BROKEN.glob("*.expected")} == {case.stem for case in CASES}
