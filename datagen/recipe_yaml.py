@@ -128,7 +128,7 @@ class _Loader(yaml.SafeLoader):
 _SCALARS = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    "int": (r"[-+]?[0-9][0-9_]*", list("-+0123456789")),
+    "int": (r"[-+]?[0-9][0-9_]{0,17}", list("-+0123456789")),
     "float": (r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 }
 """YAML 1.2's core schema, plus `20_000`, as (pattern, possible first characters)."""
