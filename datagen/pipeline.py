@@ -32,11 +32,14 @@ import pyarrow as pa
 import yaml
 
 from datagen import keep, shards
+from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, word
+from datagen.lock import LOCK
 from datagen.recipe import fingerprint, resolved
 from datagen.recipe_model import Recipe
+from datagen.report import REPORT, write_report
 from datagen.seeds import Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
@@ -244,14 +247,12 @@ def _publish(plan: Plan) -> dict[str, Any]:
         shutil.rmtree(plan.run / name, ignore_errors=True)
         (plan.work / name).rename(plan.run / name)
     lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
-    (plan.run / "recipe.lock.yaml").write_text(lock, encoding="utf-8")
+    (plan.run / LOCK).write_text(lock, encoding="utf-8")
+    manifest = {"recipe": plan.recipe.name, "fingerprint": fingerprint(plan.lock), "tasks": tasks}
+    write_card(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
-    manifest = {
-        "recipe": plan.recipe.name,
-        "fingerprint": fingerprint(plan.lock),
-        "tasks": tasks,
-        "files": shards.file_facts(plan.run, files),
-    }
+    manifest["files"] = shards.file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     shards.write_manifest(plan.run, manifest)
     shutil.rmtree(plan.work.parent, ignore_errors=True)
     return shards.read_manifest(plan.run)

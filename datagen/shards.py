@@ -138,6 +138,11 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     unfinished.rename(path)
 
 
+def shard_files(run: Path) -> list[Path]:
+    """The data files of a run: train before test, each in the order of its ids."""
+    return [path for side in ("train", "test") for path in sorted((run / "data").glob(f"{side}-*.parquet"))]
+
+
 def counts(folder: Path, tasks: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Rows kept (by side) and rejected (by reason) of each task, counted in the written files."""
     found: dict[str, dict[str, dict[str, int]]] = {task: {"kept": {}, "rejected": {}} for task in tasks}
@@ -163,15 +168,14 @@ def _read(path: Path) -> pa.Table:
 
 
 def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Rows, bytes and sha256 of the named Parquet files below `folder`."""
-    return {
-        name: {
-            "rows": pq.read_metadata(folder / name).num_rows,
-            "bytes": (folder / name).stat().st_size,
-            "sha256": sha256(folder / name),
-        }
-        for name in sorted(names)
-    }
+    """Bytes and sha256 of the named files below `folder`, and the rows of those that are Parquet."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name in sorted(names):
+        path = folder / name
+        facts[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        if path.suffix == ".parquet":
+            facts[name]["rows"] = pq.read_metadata(path).num_rows
+    return facts
 
 
 def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:

@@ -1,0 +1,303 @@
+"""The `datagen` command: arguments in, results on stdout, progress on stderr, an exit code out.
+
+    0    done
+    1    the reader can fix it: `error: ...`, one line or a list, no traceback
+    2    wrong usage
+    130  interrupted; what is done is kept
+
+Everything heavier than click is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+from datagen.errors import UserError
+
+if TYPE_CHECKING:
+    from datagen.pipeline import Progress
+    from datagen.recipe_model import Recipe
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Commands whose errors a user can fix end in one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Anything else than a UserError or Ctrl-C keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted. What is done is kept: the same command goes on from there", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="shoptalk", message="%(version)s")
+def main() -> None:
+    """Turn recipes and seeds of shopping data into instruction sets.
+
+    \b
+    Examples:
+      datagen new mine             a recipe of your own, ready to build
+      datagen preview esci_mcq     a few rows of every task, in seconds
+      datagen build esci_mcq       the data set runs/esci_mcq
+    """
+
+
+_SEEDS = click.option(
+    "--seeds",
+    default="sample",
+    metavar="sample|hub|DIR",
+    show_default=True,
+    help="The made-up shop that ships with the project, the Hugging Face hub, or a folder of original files.",
+)
+_RUNS = click.option(
+    "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
+)
+_WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes to use. [default: one a core]")
+_ROWS = click.option("--rows", type=click.IntRange(1), help="Rows in all, shared out as in the recipe.")
+
+
+@main.command()
+@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+def check(recipes: tuple[str, ...]) -> None:
+    """Name every problem of recipes (by default of all), with its line and column.
+
+    \b
+    Example:
+      datagen check esci_mcq
+    """
+    from datagen.paths import names
+    from datagen.recipe_check import check
+
+    problems = 0
+    for recipe in recipes or names("recipes"):
+        found = check(recipe)
+        problems += len(found)
+        click.echo("\n".join(map(str, found)) if found else f"{recipe}: ok")
+    if problems:
+        raise UserError(f"{problems} problem{'s' if problems > 1 else ''} to solve")
+
+
+@main.command()
+@click.argument("recipe")
+@_SEEDS
+@_ROWS
+def plan(recipe: str, seeds: str, rows: int | None) -> None:
+    """Tell how many rows, tokens and bytes to expect, before anything is built.
+
+    \b
+    Example:
+      datagen plan esci_mcq --rows 50000
+    """
+    from datagen import output, preview
+
+    loaded = _load(recipe, rows)
+    click.echo(output.planned(preview.plan(loaded, _seeds(seeds, loaded, Path("runs")))))
+
+
+@main.command()
+@click.argument("recipe")
+@_SEEDS
+@click.option("--rows", type=click.IntRange(1), default=3, show_default=True, help="Rows of each task.")
+@click.option("--task", metavar="NAME", help="Only this task.")
+def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
+    """Print a few rows of every task, with what the grader makes of their answers.
+
+    \b
+    Example:
+      datagen preview esci_mcq --task best_match --rows 10
+    """
+    from datagen import output, preview
+
+    loaded = _load(recipe)
+    for number, found in enumerate(preview.preview(loaded, _seeds(seeds, loaded, Path("runs")), rows, task)):
+        click.echo(("\n" if number else "") + output.previewed(found))
+
+
+@main.command()
+@click.argument("recipe")
+@_SEEDS
+@_ROWS
+@_RUNS
+@_WORKERS
+def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None) -> None:
+    """Build a recipe's data set; one that was cut off goes on where it stood.
+
+    \b
+    Example:
+      datagen build esci_mcq --seeds ~/seeds --rows 50000
+    """
+    from datagen import locations, output, pipeline
+
+    loaded, start = _load(recipe, rows), time.monotonic()
+    where = _seeds(seeds, loaded, runs)
+    with _progress() as (progress, stages):
+        manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress)
+    run = runs / loaded.name
+    locations.remember(run, where)
+    click.echo(output.built(manifest, loaded, run, time.monotonic() - start if stages else None))
+
+
+@main.command()
+@click.argument("name", metavar="ID|KEY")
+@click.option(
+    "--run", type=click.Path(path_type=Path), default="runs/esci_mcq", show_default=True, help="Its run."
+)
+@click.option("--task", metavar="NAME", help="The task of a key that several tasks have.")
+@click.option(
+    "--seeds", metavar="sample|hub|DIR", help="Where the run's seeds are. [default: where they were]"
+)
+def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
+    """Tell a row's whole way: seed row, query, wording, checks, messages, grade.
+
+    The row is named by its id, the beginning of its id, or its key; rows that were left out have a key.
+
+    \b
+    Example:
+      datagen show 3f9a --run runs/esci_mcq
+    """
+    from datagen.show import show
+
+    click.echo(show(run, name, _own_seeds(run, seeds), task))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--rebuild", is_flag=True, help="Build it again in a temporary folder and compare byte by byte."
+)
+@click.option(
+    "--seeds", metavar="sample|hub|DIR", help="Where the run's seeds are. [default: where they were]"
+)
+@_WORKERS
+def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
+    """Hold a run's files against its manifest, or against a new build.
+
+    \b
+    Example:
+      datagen verify runs/esci_mcq --rebuild
+    """
+    from datagen import verify
+
+    problems = verify.problems(run)
+    if rebuild and not problems:
+        where = _own_seeds(run, seeds)
+        if where is None:
+            raise UserError(f"{run}: its seeds are not where they were. Name their place by --seeds")
+        with _progress() as (progress, _):
+            problems = verify.differences(run, where, workers=workers, progress=progress)
+    if problems:
+        raise UserError("\n  ".join([f"{run} is not as it was built:", *problems]))
+    click.echo(f"{run}: " + ("built again, the same bytes" if rebuild else "as its manifest says"))
+
+
+@main.command()
+@click.option(
+    "--write-sample", type=click.Path(path_type=Path), metavar="DIR", help="Write made-up seeds there."
+)
+@click.option(
+    "--size", default="sample", show_default=True, metavar="sample|full|N", help="Its size, or judgements."
+)
+def sources(write_sample: Path | None, size: str) -> None:
+    """List the seed sources with their licences, tables and columns; or write made-up seeds.
+
+    \b
+    Example:
+      datagen sources --write-sample seeds --size full
+    """
+    if write_sample is None:
+        from datagen import output
+
+        click.echo(output.sources())
+        return
+    from datagen.sources import sample
+
+    sample.write_sample(
+        write_sample, int(size) if size.isdecimal() else cast(Literal["sample", "full"], size)
+    )
+    click.echo(f"{write_sample}: written. Build from it: datagen build esci_mcq --seeds {write_sample}")
+
+
+@main.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a recipe and a template to start from; they build on the sample at once.
+
+    \b
+    Example:
+      datagen new mine
+    """
+    from datagen.starter import write_starter
+
+    for path in write_starter(name):
+        click.echo(f"wrote {path}")
+    click.echo(f"Next:\n  datagen check {name}\n  datagen preview {name}\n  datagen build {name}")
+
+
+def _load(name: str, rows: int | None = None) -> Recipe:
+    """A recipe that passes all checks. Raises RecipeError with every problem."""
+    from datagen.recipe import RecipeError, load, scaled
+    from datagen.recipe_check import check
+
+    problems = check(name)
+    if problems:
+        raise RecipeError(problems)
+    recipe = load(name)
+    return scaled(recipe, rows) if rows else recipe
+
+
+def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:
+    from datagen.locations import find_seeds
+
+    return find_seeds(where, recipe.sources, runs, _say)
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
+
+
+def _own_seeds(run: Path, where: str | None) -> Path | None:
+    """The seeds of a run: where the user says, else where they were."""
+    from datagen.locations import remembered
+    from datagen.lock import read_lock, recipe_of
+
+    return _seeds(where, recipe_of(read_lock(run)), run.parent) if where else remembered(run)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Progress, set[str]]]:
+    """What shows a stage's progress on a terminal, if it takes long; and the stages so far."""
+    from tqdm import tqdm
+
+    stages: set[str] = set()
+    bars: list[tqdm[Any]] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in stages:
+            stages.add(stage)
+            close()
+            bars.append(tqdm(total=total, desc=stage, delay=1, leave=False, disable=None, file=sys.stderr))
+        bars[-1].update(done - bars[-1].n)
+
+    def close() -> None:
+        while bars:
+            bars.pop().close()
+
+    try:
+        yield progress, stages
+    finally:
+        close()

@@ -1,0 +1,132 @@
+"""What a user gives as SEEDS goes in, the folder that holds the seed files comes out.
+
+sample     the made-up shop, written once to runs/seeds/sample-<hash of its generator>/
+hub        fetched once to runs/seeds/hub/<source>/, its revision noted in runs/seeds/hub/<source>.json
+a folder   as it is: one subfolder a source, with the publisher's files
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datagen.errors import UserError
+from datagen.sources import SOURCES
+
+SAMPLE, HUB = "sample", "hub"
+
+
+Say = Callable[[str], object]
+"""Called with a line for a person before something that takes a while."""
+
+
+def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda text: None) -> Path:
+    """The folder behind `where`; what is missing of the sample or the hub's sources is written there first.
+
+    Raises UserError where there is no such folder, or the hub cannot be reached.
+    """
+    if where == SAMPLE:
+        return _sample(runs / "seeds", say)
+    if where == HUB:
+        return _hub(sources, runs / "seeds" / "hub", say)
+    folder = Path(where).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"seeds {where}: no such folder. Give `sample`, `hub`, or a folder with one subfolder a source, "
+            f"as in {folder / 'esci'}/"
+        )
+    return folder
+
+
+def remember(run: Path, seeds: Path) -> None:
+    """Note where the seeds of a run lie; beside the run, since a run's own files name no place."""
+    note = _note(run)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{seeds.resolve()}\n", encoding="utf-8")
+
+
+def remembered(run: Path) -> Path | None:
+    """Where the seeds of a run lay when it was built; None where nobody noted it, or they are gone."""
+    note = _note(run)
+    seeds = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else None
+    return seeds if seeds and seeds.is_dir() else None
+
+
+def _note(run: Path) -> Path:
+    return run.parent / "seeds" / f"of-{run.name}.txt"
+
+
+def _sample(home: Path, say: Say) -> Path:
+    from datagen.sources import sample
+
+    folder = home / f"sample-{_hash_of(Path(sample.__file__).parent)}"
+    if not folder.is_dir():
+        say("Making up a shop to take seeds from, once ...")
+        with _whole(folder) as unfinished:
+            sample.write_sample(unfinished)
+    return folder
+
+
+def _hash_of(folder: Path) -> str:
+    """A short hash of all that the generator is made of: another generator, another sample."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".yaml"):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _hub(sources: Iterable[str], home: Path, say: Say) -> Path:
+    for source in sources:
+        if not (home / source).is_dir():
+            revision = _revision(source, home / f"{source}.json")
+            say(f"Fetching {SOURCES[source].HUB_ID}, once ...")
+            with _whole(home / source) as unfinished:
+                try:
+                    SOURCES[source].from_hub(unfinished, revision)
+                except OSError as error:
+                    raise _unreachable(source, error) from error
+    return home
+
+
+def _revision(source: str, note: Path) -> str:
+    """The hub's commit that the note beside the source names; where there is none, today's is noted."""
+    if note.is_file():
+        return str(json.loads(note.read_text(encoding="utf-8"))["revision"])
+    from huggingface_hub import HfApi
+
+    repository = SOURCES[source].HUB_ID
+    try:
+        revision = str(HfApi().dataset_info(repository).sha)
+    except Exception as error:  # the client's HTTP library, and with it the errors, changes with its version
+        raise _unreachable(source, error) from error
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"repository": repository, "revision": revision}) + "\n", encoding="utf-8")
+    return revision
+
+
+def _unreachable(source: str, error: Exception) -> UserError:
+    return UserError(
+        f"seeds hub: {SOURCES[source].HUB_ID} could not be fetched ({str(error).splitlines()[0]}). "
+        f"Is the network there? `sample` and a folder of original files need none"
+    )
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, renamed to `folder` when it is whole; if another process was first, its one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    unfinished.chmod(0o755)  # mkdtemp lets nobody else read
+    try:
+        yield unfinished
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

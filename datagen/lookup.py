@@ -1,0 +1,108 @@
+"""A finished run and a row's id, the beginning of its id, or its key in; the row out, kept or left out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rapidfuzz import process
+
+from datagen.errors import UserError
+from datagen.examples import row_id
+from datagen.paths import find
+from datagen.prompts import load_template
+from datagen.recipe_model import Recipe
+
+PREFIX = re.compile(r"[0-9a-f]{4,32}")
+"""What may be the beginning of an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row of a run: the file that holds it, its position there, and its columns (SHARD or REJECT)."""
+
+    file: str
+    position: int
+    row: dict[str, Any]
+
+    @property
+    def reason(self) -> str | None:
+        """Why the row was left out; None for a kept one."""
+        return self.row.get("reason")
+
+    @property
+    def side(self) -> str:
+        """The split that a kept row is in."""
+        return Path(self.file).name.split("-")[0]
+
+
+def find_row(run: Path, recipe: Recipe, name: str, task: str | None = None) -> Found:
+    """The one row of that name; `task` tells equal keys apart.
+
+    Raises UserError where no row, or more than one, has it.
+    """
+    kept, rejects = _index(run, "data", ["id", "key", "task"]), _index(run, "rejects", ["key", "task"])
+    if task is not None:
+        kept, rejects = (table.filter(pc.equal(table["task"], task)) for table in (kept, rejects))
+    hits = [*_rows(kept, "key", name), *_rows(rejects, "key", name)] or list(_rows(kept, "id", name))
+    if not hits and PREFIX.fullmatch(name):
+        hits = kept.filter(pc.starts_with(kept["id"], name)).to_pylist() or _rejected_ids(run, recipe, name)
+    if len(hits) == 1:
+        return _read(run, hits[0]["file"], hits[0]["position"])
+    raise UserError(f"{run}: {_ambiguous(name, hits) if hits else _unknown(name, kept, rejects)}")
+
+
+def _index(run: Path, folder: str, columns: list[str]) -> pa.Table:
+    """The named columns of all files of a folder, each row with its file and position."""
+    tables = []
+    for path in sorted((run / folder).glob("*.parquet")):
+        table = pq.read_table(path, columns=columns)
+        file = pa.repeat(f"{folder}/{path.name}", table.num_rows).dictionary_encode()
+        positions = pa.array(range(table.num_rows), pa.int64())
+        tables.append(table.append_column("file", file).append_column("position", positions))
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _rows(table: pa.Table, column: str, value: str) -> Iterator[dict[str, Any]]:
+    yield from table.filter(pc.equal(table[column], value)).to_pylist()
+
+
+def _rejected_ids(run: Path, recipe: Recipe, prefix: str) -> list[dict[str, Any]]:
+    """Rejected rows whose id begins so; a reject has one if it was worded, but it is not stored."""
+    hits = []
+    for name, task in recipe.tasks.items():
+        wordings = range(len(load_template(find("templates", task.template)).wordings))
+        rejects = _index(run, "rejects", ["key", "task", "prompt"])
+        for row in rejects.filter(
+            pc.and_(pc.equal(rejects["task"], name), pc.is_valid(rejects["prompt"]))
+        ).to_pylist():
+            if any(row_id(recipe.seed, name, wording, row["key"]).startswith(prefix) for wording in wordings):
+                hits.append(row)
+    return hits
+
+
+def _read(run: Path, file: str, position: int) -> Found:
+    return Found(file, position, pq.read_table(run / file).slice(position, 1).to_pylist()[0])
+
+
+def _ambiguous(name: str, hits: list[dict[str, Any]]) -> str:
+    named = [
+        f"{hit['id']} ({hit['task']})" if "id" in hit else f"{hit['key']} ({hit['task']})" for hit in hits
+    ]
+    tasks = {hit["task"] for hit in hits}
+    advice = (
+        "Say more of the id" if len(tasks) < len(hits) else f"Add --task {min(tasks)}, or another of them"
+    )
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    return f"`{name}` is the name of {len(hits)} rows: {', '.join(named[:5])}{more}. {advice}"
+
+
+def _unknown(name: str, kept: pa.Table, rejects: pa.Table) -> str:
+    names = {*kept["id"].to_pylist(), *kept["key"].to_pylist(), *rejects["key"].to_pylist()}
+    near = [text for text, _, _ in process.extract(name, sorted(names), limit=3, score_cutoff=60)]
+    known = f"did you mean {', '.join(f'`{text}`' for text in near)}?" if near else "it holds none like it."
+    return f"no row has the id or key `{name}`; {known} Ids are in the column `id` of its data, keys in `key`"

@@ -1,0 +1,140 @@
+"""What a command found goes in, the text that it prints comes out."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from datagen.console import aside, block, heading, shortened, table
+from datagen.preview import TaskPlan, TaskPreview
+from datagen.reasons import SPARE
+from datagen.recipe_model import Recipe
+from datagen.sources import SOURCES
+
+
+def previewed(found: TaskPreview) -> str:
+    """One task's rows, and its rejects by reason with a key of each to look at."""
+    title = f"{found.name}: {found.task.type.value}, {found.task.track.value}, {found.task.metric}"
+    parts = [heading(title)]
+    for row in found.rows:
+        about = aside(f"{row.id}  {row.side}, {row.language}, wording {row.wording}")
+        answer = f"{row.gold}   {aside(f'read as {row.read!r}, score {row.score:g}')}"
+        parts.append("\n".join([about, block("asked", row.prompt, 8), block("gold", answer, 8)]))
+    reasons = Counter(reason for _, reason in found.rejects)
+    lines = [f"{len(found.rejects)} of {found.looked_at} rows looked at would be left out"]
+    for reason, count in reasons.most_common():
+        key = next(key for key, of in found.rejects if of == reason)
+        lines.append(f"  {reason} {count}, as {shortened(key, 60)}")
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def planned(plans: Iterable[TaskPlan]) -> str:
+    """The rows to expect by task, and what they come to."""
+    plans = list(plans)
+    headers = [
+        "task",
+        "query gives",
+        "wanted",
+        "pass",
+        "train",
+        "test",
+        "tokens a row",
+        "main reasons against",
+    ]
+    rows = sum(plan.rows for plan in plans)
+    tokens = sum(plan.rows * plan.tokens for plan in plans)
+    size = sum(plan.rows * plan.size for plan in plans)
+    looked_at = max((plan.looked_at for plan in plans), default=0)
+    return "\n".join(
+        [
+            table(headers, [_plan_row(plan) for plan in plans]),
+            f"about {rows:,} rows, {_rough(tokens)} tokens, {_rough(size)}B of Parquet",
+            aside(f"Judged by up to {looked_at} rows a task; duplicates show only when all rows are there."),
+        ]
+    )
+
+
+def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float | None) -> str:
+    """What a build kept and left out, and where it lies; `seconds` None where it was built before."""
+    tasks = {name: manifest["tasks"][name] for name in recipe.tasks}
+    kept = sum(sum(task["kept"].values()) for task in tasks.values())
+    done = (
+        f"built in {seconds:.1f} s" if seconds is not None else "already built from the same recipe and seeds"
+    )
+    headers = ["task", "wanted", "train", "test", "spare", "left out", "main reasons"]
+    lines = [heading(f"{recipe.name}: {kept:,} rows, {done}"), table(headers, _task_rows(tasks))]
+    lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
+    lines += [
+        f"{run}/report.html shows it, `datagen show ID --run {run}` tells a row's whole way. To use it:",
+        f'  datasets.load_dataset("{run}")',
+    ]
+    return "\n".join(lines)
+
+
+def sources() -> str:
+    """The seed sources: licence, publisher, tables with their files and columns, where they can come from."""
+    parts = []
+    for name, module in SOURCES.items():
+        lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}")]
+        for table_name, layout in module.TABLES.items():
+            lines.append(f"  {name}.{table_name}  {aside(layout.file)}")
+            lines += [f"    {column} {kind}" for column, kind in layout.columns.items()]
+        lines.append("  from `sample` (made up, ships with the project), `hub` ")
+        lines[-1] += f"({module.HUB_ID}), or a folder with {name}/ in it"
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _plan_row(plan: TaskPlan) -> list[Any]:
+    gives, wanted = sum(plan.available.values()), sum(plan.wanted.values())
+    expected = [plan.expected["train"], plan.expected["test"]]
+    return [
+        plan.name,
+        gives,
+        wanted,
+        f"{plan.share:.0%}",
+        *expected,
+        round(plan.tokens),
+        _reasons(plan.reasons),
+    ]
+
+
+def _task_rows(tasks: Mapping[str, Any]) -> list[list[Any]]:
+    rows = []
+    for name, task in tasks.items():
+        reasons = Counter(task["rejected"])
+        spare = reasons.pop(SPARE, 0)
+        kept = [task["kept"].get(side, 0) for side in ("train", "test")]
+        rows.append([name, sum(task["wanted"].values()), *kept, spare, reasons.total(), _reasons(reasons)])
+    return rows
+
+
+def _shortfall(task: Mapping[str, Any]) -> str:
+    """Why a task has fewer rows than wanted; nothing where it has them all."""
+    kept, wanted, drawn, available = (
+        sum(task[name].values()) for name in ("kept", "wanted", "drawn", "available")
+    )
+    if kept >= wanted:
+        return ""
+    short = f"{wanted - kept:,} rows fewer than wanted:"
+    left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
+    if drawn == available:
+        return f"{short} its query gives {available:,}, and {left_out:,} of these were left out"
+    return (
+        f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
+        "Let its query give only rows that can be kept"
+    )
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    first = Counter(reasons).most_common(3)
+    return ", ".join(f"{reason} {count:,}" for reason, count in first) + (", ..." if len(reasons) > 3 else "")
+
+
+def _rough(number: float) -> str:
+    """Two figures and a unit: 1234567 is `1.2 M`."""
+    for unit in ("", "k", "M", "G"):
+        if number < 1000 or unit == "G":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if number >= 10 or not unit else f"{number:.1f} {unit}"

@@ -1,0 +1,153 @@
+"""A recipe and its seeds in; before anything is built, a few of its rows and what to expect of it out.
+
+Rows are drawn and worded by the same functions as in a build, in a temporary folder. What only a whole
+build can tell is left to it: duplicates, rows that cross the split.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
+from datagen.errors import UserError
+from datagen.examples import EXAMPLE, job_of, word
+from datagen.filters import estimated_tokens
+from datagen.paths import among
+from datagen.recipe_model import Recipe, Task
+from datagen.schema import REJECT
+from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.tasks import TASKS
+
+PLAN_ROWS = 200
+"""Rows of each task that `plan` looks at."""
+
+SHARD_SHARE = 0.3
+"""A shard's bytes for each byte of prompt and answer: zstd packs what rows have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as a build would make it, and what the grader makes of its gold answer."""
+
+    id: str
+    side: str
+    language: str
+    wording: int
+    prompt: str
+    gold: str
+    read: Any
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPreview:
+    """Rows of one task; `rejects` are (key, reason) of those that were left out of `looked_at`."""
+
+    name: str
+    task: Task
+    looked_at: int
+    rows: list[Row]
+    rejects: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """What one task will give, by side, as far as `looked_at` rows tell, of which `share` passed.
+
+    `tokens` and `size` (bytes of Parquet) are estimates for an average row.
+    """
+
+    name: str
+    available: dict[str, int]
+    wanted: dict[str, int]
+    expected: dict[str, int]
+    looked_at: int
+    share: float
+    tokens: float
+    size: float
+    reasons: Counter[str]
+
+    @property
+    def rows(self) -> int:
+        """Rows to expect, train and test."""
+        return sum(self.expected.values())
+
+
+def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> Iterator[TaskPreview]:
+    """The first `rows` rows of every task, or of one.
+
+    Raises UserError where the recipe has no such task.
+    """
+    if task is not None and task not in recipe.tasks:
+        raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
+    names = [task] if task else recipe.tasks
+    for name, _, examples, rejects in _worded(recipe, seeds, names, rows):
+        yield TaskPreview(
+            name,
+            recipe.tasks[name],
+            examples.num_rows + rejects.num_rows,
+            [_row(recipe.tasks[name], values) for values in examples.slice(0, rows).to_pylist()],
+            list(zip(rejects["key"].to_pylist(), rejects["reason"].to_pylist(), strict=True)),
+        )
+
+
+def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
+    """For every task the rows to expect, from the count of all that its query gives and a look at some."""
+    for name, drawn, examples, rejects in _worded(recipe, seeds, recipe.tasks, PLAN_ROWS):
+        looked_at = examples.num_rows + rejects.num_rows
+        share = examples.num_rows / looked_at if looked_at else 0.0
+        wanted = quotas(recipe.tasks[name].rows, recipe.split.test, drawn.available)
+        usable = {side: min(drawn.available[side], with_spare(wanted[side])) * share for side in SIDES}
+        whole = pc.binary_join_element_wise(examples["prompt"], examples["answer"], "\n").combine_chunks()
+        yield TaskPlan(
+            *(name, drawn.available, wanted),
+            {side: min(wanted[side], round(usable[side])) for side in SIDES},
+            *(looked_at, share),
+            _mean(estimated_tokens(whole)),
+            _mean(pc.binary_length(whole)) * SHARD_SHARE,
+            Counter(rejects["reason"].to_pylist()),
+        )
+
+
+def _worded(
+    recipe: Recipe, seeds: Path, names: Iterable[str], rows: int
+) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
+    """Name, counts, examples and rejects of each task, from as many rows as a build of `rows` would draw."""
+    with (
+        open_seeds(recipe.sources, seeds, recipe.seed) as opened,
+        tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
+    ):
+        for name in names:
+            yield name, *_one(recipe, opened, name, rows, Path(folder) / "drawn.arrow")
+
+
+def _one(recipe: Recipe, opened: Seeds, name: str, rows: int, path: Path) -> tuple[Drawn, pa.Table, pa.Table]:
+    sql = recipe.tasks[name].query
+    columns = list(columns_of(opened.connection, sql))
+    drawn = draw(opened, name, sql, columns, rows, recipe.split.test, path)
+    job = job_of(recipe, name)
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        batches = [word(reader.get_batch(i), job) for i in range(reader.num_record_batches)]
+    none = (EXAMPLE.empty_table(), REJECT.empty_table())
+    examples, rejects = (pa.concat_tables(tables) for tables in zip(none, *batches, strict=True))
+    return drawn, examples.sort_by("id"), rejects.sort_by("key")
+
+
+def _row(task: Task, values: dict[str, Any]) -> Row:
+    module = TASKS[task.type]
+    read = module.parse(values["answer"])
+    score = module.score(read, json.loads(values["target"]), task.metric)
+    same = {name: values[name] for name in ("id", "side", "language", "wording", "prompt")}
+    return Row(**same, gold=values["answer"], read=read, score=score)
+
+
+def _mean(values: pa.Array) -> float:
+    return float(pc.mean(values).as_py() or 0.0)

@@ -1,0 +1,79 @@
+"""A reason code goes in, the sentence that explains it to a reader comes out.
+
+Every code that a `Reject` or a stage gives a row stands here.
+"""
+
+SPARE = "over_rows"
+"""The one reason that finds no fault with a row: it was drawn as a spare and not needed."""
+
+STAGES = {
+    "question": {
+        "missing_value": "a required column of the query is null",
+        "too_few_options": "too few candidates for a question",
+        "too_many_options": "more candidates than the grader can read",
+        "answer_out_of_range": "the answer points at no option",
+        "empty_option": "a candidate is blank",
+        "repeated_option": "two candidates differ in case and spacing alone",
+        "gains_do_not_match_options": "not one gain for each candidate",
+        "gain_out_of_range": "a gain is negative or too large",
+        "no_order": "all gains are equal, so any order is right",
+        "too_few_positives": "no candidate is right",
+        "too_many_positives": "more right candidates than the grader reads numbers",
+        "too_few_negatives": "so few candidates that any answer is right",
+        "positive_among_negatives": "a candidate is both right and wrong",
+        "no_entity": "there is nothing to cite",
+        "empty_entity": "an entity is blank",
+        "entity_with_comma": "an entity holds a comma, which the grader splits at",
+        "entity_not_in_text": "an entity does not stand in the text as it is written",
+        "entity_inside_word": "an entity is only a part of a word of the text",
+        "entity_reads_as_list": "the grader would read the entities as a Python list",
+        "repeated_entity": "an entity stands twice in the answer",
+        "empty_reference": "the reference is blank",
+        "reference_too_long": "the reference is longer than what the grader reads",
+        "reference_of_several_lines": "BLEU reads the first line alone",
+        "reference_too_short_for_bleu": "BLEU needs four tokens, or even the same text scores 0",
+        "reference_without_ascii_words": "ROUGE knows ASCII letters and digits alone",
+    },
+    "wording": {
+        "no_wording_in_language": "the template has no wording for the row's language",
+        "null_slot": "a slot that the template prints is null",
+        "empty_slot": "a slot that the template prints is empty",
+    },
+    "answer": {
+        "answer_leaked": "the prompt prints the answer",
+        "gold_scores_below_one": "the gold answer would not score 1.0",
+        "gold_not_admitted": "the decoder's constraint would not admit the gold answer",
+    },
+    "text": {
+        "empty": "nothing is asked or answered",
+        "control_character": "a control or text-direction character that a reader cannot see",
+        "special_token": "text that imitates a chat template's own tokens",
+        "too_long": "more text than a training context holds",
+        "wrong_language": "the seed text is not in the row's language",
+    },
+    "content": {
+        "duplicate": "the same content as another row",
+        "near_duplicate": "nearly the same content as another row, with the same answer",
+        "label_conflict": "the same content as another row, with another answer: both go",
+    },
+    "split": {
+        "crosses_split": "shares a query or product with a row of the test split",
+    },
+    "rows": {
+        SPARE: "a spare: its task has enough rows without it",
+    },
+}
+"""What a row has to pass, in order; for each stage the reasons why it may not."""
+
+REASONS = {code: text for stage in STAGES.values() for code, text in stage.items()}
+"""All codes with their sentences."""
+
+
+def explain(reason: str) -> str:
+    """The sentence of a code; the code itself where it is not known."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+def stage_of(reason: str) -> str:
+    """The stage at which a row is left out for this reason."""
+    return next((stage for stage, codes in STAGES.items() if reason in codes), "question")

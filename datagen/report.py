@@ -1,0 +1,185 @@
+"""A built run in, its report.html out: one page to look at, with nothing to fetch and nothing to run.
+
+The same run gives the same bytes: no time, host or place of a folder stands in it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jinja2 import Environment, StrictUndefined
+
+from datagen.filters import estimated_tokens
+from datagen.reasons import SPARE, explain
+from datagen.recipe_model import Recipe, Task
+from datagen.schema import LANGUAGES, TaskType
+from datagen.shards import shard_files
+
+REPORT = "report.html"
+
+LOOKED_AT = 20_000
+"""Rows whose text is read: the first ones, as the order of ids is a shuffle."""
+
+EXAMPLES = 3
+"""Rows of each task that are printed."""
+
+BINS = 12
+"""Columns of a chart of lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Columns to draw: what they count, and their labels and heights; `even` marks an even share."""
+
+    title: str
+    bars: list[tuple[str, int]]
+    even: bool = False
+
+    @property
+    def top(self) -> int:
+        """The highest column."""
+        return max((count for _, count in self.bars), default=0) or 1
+
+    @property
+    def mean(self) -> float:
+        """The height of all columns if they were even."""
+        return sum(count for _, count in self.bars) / max(len(self.bars), 1)
+
+
+def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
+    """Write `report.html` into a run whose shards are in place."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"words": _words, "count": "{:,}".format}
+    source = (Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8")
+    tasks = _tasks(run, recipe, manifest)
+    page = environment.from_string(source).render(
+        recipe=recipe,
+        fingerprint=manifest["fingerprint"][:16],
+        totals={name: sum(task[name] for task in tasks) for name in ("train", "test", "spare", "left_out")},
+        tasks=tasks,
+        most_drawn=max(task["drawn"] for task in tasks),
+        reasons=_reasons(manifest),
+        looked_at=min(LOOKED_AT, sum(task["train"] + task["test"] for task in tasks)),
+    )
+    (run / REPORT).write_text(page, encoding="utf-8")
+
+
+def _tasks(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    files = shard_files(run)
+    sample = _first_rows(files)
+    languages = _languages(files)
+    return [
+        _counts(manifest["tasks"][name])
+        | _looks(task, sample.filter(pc.equal(sample["task"], name)))
+        | {"name": name, "task": task, "languages": Chart("Language", languages[name].most_common())}
+        for name, task in recipe.tasks.items()
+    ]
+
+
+def _first_rows(files: Iterable[Path]) -> pa.Table:
+    """The first rows of the run, with the columns that are looked at."""
+    columns = ["id", "task", "language", "wording", "prompt", "completion"]
+    batches, rows = [], 0
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+            if rows < LOOKED_AT:
+                batches.append(batch.slice(0, LOOKED_AT - rows))
+                rows += batch.num_rows
+    return pa.Table.from_batches(batches)
+
+
+def _languages(files: Iterable[Path]) -> dict[str, Counter[str]]:
+    """Rows of each language, by task."""
+    found: dict[str, Counter[str]] = {}
+    for file in files:
+        table = pq.read_table(file, columns=["task", "language"])
+        for row in table.group_by(["task", "language"]).aggregate([([], "count_all")]).to_pylist():
+            name = LANGUAGES.get(row["language"], row["language"])
+            found.setdefault(row["task"], Counter())[name] += row["count_all"]
+    return found
+
+
+def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
+    reasons = Counter(counts["rejected"])
+    spare = reasons.pop(SPARE, 0)
+    kept = {side: counts["kept"].get(side, 0) for side in ("train", "test")}
+    of_all = {"wanted": sum(counts["wanted"].values()), "drawn": sum(counts["drawn"].values())}
+    return {**kept, **of_all, "spare": spare, "left_out": reasons.total(), "reasons": reasons.most_common()}
+
+
+def _looks(task: Task, rows: pa.Table) -> dict[str, Any]:
+    """Charts and examples from some rows of one task."""
+    prompts, answers = _content(rows["prompt"], 1), _content(rows["completion"], 0)
+    tokens = estimated_tokens(pc.binary_join_element_wise(prompts, answers, "\n")).to_pylist()
+    wordings = sorted(Counter(rows["wording"].to_pylist()).items())
+    return {
+        "tokens": round(sum(tokens) / max(len(tokens), 1)),
+        "charts": [
+            Chart("Length in tokens, about", _binned(tokens)),
+            _answers(task.type, answers.to_pylist()),
+            Chart("Wording", [(str(number), count) for number, count in wordings]),
+        ],
+        "examples": rows.slice(0, EXAMPLES).to_pylist(),
+    }
+
+
+def _content(messages: pa.ChunkedArray, position: int) -> pa.Array:
+    """The content of each chat's message at a position: 1 is the user's in a prompt, after the system's."""
+    return pc.struct_field(pc.list_element(messages.combine_chunks(), position), "content")
+
+
+def _answers(kind: TaskType, answers: list[str]) -> Chart:
+    """What tells whether an answer can be guessed without reading the question."""
+    if kind is TaskType.GENERATION:
+        return Chart("Characters of the answer", _binned([len(answer) for answer in answers]))
+    if kind is TaskType.NAMED_ENTITY_RECOGNITION:
+        return Chart("Entities in the answer", _counted(answer.count(",") + 1 for answer in answers))
+    if kind is TaskType.RETRIEVAL:
+        numbers = (int(number) for answer in answers for number in answer.split(","))
+        return Chart("Places of the right candidates", _counted(numbers), even=True)
+    title = "Place of the right option" if kind is TaskType.MULTIPLE_CHOICE else "Place of the best candidate"
+    return Chart(title, _counted(int(answer.split(",")[0]) for answer in answers), even=True)
+
+
+def _counted(numbers: Iterable[int]) -> list[tuple[str, int]]:
+    return [(str(number), count) for number, count in sorted(Counter(numbers).items())]
+
+
+def _binned(values: list[int]) -> list[tuple[str, int]]:
+    """Rows in bins of a round width; the last one holds all that is longer than 99 of 100 rows."""
+    if not values:
+        return []
+    most = sorted(values)[int(len(values) * 0.99)] + 1
+    width = next(step for step in _round_steps() if step * BINS >= most)
+    counts = Counter(min(value // width, BINS - 1) for value in values)
+    last = max(counts)
+    return [(str(number * width), counts[number]) for number in range(last + 1)]
+
+
+def _round_steps() -> Iterable[int]:
+    return (figure * 10**power for power in range(9) for figure in (1, 2, 5))
+
+
+def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Reasons over all tasks, the most frequent first, each with its tasks; spare rows are not among them."""
+    found: dict[str, Counter[str]] = {}
+    for task, counts in manifest["tasks"].items():
+        for reason, rows in counts["rejected"].items():
+            if reason != SPARE:
+                found.setdefault(reason, Counter())[task] += rows
+    ordered = sorted(found.items(), key=lambda pair: (-pair[1].total(), pair[0]))
+    return [
+        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": tasks.most_common()}
+        for code, tasks in ordered
+    ]
+
+
+def _words(name: str) -> str:
+    return str(name).replace("_", " ")

@@ -1,0 +1,183 @@
+"""A finished run and the id or key of one of its rows in, the row's whole way out, as text for a reader.
+
+The way: the seed row (the task's query run again for its key), the query, the wording, what the row
+passed and what became of it, its messages, and what the grader reads in the answer.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.console import aside, block, heading
+from datagen.draw import draw_one
+from datagen.errors import UserError
+from datagen.examples import job_of, word
+from datagen.lock import changes, read_lock, recipe_of
+from datagen.lookup import Found, find_row
+from datagen.paths import find
+from datagen.prompts import chat, load_template
+from datagen.reasons import STAGES, explain, stage_of
+from datagen.recipe_model import Recipe
+from datagen.seeds import columns_of, open_seeds
+from datagen.shards import read_manifest
+from datagen.tasks import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the seeds give for a row: its seed row, and the example that it becomes today, if it does."""
+
+    seed: dict[str, Any]
+    example: dict[str, Any] | None
+
+
+def show(run: Path, name: str, seeds: Path | None, task: str | None = None) -> str:
+    """The way of the row with this id, beginning of an id, or key; `task` tells equal keys apart.
+
+    `seeds` is where the run's seeds should lie; what needs them is left out, and said, where they are
+    not there or others. Raises UserError where no row, or more than one, has the name.
+    """
+    read_manifest(run)
+    lock = read_lock(run)
+    recipe = recipe_of(lock)
+    found = find_row(run, recipe, name, task)
+    origin, notes = _origin(lock, recipe, found, seeds)
+    parts = [
+        _decision(run, recipe, found),
+        _seed_row(found, origin, notes),
+        [heading("Query"), _indented(recipe.tasks[found.row["task"]].query)],
+        _wording(recipe, found, origin),
+        _passed(found.reason),
+        _messages(recipe, found),
+        _grade(recipe, found, origin),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _origin(
+    lock: dict[str, Any], recipe: Recipe, found: Found, seeds: Path | None
+) -> tuple[Origin | None, list[str]]:
+    """The row's origin, None where its seeds are not there, and what its reader has to know about it."""
+    if seeds is None:
+        return None, ["Its seeds are not where they were; name their place by --seeds to see it."]
+    task, key = found.row["task"], found.row["key"]
+    sql = recipe.tasks[task].query
+    try:
+        with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
+            changed = changes(lock, opened.hashes())
+            if any(change.startswith("the seeds") for change in changed):
+                return None, [f"Not from {seeds}: {'; '.join(changed)}. Name the run's own by --seeds."]
+            columns = list(columns_of(opened.connection, sql))
+            batch = draw_one(opened, task, sql, columns, recipe.split.test, key)
+    except UserError as error:
+        return None, [f"Its seeds cannot be read: {error}"]
+    if not batch.num_rows:
+        return None, ["The query gives this key no longer."]
+    examples, _ = word(batch, job_of(recipe, task))
+    example = examples.to_pylist()[0] if examples.num_rows else None
+    return Origin(batch.to_pylist()[0], example), [f"Since the build, {change}." for change in changed]
+
+
+def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
+    row = found.row
+    task = recipe.tasks[row["task"]]
+    lines = [heading(f"{row['id']}" if found.reason is None else f"key {row['key']}")]
+    lines.append(block("task", f"{row['task']} ({task.type.value}, {task.track.value})"))
+    if found.reason is None:
+        lines.append(block("kept", f"in {found.side}: {found.file}, row {found.position} (from 0)"))
+        return lines
+    lines.append(block("left out", f"{found.reason}: {explain(found.reason)}"))
+    if row["detail"]:
+        lines.append(
+            block("because of", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)")
+        )
+    lines.append(block("stored in", f"{found.file}, row {found.position} (from 0)"))
+    return lines
+
+
+def _seed_row(found: Found, origin: Origin | None, notes: list[str]) -> list[str]:
+    stored = json.loads(found.row.get("seed") or "{}")
+    seed = origin.seed if origin else {"key": found.row["key"], **stored}
+    width = max(map(len, seed)) + 2
+    lines = [block(name, _value(value), width) for name, value in seed.items()]
+    return [heading("Seed row"), *lines, *(aside(f"  {note}") for note in notes)]
+
+
+def _value(value: Any) -> str:
+    return "\n".join(f"- {item}" for item in value) if isinstance(value, list) else str(value)
+
+
+def _wording(recipe: Recipe, found: Found, origin: Origin | None) -> list[str]:
+    example = origin.example if origin else None
+    number = found.row["wording"] if found.reason is None else example["wording"] if example else None
+    if number is None:
+        return []
+    name = recipe.tasks[found.row["task"]].template
+    wordings = load_template(find("templates", name)).wordings
+    if number >= len(wordings):
+        return [heading("Wording"), f"  {number} of templates/{name}, which has only {len(wordings)} now"]
+    wording = wordings[number]
+    serves = f"for {wording.language} rows" if wording.language else "for rows of any language"
+    place = f"  {number} (from 0) of {len(wordings)}, templates/{name} line {wording.line}, {serves}"
+    return [heading("Wording"), place, _indented(wording.text)]
+
+
+def _passed(reason: str | None) -> list[str]:
+    stages, failed = list(STAGES), stage_of(reason) if reason else None
+    reached = stages.index(failed) if failed else len(stages)
+    lines = [heading("Checks")]
+    for number, (stage, codes) in enumerate(STAGES.items()):
+        if stage == failed:
+            lines.append(block(stage, f"{reason}: {explain(reason or '')}"))
+        else:
+            state = "passed" if number < reached else "not reached"
+            lines.append(block(stage, f"{state}  {aside(_few(list(codes)))}"))
+    return lines
+
+
+def _few(codes: list[str]) -> str:
+    return ", ".join(codes) if len(codes) <= 5 else f"{', '.join(codes[:3])} and {len(codes) - 3} more"
+
+
+def _messages(recipe: Recipe, found: Found) -> list[str]:
+    row = found.row
+    if found.reason is None:
+        messages = [*row["prompt"], *row["completion"]]
+    elif row["prompt"]:
+        messages = chat(recipe.tasks[row["task"]].type, row["prompt"])
+        messages += [{"role": "assistant", "content": row["answer"]}]
+    else:
+        return []
+    return [heading("Messages"), *(block(message["role"], message["content"]) for message in messages)]
+
+
+def _grade(recipe: Recipe, found: Found, origin: Origin | None) -> list[str]:
+    example = origin.example if origin else None
+    kept = found.reason is None
+    if not kept and not example:
+        return []
+    target = found.row["target"] if kept else example["target"] if example else ""
+    answer = found.row["completion"][0]["content"] if kept else found.row["answer"]
+    task = recipe.tasks[found.row["task"]]
+    module = TASKS[task.type]
+    read = module.parse(answer)
+    lines = [
+        *(
+            heading("Grade"),
+            block("metric", task.metric),
+            block("target", target),
+            block("read as", repr(read)),
+        ),
+        block("score", module.score(read, json.loads(target), task.metric)),
+    ]
+    if kept and origin:
+        same = example is not None and example["prompt"] == found.row["prompt"][-1]["content"]
+        lines.append(
+            aside("  Worded again from its seeds: " + ("the same prompt." if same else "another prompt!"))
+        )
+    return lines
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.strip("\n").splitlines())

@@ -1,0 +1,70 @@
+"""The name of a new recipe in, a recipe and a template that build on the sample at once written out."""
+
+import re
+from pathlib import Path
+
+from datagen.errors import UserError
+
+RECIPE = """\
+# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
+name: {name}
+description: Pick the product that a shopper looked for.
+sources: {{esci: {{locale: [us]}}}}
+tasks:
+  {task}:
+    type: multiple_choice
+    track: user_behavior_alignment
+    template: multiple_choice/{name}.j2
+    rows: 500
+    # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
+    # `groups` keep a query on one side of train and test; any further column is a slot of the template.
+    query: |
+      with judged as (
+        select query_id, query, split, product_title, esci_label
+        from esci.examples join esci.products using (product_id, product_locale)
+        where product_title is not null
+      )
+      select query_id as key, query, split, ['query:' || query_id] as groups,
+        pick(list(product_title) filter (esci_label = 'E'), 1, query_id)[1] as correct,
+        pick(list(product_title) filter (esci_label <> 'E'), 3, query_id) as distractors
+      from judged group by query_id, query, split
+      having len(distractors) = 3 and correct is not null
+"""
+
+TEMPLATE = """\
+{# All wordings of one prompt, a line `---` between them. Each row takes one by chance. #}
+A customer searched for "{{ query }}". Which of these products were they looking for?
+{{ listing }}
+Answer with the number only.
+---
+Search: {{ query }}
+{{ listing }}
+Give the number of the product that fits best.
+---
+Someone in a shop asks for: {{ query }}
+The shelf holds {{ count }} products:
+{{ listing }}
+Which one do you hand over? Say its number and nothing else.
+"""
+
+TASK = "best_match"
+
+
+def write_starter(name: str, folder: Path = Path()) -> list[Path]:
+    """Write `recipes/<name>.yaml` and its template below `folder`; gives their paths.
+
+    Raises UserError for a name that no recipe may have, or where one of the files is there already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
+    texts = {
+        folder / "recipes" / f"{name}.yaml": RECIPE.format(name=name, task=TASK),
+        folder / "templates" / "multiple_choice" / f"{name}.j2": TEMPLATE,
+    }
+    for path in texts:
+        if path.exists():
+            raise UserError(f"{path} is there already. Take another name, or move it away")
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
