@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from datagen.paths import among
-from datagen.seeds import SqlError, columns_of
+from datagen.seeds import SqlError, columns_of, place
 
 
 class Fault(NamedTuple):
@@ -81,7 +81,7 @@ def _refused(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection
     own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
     for node in nodes:
         for code, message in (*_foreign(node, own, tables), *_unsteady(node)):
-            yield Fault(*_place(sql, _offset(node)), code, message)
+            yield Fault(*place(sql, _offset(node)), code, message)
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
@@ -151,9 +151,3 @@ def _offset(node: dict[str, Any]) -> int:
     if "query_location" in node:
         return int(node["query_location"])
     return min((part["query_location"] for part in _nodes(node) if "query_location" in part), default=0)
-
-
-def _place(sql: str, offset: int) -> tuple[int, int]:
-    """Line and column of DuckDB's offset, which counts bytes."""
-    before = sql.encode()[:offset].decode(errors="ignore")
-    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1

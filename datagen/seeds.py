@@ -5,6 +5,7 @@ written. One query may hold `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -108,6 +109,7 @@ def open_seeds(
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,  # else a query could read our Python variables
+            "errors_as_json": True,  # with the byte that they are about
         }
     )
     try:
@@ -125,7 +127,7 @@ def open_seeds(
 @contextmanager
 def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyConnection]:
     """The same tables and macros without a row: what a query is checked against before seeds are there."""
-    connection = duckdb.connect(config={"python_enable_replacements": False})
+    connection = duckdb.connect(config={"python_enable_replacements": False, "errors_as_json": True})
     try:
         connection.execute(MACROS.format(seed=0))
         for source, options in sources.items():
@@ -196,14 +198,14 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise _sql_error(error) from None
+        raise _sql_error(error, sql) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise SqlError(1, 1, f"a query is one SELECT, this is: {kinds}")
     try:
         described = connection.execute(f"describe ({sql.rstrip().rstrip(';')}\n)").fetchall()
     except duckdb.Error as error:
-        raise _sql_error(error, prefix=len("describe (")) from None
+        raise _sql_error(error, sql, prefix=len("describe (")) from None
     names = [name for name, *_ in described]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise SqlError(
@@ -218,24 +220,29 @@ def sources_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, ..
     return tuple(sorted(set(re.findall(r'"schema_name":"(\w+)"', tree)) & SOURCES.keys()))
 
 
-_PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
+def place(sql: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of an offset into a query as DuckDB counts it: in bytes."""
+    before = sql.encode()[: max(offset, 0)].decode(errors="ignore")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
-def _sql_error(error: duckdb.Error, prefix: int = 0) -> SqlError:
-    """DuckDB's message without its drawing, and the place that the drawing points at."""
-    text = str(error)
-    place = _PLACE.search(text)
-    message = " ".join(text[: place.start()].split() if place else text.split())
-    message = re.sub(r"^\w+ Error: ", "", message)
-    if not place:
-        return SqlError(1, 1, message)
-    line = int(place[1])
-    column = len(place[3]) - len(f"LINE {line}: ") + 1 - (prefix if line == 1 else 0)
-    return SqlError(line, max(column, 1), message)
+def _sql_error(error: duckdb.Error, sql: str, prefix: int = 0) -> SqlError:
+    """DuckDB's refusal at its place in `sql`, which was sent after `prefix` bytes of ours."""
+    message, offset = _told(error)
+    return SqlError(*place(sql, offset - prefix), " ".join(message.split()))
 
 
-def _first_line(error: Exception) -> str:
-    return re.sub(r"^\w[\w ]* Error: ", "", str(error).splitlines()[0])
+def _told(error: duckdb.Error) -> tuple[str, int]:
+    """What DuckDB says, and which byte of the query it says it of; 0 where it doesn't tell."""
+    _, _, told = str(error).partition(" Error: ")
+    if not told.startswith("{"):
+        return told or str(error), 0
+    fields = json.loads(told)
+    return fields["exception_message"], int(fields.get("position", 0))
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return _told(error)[0].splitlines()[0]
 
 
 @contextmanager
