@@ -152,7 +152,7 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
     form = min(forms, key=lambda form: len(form.keys() - columns.keys()))
     missing = [name for name in form if name not in columns]
     if missing:
-        wanted = " or ".join(", ".join(f"{name} {_sql_type(form[name])}" for name in form) for form in forms)
+        wanted = " or ".join(", ".join(f"{name} {sql_type(form[name])}" for name in form) for form in forms)
         message = (
             f"the query lacks {', '.join(missing)}: a {kind} needs {wanted}; it returns {', '.join(columns)}"
         )
@@ -161,7 +161,7 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
         if name in columns and name != "key" and not _fits(columns[name], wanted_type):
             is_one = pa.types.is_list(wanted_type) and not columns[name].endswith("[]")
             advice = "make it a list, `[...]" if is_one else "cast it, `(...)"
-            message = f"`{name}` is {columns[name]}: {advice}::{_sql_type(wanted_type)} as {name}`"
+            message = f"`{name}` is {columns[name]}: {advice}::{sql_type(wanted_type)} as {name}`"
             document.problem(place, "column_type", message)
     for name in TAKEN.keys() & columns.keys():
         document.problem(place, "taken_column", f"the query returns `{name}`: {TAKEN[name]}")
@@ -224,6 +224,6 @@ def _fits(sql_type: str, wanted: pa.DataType) -> bool:
     return re.fullmatch(_SQL_TYPES[wanted][1], sql_type) is not None
 
 
-def _sql_type(wanted: pa.DataType) -> str:
-    """The SQL name of a column's type."""
-    return f"{_sql_type(wanted.value_type)}[]" if pa.types.is_list(wanted) else _SQL_TYPES[wanted][0]
+def sql_type(wanted: pa.DataType) -> str:
+    """The SQL name of an Arrow type that a task type asks for: `VARCHAR[]`."""
+    return f"{sql_type(wanted.value_type)}[]" if pa.types.is_list(wanted) else _SQL_TYPES[wanted][0]

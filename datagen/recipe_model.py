@@ -30,11 +30,22 @@ class Task(_Model):
 
     type: TaskType = Field(strict=False, description="shape of the question and of its answer")
     track: Track = Field(strict=False, description="ShopBench's skill that the task trains")
-    template: str = Field(min_length=1, description="file below `templates/`, in its type's folder")
+    template: str = Field(
+        min_length=1,
+        title="a file such as `ranking/best.j2`",
+        description="file below `templates/`, in its type's folder",
+    )
     rows: int = Field(gt=0, description="rows wanted; fewer come out where the query has fewer fair ones")
-    query: str = Field(min_length=1, description="one SELECT over the seed tables; its columns are the slots")
+    query: str = Field(
+        min_length=1,
+        title="one SELECT",
+        description="one SELECT over the seed tables; its columns are the slots",
+    )
     metric: str = Field(
-        default="", validate_default=True, description="one of the type's metrics, by default its first"
+        default="",
+        validate_default=True,
+        title="a metric of the type",
+        description="one of the type's metrics, by default its first",
     )
     language: Literal["en", "es", "ja"] = Field(
         default="en", description="language of the rows, where the query has no column `language`"

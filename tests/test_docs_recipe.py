@@ -1,0 +1,160 @@
+"""`docs/recipe.md` says what models, sources, task types and checks say, and its examples pass their check.
+
+Its tables are written from the code. After a change of a key, a column or a code, write them anew:
+
+    REGENERATE=1 python -m pytest tests/test_docs_recipe.py
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from datagen.prompts import FILTERS
+from datagen.recipe import load
+from datagen.recipe_check import CODES, check, sql_type
+from datagen.recipe_model import Dedup, Filters, Mixture, Recipe, Split, Task
+from datagen.recipe_validate import expected
+from datagen.seeds import QUERY_SECONDS
+from datagen.sources import SOURCES
+from datagen.tasks import TASKS
+from datagen.tasks.question import Columns
+
+PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
+
+MODELS: list[tuple[str, type[BaseModel]]] = [
+    ("A recipe", Recipe),
+    ("A task, below `tasks: {<name>: ...}`", Task),
+    ("`filters`", Filters),
+    ("`dedup`", Dedup),
+    ("`split`", Split),
+    ("A mixture has no `tasks`, but", Mixture),
+]
+
+
+def table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(headers), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    if isinstance(field.default, BaseModel):
+        return "see below"
+    return f"`{json.dumps(field.default)}`" if field.default != "" else "the first"
+
+
+def fields(model: type[BaseModel], without: Iterable[str] = ()) -> str:
+    rows = [
+        (f"`{name}`", expected(field.annotation, field), default(field), field.description or "")
+        for name, field in model.model_fields.items()
+        if name not in without
+    ]
+    return table(["key", "value", "default", "meaning"], rows)
+
+
+def keys() -> str:
+    same = {
+        name
+        for name, field in Mixture.model_fields.items()
+        if name != "sources" and name in Recipe.model_fields
+    }
+    return "\n\n".join(
+        f"{title}:\n\n{fields(model, without=same if model is Mixture else ())}" for title, model in MODELS
+    )
+
+
+def sources() -> str:
+    parts = []
+    for name, source in SOURCES.items():
+        tables = [
+            (f"`{name}.{part}`", ", ".join(f"`{c}`" for c in t.columns)) for part, t in source.TABLES.items()
+        ]
+        parts += [
+            f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
+            fields(source.Options),
+            "and these tables:",
+            table(["table", "columns"], tables),
+        ]
+    return "\n\n".join(parts)
+
+
+def types() -> str:
+    def form(columns: Columns) -> str:
+        return ", ".join(f"`{name}` {sql_type(kind)}" for name, kind in columns.items())
+
+    rows = [
+        (
+            f"`{kind}`",
+            " *or* ".join(map(form, task.COLUMNS)),
+            ", ".join(f"`{slot}`" for slot in task.SLOTS) or "none",
+            ", ".join(f"`{metric}`" for metric in task.METRICS),
+        )
+        for kind, task in TASKS.items()
+    ]
+    return table(["type", "columns beside `key`", "slots that it adds", "metrics"], rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "keys": keys,
+    "sources": sources,
+    "types": types,
+    "filters": lambda: ", ".join(f"`{name}`" for name in sorted(FILTERS)) + ".",
+    "codes": lambda: table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in CODES.items()]),
+}
+
+
+def rendered(page: str) -> str:
+    """The page with every block between its comments written from the code."""
+    for name, block in BLOCKS.items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{block()}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def test_the_page_says_what_the_code_says() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    if "REGENERATE" in os.environ:
+        PAGE.write_text(rendered(page), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == rendered(page)
+
+
+def test_every_block_of_the_page_is_written_from_the_code() -> None:
+    assert set(re.findall(r"<!-- begin: (\w+) -->", PAGE.read_text(encoding="utf-8"))) == set(BLOCKS)
+
+
+def test_every_key_is_explained() -> None:
+    models = [model for _, model in MODELS] + [source.Options for source in SOURCES.values()]
+    assert [
+        name for model in models for name, field in model.model_fields.items() if not field.description
+    ] == []
+
+
+def test_the_time_limit_is_the_one_that_holds() -> None:
+    assert f"may run for {QUERY_SECONDS // 60} minutes" in " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
+def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    recipe, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for path, text in [
+        ("recipes/brands.yaml", recipe),
+        ("recipes/everything.yaml", mixture),
+        ("templates/named_entity_recognition/brand_in_title.j2", template),
+    ]:
+        assert path.split("/")[-1].split(".")[0] in page
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    assert check("brands") == []
+    assert check("everything") == []
+    assert sum(task.rows for task in load("everything").tasks.values()) == 30000
