@@ -57,7 +57,8 @@ def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list
     """
     document = read(path)
     if "include" in document.data:
-        if document.data.pop("tasks", None):
+        if "tasks" in document.data:
+            del document.data["tasks"]
             message = "a recipe has `tasks` or `include`: give these tasks a file of their own and include it"
             document.problem(document.key(("tasks",)), "tasks_and_include", message)
         return _gather_mixture(document, (*trail, path.stem))
@@ -146,7 +147,8 @@ def _checked_sources(document: Document) -> dict[str, dict[str, BaseModel]]:
             document.problem(document.key(("sources", name)), "unknown_source", message)
         else:
             model = SOURCES[name].Options
-            valid = validate(document, model, options or {}, ("sources", name))
+            given_options = {} if options is None else options  # `esci:` alone is as good as `esci: {}`
+            valid = validate(document, model, given_options, ("sources", name))
             checked[name] = model() if valid is None else valid
     return {"sources": checked} if checked or not given else {}
 
@@ -170,6 +172,7 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Recipe 
         for name, task in scaled(part, rows).tasks.items()
     }
     shared = {name: getattr(mixture, name) for name in Common.model_fields}
+    # Not validated again: a name with a dot is for a mixture's tasks alone, no file may have it.
     return Recipe.model_construct(**shared, sources=sources, tasks=tasks), documents
 
 
