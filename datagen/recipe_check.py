@@ -108,9 +108,7 @@ def _check_tasks(document: Document) -> None:
         return
     known = sources if sources.keys() <= SOURCES.keys() else {}  # else queries would be blamed for it
     tables = [f"{name}.{table}" for name in known for table in SOURCES[name].TABLES]
-    layout = {
-        name: SOURCES[name].Options() for name in known
-    }  # whatever the options, the columns are the same
+    layout = {name: SOURCES[name].Options() for name in known}  # options change no columns
     with open_layout(layout) as connection:
         for name, task in tasks.items():
             if isinstance(task, dict):
@@ -174,9 +172,8 @@ def _template(document: Document, loc: Loc, name: str) -> Template | None:
     except UserError as error:
         document.problem(document.value(loc), "unknown_template", str(error))
     except UnicodeDecodeError as error:
-        document.problem(
-            document.value(loc), "template_syntax", f"`{name}` is not UTF-8 ({error.reason}): save it so"
-        )
+        message = f"`{name}` is not UTF-8 ({error.reason}): save it so"
+        document.problem(document.value(loc), "template_syntax", message)
     except TemplateError as error:
         document.problems.append(Problem(error.path, error.line, error.column, error.code, error.message))
     return None
@@ -217,11 +214,11 @@ def _column(template: Template, name: str) -> int:
     return found.start() + 1 if found else 1
 
 
-def _fits(sql_type: str, wanted: pa.DataType) -> bool:
+def _fits(kind: str, wanted: pa.DataType) -> bool:
     """Whether a column of this SQL type holds what is wanted."""
     if pa.types.is_list(wanted):
-        return sql_type.endswith("[]") and _fits(sql_type.removesuffix("[]"), wanted.value_type)
-    return re.fullmatch(_SQL_TYPES[wanted][1], sql_type) is not None
+        return kind.endswith("[]") and _fits(kind.removesuffix("[]"), wanted.value_type)
+    return re.fullmatch(_SQL_TYPES[wanted][1], kind) is not None
 
 
 def sql_type(wanted: pa.DataType) -> str:
