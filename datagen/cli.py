@@ -73,7 +73,9 @@ _ROWS = click.option("--rows", type=click.IntRange(1), help="Rows in all, shared
 @main.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 def check(recipes: tuple[str, ...]) -> None:
-    """Name every problem of recipes (by default of all), with its line and column.
+    """Name every problem of recipes, with its line and column.
+
+    Without a RECIPE, all of them are checked.
 
     \b
     Example:
@@ -96,7 +98,7 @@ def check(recipes: tuple[str, ...]) -> None:
 @_SEEDS
 @_ROWS
 def plan(recipe: str, seeds: str, rows: int | None) -> None:
-    """Tell how many rows, tokens and bytes to expect, before anything is built.
+    """Tell how many rows, tokens and bytes to expect of a build.
 
     \b
     Example:
@@ -114,7 +116,7 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
 @click.option("--rows", type=click.IntRange(1), default=3, show_default=True, help="Rows of each task.")
 @click.option("--task", metavar="NAME", help="Only this task.")
 def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
-    """Print a few rows of every task, with what the grader makes of their answers.
+    """Print a few rows of every task, and how their answers are graded.
 
     \b
     Example:
@@ -134,7 +136,7 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
 @_RUNS
 @_WORKERS
 def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None) -> None:
-    """Build a recipe's data set; one that was cut off goes on where it stood.
+    """Build a recipe's data set, or go on where a build stopped.
 
     \b
     Example:
@@ -161,7 +163,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     "--seeds", metavar="sample|hub|DIR", help="Where the run's seeds are. [default: where they were]"
 )
 def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
-    """Tell a row's whole way: seed row, query, wording, checks, messages, grade.
+    """Tell the whole way of a row from its seeds to its grade.
 
     The row is named by its id, the beginning of its id, or its key; rows that were left out have a key.
 
@@ -184,7 +186,7 @@ def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
 )
 @_WORKERS
 def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
-    """Hold a run's files against its manifest, or against a new build.
+    """Hold a run against its manifest, or against a new build.
 
     \b
     Example:
@@ -212,7 +214,7 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
     "--size", default="sample", show_default=True, metavar="sample|full|N", help="Its size, or judgements."
 )
 def sources(write_sample: Path | None, size: str) -> None:
-    """List the seed sources with their licences, tables and columns; or write made-up seeds.
+    """List the seed sources and their tables, or write made-up seeds.
 
     \b
     Example:
@@ -234,7 +236,9 @@ def sources(write_sample: Path | None, size: str) -> None:
 @main.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Write a recipe and a template to start from; they build on the sample at once.
+    """Write a recipe and a template to start from.
+
+    They build on the sample at once.
 
     \b
     Example:

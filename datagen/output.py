@@ -24,7 +24,7 @@ def previewed(found: TaskPreview) -> str:
     lines = [f"{len(found.rejects)} of {found.looked_at} rows looked at would be left out"]
     for reason, count in reasons.most_common():
         key = next(key for key, of in found.rejects if of == reason)
-        lines.append(f"  {reason} {count}, as {shortened(key, 60)}")
+        lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}")
     return "\n\n".join([*parts, "\n".join(lines)])
 
 

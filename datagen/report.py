@@ -122,7 +122,7 @@ def _looks(task: Task, rows: pa.Table) -> dict[str, Any]:
     return {
         "tokens": round(sum(tokens) / max(len(tokens), 1)),
         "charts": [
-            Chart("Length in tokens, about", _binned(tokens)),
+            Chart("Length in tokens, about", binned(tokens)),
             _answers(task.type, answers.to_pylist()),
             Chart("Wording", [(str(number), count) for number, count in wordings]),
         ],
@@ -138,7 +138,7 @@ def _content(messages: pa.ChunkedArray, position: int) -> pa.Array:
 def _answers(kind: TaskType, answers: list[str]) -> Chart:
     """What tells whether an answer can be guessed without reading the question."""
     if kind is TaskType.GENERATION:
-        return Chart("Characters of the answer", _binned([len(answer) for answer in answers]))
+        return Chart("Characters of the answer", binned([len(answer) for answer in answers]))
     if kind is TaskType.NAMED_ENTITY_RECOGNITION:
         return Chart("Entities in the answer", _counted(answer.count(",") + 1 for answer in answers))
     if kind is TaskType.RETRIEVAL:
@@ -152,7 +152,7 @@ def _counted(numbers: Iterable[int]) -> list[tuple[str, int]]:
     return [(str(number), count) for number, count in sorted(Counter(numbers).items())]
 
 
-def _binned(values: list[int]) -> list[tuple[str, int]]:
+def binned(values: list[int]) -> list[tuple[str, int]]:
     """Rows in bins of a round width; the last one holds all that is longer than 99 of 100 rows."""
     if not values:
         return []

@@ -1,6 +1,8 @@
 """What every test stands on: no network, the same examples on every run, real data where there is some."""
 
 import os
+import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,28 @@ def real() -> Path:
     if not folder:
         pytest.skip("needs real data: set SHOPTALK_SHARED to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the recipe `shop`, its templates, and a small made-up market in `seeds/`.
+
+    Tests look at it, and change only copies.
+    """
+    from datagen.sources.sample import write_sample
+
+    folder = tmp_path_factory.mktemp("work") / "shop"
+    shutil.copytree(Path(__file__).parent / "shop", folder)
+    write_sample(folder / "seeds", 2000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shop_run(shop: Path) -> Path:
+    """The recipe `shop`, built. Tests look at it, and change only copies."""
+    from datagen.pipeline import build
+    from datagen.recipe import load
+
+    with chdir(shop):
+        build(load("shop"), Path("seeds"), Path("runs"), workers=1)
+    return shop / "runs" / "shop"

@@ -1,0 +1,240 @@
+"""What a person types and reads: every command's help, output and exit code."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from datagen.cli import Commands, main
+from datagen.schema import TaskType
+from datagen.shards import read_manifest
+from datagen.verify import published
+
+DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]
+
+
+@pytest.fixture
+def here(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of one's own, with the recipe `shop` and its seeds."""
+    shutil.copytree(shop, tmp_path / "work", ignore=shutil.ignore_patterns("runs"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def output(*arguments: str) -> str:
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def shell(*arguments: str, cwd: Path, **options: bool) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*DATAGEN, *arguments], cwd=cwd, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def test_the_help_of_every_command_has_an_example_that_it_understands() -> None:
+    assert isinstance(main, click.Group)
+    for name, command in main.commands.items():
+        text = output(name, "--help")
+        example = re.search(r"^ +datagen (.+)$", text, re.MULTILINE)
+        assert example, name
+        words = example[1].split()
+        assert words[0] == name
+        command.make_context(name, words[1:]).close()
+        assert all(option.help for option in command.params if isinstance(option, click.Option)), name
+
+
+def test_the_summary_of_every_command_fits_its_line() -> None:
+    assert "..." not in output("--help").split("Commands:")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["buidl"], 2, "Did you mean 'build'?"),
+        (["build"], 2, "Missing argument 'RECIPE'"),
+        (["build", "shop", "--rows", "0"], 2, "--rows"),
+        (["build", "shop", "--sedes", "sample"], 2, "--seeds"),
+        (["build", "shpo"], 1, "did you mean `shop`?"),
+        (["build", "shop", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
+        (["build", "shop", "--seeds", "."], 1, "shopping_queries_dataset_examples.parquet: no such file"),
+        (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
+        (["verify", "runs/none"], 1, "runs/none is not a finished run"),
+        (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
+        (["new", "Mine"], 1, "lower-case letters"),
+        (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
+    ],
+)
+def test_a_mistake_is_explained_in_one_line(
+    here: Path, arguments: list[str], code: int, message: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("Usage:", "Try "))]
+    assert len([line for line in lines if line]) == 1
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    @click.group(cls=Commands)
+    def group() -> None:
+        pass
+
+    @group.command()
+    def wrong() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(group, ["wrong"], catch_exceptions=False)
+
+
+def test_check_names_each_problem_with_its_place(here: Path) -> None:
+    recipe = here / "recipes" / "broken.yaml"
+    text = (here / "recipes" / "shop.yaml").read_text(encoding="utf-8")
+    recipe.write_text(
+        text.replace("name: shop", "name: broken").replace("track: user", "trakc: user"), encoding="utf-8"
+    )
+    result = run("check", "broken", "shop")
+    assert result.exit_code == 1
+    found = result.stdout.splitlines()
+    assert all(re.match(r"recipes/broken\.yaml:\d+:\d+: [a-z_]+: .", line) for line in found[:-1])
+    assert found[-1] == "shop: ok"
+    assert result.stderr == f"error: {len(found) - 1} problems to solve\n"
+
+
+def test_check_looks_at_all_recipes(here: Path) -> None:
+    assert "shop: ok" in run("check").stdout.splitlines()
+
+
+def test_no_command_starts_with_a_broken_recipe(here: Path) -> None:
+    template = here / "templates" / "ranking" / "order_of_fit.j2"
+    template.write_text("{{ nothing }}", encoding="utf-8")
+    for command in ("plan", "preview", "build"):
+        result = run(command, "shop", "--seeds", "seeds")
+        assert result.exit_code == 1
+        assert "templates/ranking/order_of_fit.j2:1:" in result.stderr
+    assert not (here / "runs").exists()
+
+
+def test_preview_shows_every_task_with_gold_parse_and_score(here: Path) -> None:
+    text = output("preview", "shop", "--seeds", "seeds", "--rows", "2")
+    assert all(kind.value in text for kind in TaskType)
+    assert text.count("score 1") == 10
+    assert "entity_not_in_text" in text
+    assert output("preview", "shop", "--seeds", "seeds", "--task", "brand").count("score 1") == 3
+
+
+def test_plan_tells_what_to_expect(here: Path) -> None:
+    text = output("plan", "shop", "--seeds", "seeds", "--rows", "1000")
+    assert re.search(r"^best_match +\d+ +235 ", text, re.MULTILINE)
+    assert re.search(r"^about [\d,]+ rows, \d+ k tokens, \d+ kB of Parquet$", text, re.MULTILINE)
+
+
+def test_build_says_what_came_out_and_how_to_use_it(here: Path) -> None:
+    text = output("build", "shop", "--seeds", "seeds")
+    manifest = read_manifest(here / "runs" / "shop")
+    kept = sum(sum(task["kept"].values()) for task in manifest["tasks"].values())
+    assert re.match(rf"shop: {kept} rows, built in [\d.]+ s\n", text)
+    assert 'datasets.load_dataset("runs/shop")' in text
+    assert "already built" in output("build", "shop", "--seeds", "seeds")
+
+
+def test_build_says_why_a_task_is_short_of_rows(here: Path) -> None:
+    text = output("build", "shop", "--seeds", "seeds", "--rows", "4000")
+    assert re.search(r"^best_match: \d+ rows fewer than wanted: its query gives \d+, and", text, re.MULTILINE)
+
+
+def test_show_and_verify_find_the_seeds_of_a_run_again(here: Path) -> None:
+    output("build", "shop", "--seeds", "seeds", "--rows", "30")
+    row = pq.read_table(here / "runs/shop/data")["id"][0].as_py()
+    assert "the same prompt" in output("show", row, "--run", "runs/shop")
+    assert "the same bytes" in output("verify", "runs/shop", "--rebuild")
+    (here / "seeds").rename(here / "elsewhere")
+    assert run("verify", "runs/shop", "--rebuild").exit_code == 1
+    assert "the same bytes" in output("verify", "runs/shop", "--rebuild", "--seeds", "elsewhere")
+
+
+def test_verify_lists_all_that_is_wrong(here: Path) -> None:
+    output("build", "shop", "--seeds", "seeds", "--rows", "30")
+    (here / "runs" / "shop" / "README.md").unlink()
+    (here / "runs" / "shop" / "data" / "train-extra.parquet").write_bytes(b"")
+    result = run("verify", "runs/shop")
+    assert result.exit_code == 1
+    assert [line.split(":")[0].strip() for line in result.stderr.splitlines()[1:]] == [
+        "data/train-extra.parquet",
+        "README.md",
+    ]
+
+
+def test_a_new_recipe_builds_at_once(here: Path) -> None:
+    wrote = output("new", "mine")
+    assert re.findall(r"^  datagen (\w+) mine$", wrote, re.MULTILINE) == ["check", "preview", "build"]
+    assert output("check", "mine") == "mine: ok\n"
+    text = output("build", "mine", "--seeds", "seeds")
+    assert not re.search("^mine: 0 rows", text)
+    result = run("new", "mine")
+    assert result.exit_code == 1
+    assert "recipes/mine.yaml is there already" in result.stderr
+
+
+def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
+    text = output("sources")
+    assert "esci.products" in text
+    assert "Apache-2.0" in text
+    output("sources", "--write-sample", "made", "--size", "1000")
+    assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")
+
+
+@pytest.fixture
+def bigger(here: Path) -> tuple[Path, str]:
+    """A build that takes a moment, by its folder and recipe."""
+    recipe = here / "recipes" / "shop.yaml"
+    recipe.write_text(
+        re.sub(r"rows: \d+", "rows: 4000", recipe.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    return here, "shop"
+
+
+def test_an_interrupted_build_says_so_and_goes_on_when_it_is_run_again(bigger: tuple[Path, str]) -> None:
+    here, recipe = bigger
+    work = here / "runs" / recipe / "work"
+    build = shell("build", recipe, "--seeds", "seeds", cwd=here)
+    while not list(work.glob("*/drawn/*.arrow")):
+        assert build.poll() is None
+        time.sleep(0.005)
+    build.send_signal(signal.SIGINT)
+    stdout, stderr = build.communicate(timeout=60)
+    assert (build.returncode, stdout) == (130, "")
+    assert stderr.strip() == "interrupted. What is done is kept: the same command goes on from there"
+    assert work.is_dir()
+    resumed = output("build", recipe, "--seeds", "seeds")
+    assert "built in" in resumed
+    output("build", recipe, "--seeds", "seeds", "--runs", "others")
+    first, second = here / "runs" / recipe, here / "others" / recipe
+    assert published(first) == published(second)
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in published(first))
+
+
+def test_a_reader_that_stops_reading_is_no_error(here: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        sources = [*DATAGEN, "sources"]
+        result = subprocess.run(
+            sources, cwd=here, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert result.stderr == ""

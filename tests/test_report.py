@@ -1,0 +1,112 @@
+"""The report is one page that needs nothing else, and shows what is in the run."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.lock import read_lock, recipe_of
+from datagen.reasons import explain
+from datagen.report import BINS, binned, write_report
+from datagen.schema import SHARD
+from datagen.shards import read_manifest, shard_files
+
+VOID = {"meta", "br", "rect", "line"}
+
+
+class Page(HTMLParser):
+    """Collects the tags and texts of a page, and checks that what is opened is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def page(shop_run: Path) -> Page:
+    return Page((shop_run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_fetches_and_runs_nothing(shop_run: Path, page: Page) -> None:
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "base"})
+    links = [
+        value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")
+    ]
+    assert all(link and link.startswith("#") for link in links)
+    assert not re.search(r"url\(|@import|https?:", (shop_run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_every_task_and_reason_with_its_rows(shop_run: Path, page: Page) -> None:
+    tasks = read_manifest(shop_run)["tasks"]
+    anchors = {attributes.get("id") for _, attributes in page.tags}
+    assert set(tasks) <= anchors
+    for reason in {reason for task in tasks.values() for reason in task["rejected"]} - {"over_rows"}:
+        assert reason in page.texts
+        assert explain(reason) in page.texts
+    assert str(sum(sum(task["kept"].values()) for task in tasks.values())) in page.texts
+
+
+def test_the_page_shows_rows_as_they_are(shop_run: Path, page: Page) -> None:
+    shown = [text for text in page.texts if text]
+    for task in read_manifest(shop_run)["tasks"]:
+        rows = pq.read_table(shard_files(shop_run)[0], filters=[("task", "=", task)]).slice(0, 3).to_pylist()
+        assert all(row["prompt"][-1]["content"] in shown and row["id"] in shown for row in rows)
+
+
+def test_the_chart_of_a_multiple_choice_task_counts_its_answers(shop_run: Path, page: Page) -> None:
+    rows = pq.ParquetDataset(shard_files(shop_run), filters=[("task", "=", "best_match")]).read()
+    for answer in ("0", "1", "2", "3"):
+        assert f"{answer}: {rows['target'].to_pylist().count(answer)} rows" in page.texts
+
+
+def test_seed_text_stays_text(shop_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(shop_run, tmp_path / "run"))
+    path = shard_files(run)[0]
+    rows = pq.read_table(path).to_pylist()
+    evil = '</pre><script>alert("x")</script>{{ 7*7 }}'
+    rows[0]["prompt"][-1]["content"] = evil
+    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), path)
+    write_report(run, recipe_of(read_lock(run)), read_manifest(run))
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert evil in Page(text).texts
+
+
+def test_the_report_depends_on_nothing_but_the_run(shop_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shop_run, tmp_path / "elsewhere"))
+    write_report(copy, recipe_of(read_lock(copy)), read_manifest(copy))
+    assert (copy / "report.html").read_bytes() == (shop_run / "report.html").read_bytes()
+
+
+@given(st.lists(st.integers(0, 100_000)))
+def test_bins_hold_every_value_once(values: list[int]) -> None:
+    bins = binned(values)
+    assert sum(count for _, count in bins) == len(values)
+    assert len(bins) <= BINS
+    starts = [int(label) for label, _ in bins]
+    assert starts == sorted(set(starts))
