@@ -40,11 +40,6 @@ def output(*arguments: str) -> str:
     return result.stdout
 
 
-def shell(*arguments: str, cwd: Path, **options: bool) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*DATAGEN, *arguments], cwd=cwd, stdout=pipe, stderr=pipe, text=True, **options)
-
-
 def test_the_help_of_every_command_has_an_example_that_it_understands() -> None:
     assert isinstance(main, click.Group)
     for name, command in main.commands.items():
@@ -212,7 +207,9 @@ def bigger(here: Path) -> tuple[Path, str]:
 def test_an_interrupted_build_says_so_and_goes_on_when_it_is_run_again(bigger: tuple[Path, str]) -> None:
     here, recipe = bigger
     work = here / "runs" / recipe / "work"
-    build = shell("build", recipe, "--seeds", "seeds", cwd=here)
+    pipe = subprocess.PIPE
+    command = [*DATAGEN, "build", recipe, "--seeds", "seeds"]
+    build = subprocess.Popen(command, cwd=here, stdout=pipe, stderr=pipe, text=True)
     while not list(work.glob("*/drawn/*.arrow")):
         assert build.poll() is None
         time.sleep(0.005)

@@ -36,7 +36,8 @@ def rows(run: Path) -> pa.Table:
 
 
 def rejects(run: Path) -> list[dict[str, Any]]:
-    return pq.read_table(run / "rejects").to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(run / "rejects").to_pylist()
+    return found
 
 
 @pytest.mark.parametrize("kind", list(TaskType))
