@@ -1,0 +1,38 @@
+"""The sample marketplace: a size goes in, the files of an invented shop come out, in each source's layout.
+
+    catalogue.py, *.yaml, types/*.yaml   the words: product types, attributes, phrases, brands
+    traits.py                            what is true of a product, and what its listing tells of it
+    english.py, spanish.py, japanese.py  titles and queries, with the same names in all three
+    wording.py                           bullet points and descriptions
+    asks.py                              what a query wants, and whether a product has it
+    market.py                            shelves of listings, and queries judged among them
+    esci.py                              the market in ESCI's files
+
+Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
+the query asks for. No product, brand or sentence is taken from a real shop.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from datagen.errors import UserError
+
+SIZES = {"sample": (3_400, 42_000), "full": (130_652, 1_814_924)}
+"""Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""
+
+JUDGEMENTS_A_QUERY = 20
+PRODUCTS_A_QUERY = 14
+
+
+def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample", seed: int = 7) -> None:
+    """Write the marketplace into `folder`, one subfolder a source (`esci/`).
+
+    `size` is a named one or about how many judgements there shall be. Raises UserError for an unknown size.
+    """
+    from datagen.sources.sample.esci import write_esci
+
+    if size < 1000 if isinstance(size, int) else size not in SIZES:
+        raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
+    asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
+    queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
+    write_esci(folder / "esci", queries=queries, products=products, seed=seed)
