@@ -19,6 +19,7 @@ from jinja2 import TemplateError as JinjaError
 from datagen import filters
 from datagen.dice import Dice
 from datagen.errors import Reject, UserError
+from datagen.files import read_batch, write_arrow
 from datagen.paths import find
 from datagen.prompts import Template, load_template
 from datagen.recipe_model import Recipe
@@ -90,6 +91,13 @@ def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
     examples = _examples(columns, size.to_pylist(), job, rejects)
     kept = _filtered(examples, job, rejects)
     return kept.sort_by("id"), rejects.table()
+
+
+def word_part(drawn: Path, batch: int, job: Job, examples: Path, rejects: Path) -> None:
+    """`word` from file to files, `examples` last: when it is there, the batch is done."""
+    worded, left_out = word(read_batch(drawn, batch), job)
+    write_arrow(left_out, rejects)
+    write_arrow(worded, examples)
 
 
 class _Rejects:

@@ -10,21 +10,16 @@ Every file is renamed into place when it is whole, so a killed build goes on whe
 """
 
 import errno
-import gc
 import os
 import shutil
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import metadata
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +30,8 @@ from datagen import keep, shards
 from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
-from datagen.examples import Job, job_of, word
+from datagen.examples import Job, job_of, word_part
+from datagen.files import batches, read_arrow, write_arrow
 from datagen.lock import LOCK
 from datagen.recipe import fingerprint, resolved
 from datagen.recipe_model import Recipe
@@ -43,6 +39,7 @@ from datagen.report import REPORT, write_report
 from datagen.seeds import Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
+from datagen.workers import finish, pool
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 """Packages whose releases may change the bytes of a run."""
@@ -72,21 +69,21 @@ def build(
     A run that is already built from the same recipe, templates, seeds and version is left as it is.
     Raises UserError where the recipe, the seeds or the disk do not allow it.
     """
-    workers = workers or os.cpu_count() or 1
+    cores = workers or os.cpu_count() or 1
     report = progress or (lambda stage, done, total: None)
     run = runs / recipe.name
     run.mkdir(parents=True, exist_ok=True)
-    with _held(run), _disk(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=workers) as opened:
+    with _held(run), _disk(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=cores) as opened:
         plan = _plan(recipe, run, opened)
         if (run / shards.MANIFEST).is_file():
             manifest = shards.read_manifest(run)
             if manifest["fingerprint"] == fingerprint(plan.lock):
                 return manifest
         _drop_other_work(plan.work)
-        with _pool(workers, sum(task.rows for task in recipe.tasks.values())) as pool:
-            parts = _draw_and_word(plan, opened, pool, report)
+        with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
+            parts = _draw_and_word(plan, opened, executor, report)
             ids = _keep(plan, parts, report)
-            _write(plan, parts, ids, pool, report)
+            _write(plan, parts, ids, executor, report)
         return _publish(plan)
 
 
@@ -112,7 +109,7 @@ def _made_with() -> dict[str, str]:
     return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-def _draw_and_word(plan: Plan, opened: Seeds, pool: Executor, report: Progress) -> list[Part]:
+def _draw_and_word(plan: Plan, opened: Seeds, executor: Executor, report: Progress) -> list[Part]:
     """Run the queries one by one while workers word what is drawn already."""
     futures: list[Future[None]] = []
     parts: list[Part] = []
@@ -125,39 +122,19 @@ def _draw_and_word(plan: Plan, opened: Seeds, pool: Executor, report: Progress) 
             columns = list(columns_of(opened.connection, sql))
             draw(opened, name, sql, columns, plan.recipe.tasks[name].rows, plan.recipe.split.test, path)
         plan.drawn[name] = read_drawn(path)
-        for batch in range(_batches(path)):
+        for batch in range(batches(path)):
             part = _part(plan.work, name, batch)
             parts.append(part)
             if not part.examples.is_file():
-                futures.append(pool.submit(_word_part, path, batch, job, part))
+                futures.append(executor.submit(word_part, path, batch, job, part.examples, part.rejects))
     report("query", len(plan.jobs), len(plan.jobs))
-    _wait(futures, "word", report)
+    finish(futures, partial(report, "word"))
     return parts
 
 
 def _part(work: Path, task: str, batch: int) -> Part:
     name = f"{task}/{batch:05}.arrow"
     return Part(task, work / "parts" / name, work / "rejected" / name, work / "reasons" / name)
-
-
-def _batches(path: Path) -> int:
-    with pa.memory_map(str(path)) as file:
-        return int(pa.ipc.open_file(file).num_record_batches)
-
-
-def _word_part(path: Path, batch: int, job: Job, part: Part) -> None:
-    with pa.OSFile(str(path)) as file:
-        examples, rejects = word(pa.ipc.open_file(file).get_batch(batch), job)
-    _write_arrow(rejects, part.rejects)
-    _write_arrow(examples, part.examples)  # last: a part is done when its examples are there
-
-
-def _write_arrow(table: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(path.suffix + ".unfinished")
-    with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    unfinished.rename(path)
 
 
 def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str]]:
@@ -169,7 +146,7 @@ def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str
     decisions = keep.decide(examples, plan.recipe.dedup.near, quota)
     start = 0
     for part, table in zip(parts, tables, strict=True):
-        _write_arrow(decisions.slice(start, table.num_rows), part.reasons)
+        write_arrow(decisions.slice(start, table.num_rows), part.reasons)
         start += table.num_rows
     kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null())
     ids: dict[str, list[str]] = {}
@@ -183,8 +160,7 @@ def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str
 
 def _content(plan: Plan, part: Part) -> pa.Table:
     columns = ["id", "side", "groups", "fields", "options", "gold"]
-    with pa.memory_map(str(part.examples)) as file:
-        table = pa.ipc.open_file(file).read_all().select(columns)
+    table = read_arrow(part.examples).select(columns)
     kind = plan.jobs[part.task].task_type.value
     for name, value in (("task", part.task), ("kind", kind)):
         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
@@ -192,7 +168,7 @@ def _content(plan: Plan, part: Part) -> pa.Table:
 
 
 def _write(
-    plan: Plan, parts: list[Part], ids: dict[str, list[str]], pool: Executor, report: Progress
+    plan: Plan, parts: list[Part], ids: dict[str, list[str]], executor: Executor, report: Progress
 ) -> None:
     """Write shards and rejects; those that are there already are left."""
     if not any(ids.values()):
@@ -204,14 +180,14 @@ def _write(
             path = plan.work / "data" / f"{side}-{number:05}-of-{len(bounds):05}.parquet"
             path.parent.mkdir(exist_ok=True)
             if not path.is_file():
-                futures.append(pool.submit(shards.write_shard, path, side, bound, parts, plan.constants))
+                futures.append(executor.submit(shards.write_shard, path, side, bound, parts, plan.constants))
     for task in plan.jobs:
         path = plan.work / "rejects" / f"{task}.parquet"
         path.parent.mkdir(exist_ok=True)
         own = [part for part in parts if part.task == task]
         if not path.is_file():
-            futures.append(pool.submit(shards.write_rejects, path, task, own))
-    _wait(futures, "write", report)
+            futures.append(executor.submit(shards.write_rejects, path, task, own))
+    finish(futures, partial(report, "write"))
 
 
 def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
@@ -219,8 +195,7 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
     reasons: Counter[str] = Counter()
     for part in parts:
         for path in (part.rejects, part.reasons):
-            with pa.memory_map(str(path)) as file:
-                reasons.update(filter(None, pa.ipc.open_file(file).read_all()["reason"].to_pylist()))
+            reasons.update(filter(None, read_arrow(path)["reason"].to_pylist()))
     why = (
         ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         or "the queries give no rows"
@@ -299,50 +274,3 @@ def _disk(run: Path) -> Iterator[None]:
                 f"{run}: the disk is full. What is done is kept: free some space and run the same again"
             ) from error
         raise
-
-
-class _InProcess(Executor):
-    """Runs what is submitted at once: for builds too small to be worth starting processes for."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-IN_PROCESS_ROWS = 20_000
-
-
-def _pool(workers: int, rows: int) -> Executor:
-    if workers == 1 or rows <= IN_PROCESS_ROWS:
-        return _InProcess()
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, end when the parent does, however it ends, and collect no garbage.
-
-    A worker's rows hold no cycles; looking for them costs a tenth of its time.
-    """
-    gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-
-
-def _wait(futures: list[Future[None]], stage: str, report: Progress) -> None:
-    """Wait for all; the first error stops what has not begun."""
-    report(stage, 0, len(futures))
-    try:
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            report(stage, done, len(futures))
-    except BrokenProcessPool:
-        raise UserError(
-            "a worker process was killed, most likely for memory. What is done is kept: run the same again, "
-            "with fewer WORKERS"
-        ) from None
-    finally:
-        for future in futures:
-            future.cancel()

@@ -4,7 +4,6 @@ In the cage a query can only read the seed tables: no other file, no network, no
 written. One query may hold `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ import duckdb
 from pydantic import BaseModel
 
 from datagen.errors import UserError
+from datagen.files import sha256
 from datagen.sources import SOURCES
 from datagen.sources.table import Table
 
@@ -62,12 +62,6 @@ class Seeds:
             source: {table: sha256(path) for table, path in sorted(tables.items())}
             for source, tables in sorted(self.files.items())
         }
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seed_files(source: str, location: Path) -> dict[str, Path]:

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
+from datagen.files import read_arrow, sha256
 from datagen.prompts import system
 from datagen.schema import MESSAGES, REJECT, SCHEMA_VERSION, SHARD, TaskType
-from datagen.seeds import sha256
 
 SHARD_ROWS = 50_000
 MANIFEST = "manifest.json"
@@ -63,11 +63,11 @@ def write_shard(
     low, high = bounds
     tables = []
     for part in parts:
-        examples = _read(part.examples)
+        examples = read_arrow(part.examples)
         ids = examples["id"].combine_chunks()
         start = pc.search_sorted(ids, low, side="left").as_py()
         stop = pc.search_sorted(ids, high, side="right").as_py()
-        reasons = _read(part.reasons)["reason"].slice(start, stop - start)
+        reasons = read_arrow(part.reasons)["reason"].slice(start, stop - start)
         chosen = examples.slice(start, stop - start)
         kept = chosen.filter(pc.and_(pc.is_null(reasons), pc.equal(chosen["side"], side)))
         if kept.num_rows:
@@ -117,10 +117,10 @@ def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
     """Write one task's rejects: those of its workers, and those that `keep.decide` found."""
     tables = [REJECT.empty_table()]
     for part in parts:
-        tables.append(_read(part.rejects))
-        decided = _read(part.reasons)
+        tables.append(read_arrow(part.rejects))
+        decided = read_arrow(part.reasons)
         out = pc.is_valid(decided["reason"])
-        examples, decided = _read(part.examples).filter(out), decided.filter(out)
+        examples, decided = read_arrow(part.examples).filter(out), decided.filter(out)
         rows = {
             "task": pa.repeat(task, examples.num_rows),
             **{"key": examples["key"], "reason": decided["reason"], "detail": decided["of"]},
@@ -160,11 +160,6 @@ def _tally(files: list[Path], column: str) -> dict[str, int]:
         return {}
     values = pa.concat_tables([pq.read_table(file, columns=[column]) for file in files])[column]
     return {pair["values"]: pair["counts"] for pair in values.value_counts().to_pylist()}
-
-
-def _read(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
 
 
 def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:

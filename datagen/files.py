@@ -1,0 +1,39 @@
+"""Arrow tables to files and back, between the stages of a build: a file of its name is a whole file."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    """Write one record batch beside `path`, then rename it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    unfinished.rename(path)
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """The table in the file, mapped into memory rather than copied."""
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def batches(path: Path) -> int:
+    """How many record batches the file holds."""
+    with pa.memory_map(str(path)) as file:
+        return int(pa.ipc.open_file(file).num_record_batches)
+
+
+def read_batch(path: Path, number: int) -> pa.RecordBatch:
+    """One record batch, read alone."""
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file).get_batch(number)
