@@ -44,13 +44,16 @@ def plural(noun: str) -> str:
 
 
 def both(phrases: list[str], joint: str) -> str:
-    """`with A and B` from `with A`, `with B`; a `without` comes after a comma."""
-    text = last = ""
+    """`with A, B and C, without D` from `with A`, `with B`, `with C`, `without D`."""
+    groups: dict[str, list[str]] = {}
     for phrase in phrases:
         opening, _, rest = phrase.partition(" ")
-        text = f"{text}{joint}{rest}" if opening == last else f"{text}, {phrase}" if text else phrase
-        last = opening
-    return text
+        groups.setdefault(opening, []).append(rest)
+    return ", ".join(f"{opening} {_list(rests, joint)}" for opening, rests in groups.items())
+
+
+def _list(words: list[str], joint: str) -> str:
+    return joint.join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def title(told: Traits, rng: random.Random) -> str:
@@ -112,7 +115,7 @@ def _noun_then_list(p: Pieces, rng: random.Random) -> str:
 
 def _brand_late(p: Pieces, rng: random.Random) -> str:
     by = f"by {p.brand}" if p.brand else ""
-    head = [*p.adjectives[:2], p.material, p.variant, p.whose, p.noun, by, p.series, p.model]
+    head = [*p.adjectives[:2], p.whose, p.material, p.variant, p.noun, by, p.series, p.model]
     return clauses(head, [*p.adjectives[2:], p.parts, p.uses, p.whom, p.size, p.color, p.pack], ", ")
 
 
@@ -139,7 +142,8 @@ def names(kind: ProductType, series: str) -> dict[str, str]:
     noun = kind.names[0][0].text
     many = noun.endswith("s") and not noun.endswith("ss")
     article = "" if many else "an " if noun[0] in "aeioAEIO" else "a "
-    return {"a_type": article + noun, "plural": plural(noun), "name": joined([series, cap(noun)])}
+    name = joined([series, cap(noun)])
+    return {"a_type": article + noun, "plural": plural(noun), "name": name, "heading": name}
 
 
 def heading(phrase: str) -> str:

@@ -17,10 +17,11 @@ WIDE_SPACE = "\u3000"
 
 def title(told: Traits, rng: random.Random) -> str:
     """The title of a listing that tells these traits."""
-    text = one(LAYOUTS, rng)(_pieces(told, rng), rng)
+    pieces = _pieces(told, rng)
+    text = one(LAYOUTS, rng)(pieces, rng)
     chance = rng.random()
-    if chance < 0.08:
-        return text.replace(" ", WIDE_SPACE)
+    if chance < 0.08:  # but never inside the brand
+        return text.replace(" ", WIDE_SPACE).replace(pieces.brand.replace(" ", WIDE_SPACE), pieces.brand)
     return text.replace(" ", "  ", 1) if chance < 0.095 else text
 
 
@@ -85,13 +86,14 @@ LAYOUTS: tuple[Layout, ...] = (
 
 def whom(audience: str) -> str:
     """For whom a product is, as a bullet point says it."""
-    return catalogue().audiences[audience][2][1]
+    return catalogue().audiences[audience][2][1].removesuffix("用")
 
 
 def names(kind: ProductType, series: str) -> dict[str, str]:
     """What a description may call a product."""
     noun = kind.names[2][0].text
-    return {"type": noun, "name": joined([series, noun])}
+    name = joined([series, noun])
+    return {"type": noun, "name": name, "heading": name}
 
 
 def heading(phrase: str) -> str:

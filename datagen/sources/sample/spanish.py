@@ -135,8 +135,9 @@ def _brand_late(p: Pieces, rng: random.Random) -> str:
 
 def _sentences(p: Pieces, rng: random.Random) -> str:
     head = [p.brand, p.model, p.noun, p.series, p.variant, p.whom]
-    tail = [p.material, *p.adjectives, p.parts, p.uses, joined([p.size, p.color and f"({p.color})"]), p.pack]
-    return clauses(head, map(first, tail), one((". ", ", "), rng))
+    tail = [p.material, *p.adjectives, p.parts, p.uses, p.size, p.pack]
+    text = clauses(head, map(first, tail), one((". ", ", "), rng))
+    return f"{text} ({p.color})" if p.color else text
 
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -146,14 +147,19 @@ LAYOUTS: tuple[Layout, ...] = (
 
 def whom(audience: str) -> str:
     """For whom a product is, as a bullet point says it."""
-    return f"para {catalogue().audiences[audience][1][1]}"
+    listed, typed = catalogue().audiences[audience][1]
+    return listed if listed.startswith("para ") else f"para {typed}"
 
 
 def names(kind: ProductType, series: str) -> dict[str, str]:
     """What a description may call a product."""
     name = kind.names[1][0]
     the, a = ARTICLES[name.form]
-    return {"a_type": f"{a} {name.text}", "name": joined([the, name.text, series])}
+    return {
+        "a_type": f"{a} {name.text}",
+        "name": joined([the, name.text, series]),
+        "heading": first(joined([name.text, series])),
+    }
 
 
 def heading(phrase: str) -> str:

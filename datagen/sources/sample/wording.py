@@ -176,4 +176,4 @@ def description(told: Traits, brand: Brand, language: ModuleType, rng: random.Ra
         return str(language.GAP.join(sentences))
     if chance() < 0.5:
         return "".join(f"<p>{sentence}</p>" for sentence in sentences)
-    return f"<b>{language.heading(names['name'])}</b><br>" + "<br>".join(sentences)
+    return f"<b>{names['heading']}</b><br>" + "<br>".join(sentences)
