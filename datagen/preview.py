@@ -28,8 +28,8 @@ from datagen.tasks import TASKS
 PLAN_ROWS = 200
 """Rows of each task that `plan` looks at."""
 
-SHARD_SHARE = 0.3
-"""A shard's bytes for each byte of prompt and answer: zstd packs what rows have in common."""
+SHARD_SHARE, SHARD_ROW = 0.3, 30
+"""A shard's bytes for each byte of prompt and answer, as zstd packs what rows share, and for each id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
             {side: min(wanted[side], round(usable[side])) for side in SIDES},
             *(looked_at, share),
             _mean(estimated_tokens(whole)),
-            _mean(pc.binary_length(whole)) * SHARD_SHARE,
+            _mean(pc.binary_length(whole)) * SHARD_SHARE + SHARD_ROW,
             Counter(rejects["reason"].to_pylist()),
         )
 

@@ -86,13 +86,12 @@ def _tasks(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[
 def _first_rows(files: Iterable[Path]) -> pa.Table:
     """The first rows of the run, with the columns that are looked at."""
     columns = ["id", "task", "language", "wording", "prompt", "completion"]
-    batches, rows = [], 0
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-            if rows < LOOKED_AT:
-                batches.append(batch.slice(0, LOOKED_AT - rows))
-                rows += batch.num_rows
-    return pa.Table.from_batches(batches)
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(columns=columns))
+    found, rows = [], 0
+    while rows < LOOKED_AT and (batch := next(batches, None)) is not None:
+        found.append(batch.slice(0, LOOKED_AT - rows))
+        rows += found[-1].num_rows
+    return pa.Table.from_batches(found)
 
 
 def _languages(files: Iterable[Path]) -> dict[str, Counter[str]]:
