@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from datagen.errors import UserError
 from datagen.sources import SOURCES
@@ -29,7 +30,7 @@ def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda
     Raises UserError where there is no such folder, or the hub cannot be reached.
     """
     if where == SAMPLE:
-        return _sample(runs / "seeds", say)
+        return made_up(runs / "seeds", "sample", say)
     if where == HUB:
         return _hub(sources, runs / "seeds" / "hub", say)
     folder = Path(where).expanduser()
@@ -59,14 +60,15 @@ def _note(run: Path) -> Path:
     return run.parent / "seeds" / f"of-{run.name}.txt"
 
 
-def _sample(home: Path, say: Say) -> Path:
+def made_up(home: Path, size: Literal["sample", "full"], say: Say) -> Path:
+    """The folder below `home` that holds the made-up shop in this size, written first if it is not there."""
     from datagen.sources import sample
 
-    folder = home / f"sample-{_hash_of(Path(sample.__file__).parent)}"
+    folder = home / f"{size}-{_hash_of(Path(sample.__file__).parent)}"
     if not folder.is_dir():
         say("Making up a shop to take seeds from, once ...")
         with _whole(folder) as unfinished:
-            sample.write_sample(unfinished)
+            sample.write_sample(unfinished, size)
     return folder
 
 

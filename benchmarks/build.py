@@ -1,0 +1,130 @@
+"""How long a build of one multiple-choice task takes at full size: a table, then JSON.
+
+    make bench NAME=build [ROWS=500000]
+
+Seeds are the sample marketplace at ESCI's own size (2.6 million judgements, 1.8 million products),
+written once below runs/seeds/. The task is `best_match` of the recipe esci_mcq, asked for ROWS rows and
+for a tenth of that. Each figure is the median of three builds in fresh processes; memory is the sum of
+what the processes hold alone and their share of what they map together (PSS), looked at ten times a
+second. The floor is the task's query and writing its rows as Parquet, by DuckDB alone.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import yaml
+
+from datagen.errors import UserError
+from datagen.locations import made_up
+from datagen.paths import find
+from datagen.seeds import open_seeds
+from datagen.shards import read_manifest
+from datagen.sources.esci import Options
+
+ROWS = int(os.environ.get("ROWS", "500000"))
+RUNS = 3
+RECIPE, TASK = "esci_mcq", "best_match"
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    seeds = made_up(Path("runs/seeds"), "full", partial(print, file=sys.stderr))
+    with tempfile.TemporaryDirectory(dir="runs", prefix="bench-") as folder:
+        recipe = one_task_recipe(Path(folder))
+        floor = [floor_seconds(seeds, recipe, Path(folder)) for _ in range(RUNS)]
+        small = [build(seeds, recipe, ROWS // 10, Path(folder)) for _ in range(RUNS)]
+        large = [build(seeds, recipe, ROWS, Path(folder)) for _ in range(RUNS)]
+    rows = statistics.median(kept for kept, _, _ in large)
+    result = {
+        "rows": int(rows),
+        "seconds": median(seconds for _, seconds, _ in large),
+        "floor_seconds": median(floor),
+        "peak_gib": median(peak for _, _, peak in large),
+        "seconds_at_50k": median(seconds for _, seconds, _ in small),
+    }
+    print(f"{'':<34}{'rows kept':>12}{'median s':>10}{'min s':>8}{'max s':>8}{'peak GiB':>10}")
+    for name, runs in ((f"build of {ROWS // 10:,}", small), (f"build of {ROWS:,}", large)):
+        seconds = [taken for _, taken, _ in runs]
+        peak = median(peak for _, _, peak in runs)
+        print(f"{name:<34}{int(runs[0][0]):>12,}{line(seconds)}{peak:>10.2f}")
+    print(f"{'query and writing alone (DuckDB)':<34}{ROWS:>12,}{line(floor)}")
+    print(json.dumps(result))
+
+
+def line(seconds: list[float]) -> str:
+    """Median, least and most."""
+    return f"{median(seconds):>10.1f}{min(seconds):>8.1f}{max(seconds):>8.1f}"
+
+
+def median(values: Iterable[float]) -> float:
+    """Rounded to what is worth reading."""
+    return round(statistics.median(values), 2)
+
+
+def one_task_recipe(folder: Path) -> Path:
+    """The shipped recipe with TASK alone."""
+    recipe = yaml.safe_load(find("recipes", RECIPE).read_text(encoding="utf-8"))
+    recipe |= {"name": "bench", "tasks": {TASK: recipe["tasks"][TASK]}}
+    path = folder / "bench.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def floor_seconds(seeds: Path, recipe: Path, folder: Path) -> float:
+    """Seconds of the task's query and of writing ROWS of its rows as Parquet, by DuckDB alone."""
+    query = yaml.safe_load(recipe.read_text(encoding="utf-8"))["tasks"][TASK]["query"]
+    with open_seeds({"esci": Options()}, seeds, 0) as opened:
+        start = time.perf_counter()
+        reader = opened.connection.sql(f"from ({query}) limit {ROWS}").to_arrow_reader(100_000)
+        with pq.ParquetWriter(folder / "floor.parquet", reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        return time.perf_counter() - start
+
+
+def build(seeds: Path, recipe: Path, rows: int, folder: Path) -> tuple[int, float, float]:
+    """Rows kept, seconds and peak GiB of one build in processes of its own."""
+    with tempfile.TemporaryDirectory(dir=folder) as runs:
+        command = [Path(sys.executable).with_name("datagen"), "build", recipe, "--seeds", seeds]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*map(str, command), "--rows", str(rows), "--runs", runs], stdout=subprocess.DEVNULL
+        )
+        peak: list[float] = [0.0]
+        watcher = threading.Thread(target=watch, args=(process.pid, peak))
+        watcher.start()
+        if process.wait():
+            raise UserError(f"the build of {rows} rows failed")
+        seconds = time.perf_counter() - start
+        watcher.join()
+        manifest = read_manifest(Path(runs) / "bench")
+    return sum(manifest["tasks"][TASK]["kept"].values()), seconds, peak[0] / 2**30
+
+
+def watch(process: int, peak: list[float]) -> None:
+    """Keep the largest sum of PSS over a process and its children in `peak`, until it ends."""
+    while psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+        held = 0
+        try:
+            parent = psutil.Process(process)
+            for one in [parent, *parent.children(recursive=True)]:
+                held += one.memory_full_info().pss
+        except psutil.Error:
+            pass  # it ended between two looks
+        peak[0] = max(peak[0], held)
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
