@@ -19,6 +19,9 @@ BRANDS_PER_DEPARTMENT = 320
 Words = tuple[str, str, str]
 """One thing in English, Spanish and Japanese."""
 
+Columns = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Several things in each of the three languages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -86,12 +89,12 @@ class Catalogue:
     types: dict[str, ProductType]
     brands: dict[str, tuple[Brand, ...]]
     shades: dict[str, tuple[Color, ...]]
-    colors_asked: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
+    colors_asked: dict[str, Columns]
     materials: dict[str, Words]
-    audiences: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
-    phrases: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
-    heads: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
-    questions: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+    audiences: dict[str, Columns]
+    phrases: dict[str, Columns]
+    heads: dict[str, Columns]
+    questions: Columns
     departments: dict[str, tuple[str, ...]]
 
 
@@ -119,12 +122,9 @@ def catalogue() -> Catalogue:
         colors_asked={family: ((row[0][0].lower(),), (row[1][0],), row[3]) for family, row in colors.items()},
         materials={key: _words(row) for key, row in words["materials"].items()},
         audiences={key: _three(_lists(row)) for key, row in words["audiences"].items()},
-        phrases={
-            key: (tuple(row["us"]), tuple(row["es"]), tuple(row["jp"]))
-            for key, row in words["phrases"].items()
-        },
+        phrases={key: _by_locale(row) for key, row in words["phrases"].items()},
         heads={key: _three(_lists(row)) for key, row in words["heads"].items()},
-        questions=tuple(tuple(words["questions"][locale]) for locale in LOCALES),  # type: ignore[arg-type]
+        questions=_by_locale(words["questions"]),
         departments=departments,
     )
 
@@ -145,9 +145,13 @@ def _lists(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(column.strip().split(", ")) for column in text.split("|"))
 
 
-def _three(columns: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def _three(columns: tuple[tuple[str, ...], ...]) -> Columns:
     english, spanish, japanese = columns
     return english, spanish, japanese
+
+
+def _by_locale(row: dict[str, list[str]]) -> Columns:
+    return tuple(row["us"]), tuple(row["es"]), tuple(row["jp"])
 
 
 def _keys(text: str | None) -> tuple[str, ...]:
@@ -203,34 +207,34 @@ def _sizes(text: str, scales: dict[str, str]) -> tuple[Words, ...]:
 def _brands(words: dict[str, Any], departments: list[str]) -> dict[str, tuple[Brand, ...]]:
     """As many brands for each department, no name twice; the same ones whatever the seed of a data set."""
     rng = random.Random("brands")
-    syllables = {
-        place: [pair.split(" ") for pair in text.split(", ")] for place, text in words["syllables"].items()
-    }
-    kanji = {place: text.split(", ") for place, text in words["kanji"].items()}
     series, avoid = words["series"].split(", "), words["avoid"].split(", ")
     known: set[str] = set()
     brands: dict[str, tuple[Brand, ...]] = {}
     for department in departments:
         mine: list[Brand] = []
         while len(mine) < BRANDS_PER_DEPARTMENT:
-            parts = [rng.choice(syllables[place]) for place in ("first", "middle", "last")]
-            latin = "".join(part[0] for part in parts).capitalize()
-            kana = "".join(part[1] for part in parts)
-            style = rng.random()
-            if style < 0.12:
-                latin = latin.upper()
-            elif style < 0.24:
-                latin = f"{latin} {rng.choice(words['brand_words'].split(', '))}"
-            elif style < 0.28:
-                partner = rng.choice(syllables["first"])[0] + rng.choice(syllables["last"])[0]
-                latin = f"{latin} & {partner.capitalize()}"
-            if any(word in latin.lower() for word in avoid):
+            latin, japanese = _brand_name(words, rng)
+            core = latin.split(" ")[0].lower()
+            if core in known or japanese in known or any(word in latin.lower() for word in avoid):
                 continue
-            maker = rng.choice(kanji["first"]) + rng.choice(kanji["last"])
-            japanese = rng.choices((latin, f"{latin}({kana})", kana, maker), (45, 35, 18, 2))[0]
-            if latin.split(" ")[0].lower() in known or japanese in known:
-                continue
-            known |= {latin.split(" ")[0].lower(), japanese}
+            known |= {core, japanese}
             mine.append(Brand((latin, latin, japanese), tuple(rng.sample(series, 3))))
         brands[department] = tuple(mine)
     return brands
+
+
+def _brand_name(words: dict[str, Any], rng: random.Random) -> tuple[str, str]:
+    """A name in Latin letters, and as Japanese shops write it: with its kana, in kana alone, or in kanji."""
+    syllables = [rng.choice(words["syllables"][place].split(", ")) for place in ("first", "middle", "last")]
+    latin = "".join(syllable.split(" ")[0] for syllable in syllables).capitalize()
+    kana = "".join(syllable.split(" ")[1] for syllable in syllables)
+    style = rng.random()
+    if style < 0.12:
+        latin = latin.upper()
+    elif style < 0.24:
+        latin = f"{latin} {rng.choice(words['brand_words'].split(', '))}"
+    elif style < 0.28:
+        partner = [rng.choice(words["syllables"][place].split(", ")) for place in ("first", "last")]
+        latin = f"{latin} & {''.join(syllable.split(' ')[0] for syllable in partner).capitalize()}"
+    kanji = "".join(rng.choice(words["kanji"][place].split(", ")) for place in ("first", "last"))
+    return latin, rng.choices((latin, f"{latin}({kana})", kana, kanji), (45, 35, 18, 2))[0]

@@ -13,7 +13,7 @@ INDEX = 0
 LONGEST, SHORTEST = 180, 40
 STOP, GAP, AND, PIECES = ".", " ", " and ", "{} pieces"
 
-SMALL_WORDS = {"with", "without", "for", "and", "the", "of", "a", "by", "in", "on", "to", "x"}
+SMALL_WORDS = {"with", "without", "for", "and", "the", "of", "a", "at", "by", "in", "on", "to", "x"}
 
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
