@@ -161,7 +161,7 @@ def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str
 def _content(plan: Plan, part: Part) -> pa.Table:
     columns = ["id", "side", "groups", "fields", "options", "gold"]
     table = read_arrow(part.examples).select(columns)
-    kind = plan.jobs[part.task].task_type.value
+    kind = plan.recipe.tasks[part.task].template  # what is asked: one title has a brand and a colour to find
     for name, value in (("task", part.task), ("kind", kind)):
         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
     return table
