@@ -40,7 +40,7 @@ test: .venv/dev
 ## make check
 ##     Lint, formatting, types, import layers, and every recipe against its schema, SQL and templates.
 check: .venv/dev
-	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff check --quiet --output-format concise .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
