@@ -156,7 +156,7 @@ def _unique(values: Ints) -> Ints:
 
 def _parallel(work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
     """Results of `work` in the order of `parts`; numpy and Arrow let go of the interpreter's lock."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, parts))
 
 
