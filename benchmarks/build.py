@@ -9,8 +9,8 @@ what the processes hold alone and their share of what they map together (PSS), l
 second. The floor is the task's query and writing its rows as Parquet, by DuckDB alone.
 """
 
+import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -32,33 +32,41 @@ from datagen.seeds import open_seeds
 from datagen.shards import read_manifest
 from datagen.sources.esci import Options
 
-ROWS = int(os.environ.get("ROWS", "500000"))
+ROWS = 500_000
 RUNS = 3
 RECIPE, TASK = "esci_mcq", "best_match"
 
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=ROWS)
+    measure(parser.parse_args().rows)
+
+
+def measure(rows: int) -> None:
+    """Build `rows` rows and a tenth of them, and print what it took."""
     seeds = made_up(Path("runs/seeds"), "full", partial(print, file=sys.stderr))
     with tempfile.TemporaryDirectory(dir="runs", prefix="bench-") as folder:
         recipe = one_task_recipe(Path(folder))
-        floor = [floor_seconds(seeds, recipe, Path(folder)) for _ in range(RUNS)]
-        small = [build(seeds, recipe, ROWS // 10, Path(folder)) for _ in range(RUNS)]
-        large = [build(seeds, recipe, ROWS, Path(folder)) for _ in range(RUNS)]
-    rows = statistics.median(kept for kept, _, _ in large)
+        floor = [floor_seconds(seeds, recipe, rows, Path(folder)) for _ in range(RUNS)]
+        small = [build(seeds, recipe, rows // 10, Path(folder)) for _ in range(RUNS)]
+        large = [build(seeds, recipe, rows, Path(folder)) for _ in range(RUNS)]
     result = {
-        "rows": int(rows),
+        "rows": int(statistics.median(kept for kept, _, _ in large)),
         "seconds": median(seconds for _, seconds, _ in large),
         "floor_seconds": median(floor),
         "peak_gib": median(peak for _, _, peak in large),
         "seconds_at_50k": median(seconds for _, seconds, _ in small),
     }
     print(f"{'':<34}{'rows kept':>12}{'median s':>10}{'min s':>8}{'max s':>8}{'peak GiB':>10}")
-    for name, runs in ((f"build of {ROWS // 10:,}", small), (f"build of {ROWS:,}", large)):
+    for name, runs in ((f"build of {rows // 10:,}", small), (f"build of {rows:,}", large)):
         seconds = [taken for _, taken, _ in runs]
         peak = median(peak for _, _, peak in runs)
         print(f"{name:<34}{int(runs[0][0]):>12,}{line(seconds)}{peak:>10.2f}")
-    print(f"{'query and writing alone (DuckDB)':<34}{ROWS:>12,}{line(floor)}")
+    print(f"{'query and writing alone (DuckDB)':<34}{rows:>12,}{line(floor)}")
     print(json.dumps(result))
 
 
@@ -81,12 +89,12 @@ def one_task_recipe(folder: Path) -> Path:
     return path
 
 
-def floor_seconds(seeds: Path, recipe: Path, folder: Path) -> float:
-    """Seconds of the task's query and of writing ROWS of its rows as Parquet, by DuckDB alone."""
+def floor_seconds(seeds: Path, recipe: Path, rows: int, folder: Path) -> float:
+    """Seconds of the task's query and of writing `rows` of its rows as Parquet, by DuckDB alone."""
     query = yaml.safe_load(recipe.read_text(encoding="utf-8"))["tasks"][TASK]["query"]
     with open_seeds({"esci": Options()}, seeds, 0) as opened:
         start = time.perf_counter()
-        reader = opened.connection.sql(f"from ({query}) limit {ROWS}").to_arrow_reader(100_000)
+        reader = opened.connection.sql(f"from ({query}) limit {rows}").to_arrow_reader(100_000)
         with pq.ParquetWriter(folder / "floor.parquet", reader.schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
