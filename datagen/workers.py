@@ -8,9 +8,10 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from typing import Any
@@ -21,28 +22,33 @@ IN_PROCESS_ROWS = 20_000
 """A build of fewer rows is done before processes have started."""
 
 
-def pool(workers: int, rows: int) -> Executor:
-    """Where to submit the work of a build of `rows` rows."""
+@contextmanager
+def pool(workers: int, rows: int) -> Iterator[Executor]:
+    """Where to submit the work of a build of `rows` rows; an error in the block drops what has not begun.
+
+    Raises UserError where a worker was killed.
+    """
     if workers == 1 or rows <= IN_PROCESS_ROWS:
-        return _InProcess()
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
-
-
-def finish(futures: list[Future[None]], progress: Callable[[int, int], None]) -> None:
-    """Wait for all, reporting how many of them are done; the first error stops what has not begun."""
-    progress(0, len(futures))
+        yield _InProcess()
+        return
+    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
     try:
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            progress(done, len(futures))
-    except BrokenProcessPool:
+        yield executor
+    except BrokenProcessPool:  # from any call of the executor or of its futures
         raise UserError(
             "a worker process was killed, most likely for memory. What is done is kept: run the same again, "
             "with fewer WORKERS"
         ) from None
     finally:
-        for future in futures:
-            future.cancel()
+        executor.shutdown(cancel_futures=True)
+
+
+def finish(futures: list[Future[None]], progress: Callable[[int, int], None]) -> None:
+    """Wait for all, reporting how many of them are done. Raises the first error of any."""
+    progress(0, len(futures))
+    for done, future in enumerate(as_completed(futures), start=1):
+        future.result()
+        progress(done, len(futures))
 
 
 class _InProcess(Executor):
