@@ -1,5 +1,6 @@
 """Templates: what compiles, what is refused at which line, and that seed text stays a value."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from datagen.prompts import TemplateError, chat, load_template
 from datagen.schema import TaskType
 
 
+Write = Callable[..., Path]
+
+
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     def write(text: str, macros: str | None = None) -> Path:
         folder = tmp_path / "templates" / "multiple_choice"
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,7 +27,7 @@ def write(tmp_path: Path):
     return write
 
 
-def test_wordings_are_separated_by_dashes_and_may_be_for_one_language(write) -> None:
+def test_wordings_are_separated_by_dashes_and_may_be_for_one_language(write: Write) -> None:
     template = load_template(write("One {{ a }}\n---\nTwo {{ b }}\n--- es\nTres {{ a }}\n--- ja\n四\n"))
     assert [wording.language for wording in template.wordings] == [None, None, "es", "ja"]
     assert template.choices("en") == [0, 1]
@@ -32,19 +36,19 @@ def test_wordings_are_separated_by_dashes_and_may_be_for_one_language(write) -> 
     assert template.lines == {"a": 1, "b": 3}
 
 
-def test_the_first_wording_may_be_for_one_language(write) -> None:
+def test_the_first_wording_may_be_for_one_language(write: Write) -> None:
     assert load_template(write("--- es\nUno\n")).wordings[0].language == "es"
 
 
 @pytest.mark.parametrize(
     "hostile", ["{{ 7*7 }}", "{% for i in x %}", "{# gone #}", "---", "<b>&amp;</b>", "é\u200f😀"]
 )
-def test_seed_text_is_printed_as_it_is(write, hostile: str) -> None:
+def test_seed_text_is_printed_as_it_is(write: Write, hostile: str) -> None:
     template = load_template(write("Before {{ a }} after"))
     assert template.render(0, {"a": hostile}) == f"Before {hostile} after"
 
 
-def test_a_null_slot_rejects_the_row_where_it_is_printed_only(write) -> None:
+def test_a_null_slot_rejects_the_row_where_it_is_printed_only(write: Write) -> None:
     template = load_template(write("{% if a %}{{ a }}{% else %}none{% endif %}\n---\n{{ a }}"))
     assert template.render(0, {"a": None}) == "none"
     with pytest.raises(Reject, match="null_slot"):
@@ -69,19 +73,21 @@ def test_a_null_slot_rejects_the_row_where_it_is_printed_only(write) -> None:
         ("--- de\nx", (1, 5), "unknown_language"),
     ],
 )
-def test_what_a_template_may_not_do_is_named_at_its_line(write, text: str, place: tuple[int, int], code: str) -> None:
+def test_what_a_template_may_not_do_is_named_at_its_line(
+    write: Write, text: str, place: tuple[int, int], code: str
+) -> None:
     with pytest.raises(TemplateError) as caught:
         load_template(write(text))
     assert (caught.value.line, caught.value.column) == place
     assert caught.value.code == code
 
 
-def test_macros_serve_every_template_and_can_only_print(write) -> None:
+def test_macros_serve_every_template_and_can_only_print(write: Write) -> None:
     path = write("{{ quoted(a) }}", macros='{% macro quoted(x) %}"{{ x }}"{% endmacro %}')
     assert load_template(path).render(0, {"a": "b"}) == '"b"'
 
 
-def test_a_macro_that_loops_is_refused(write) -> None:
+def test_a_macro_that_loops_is_refused(write: Write) -> None:
     path = write("{{ m(a) }}", macros="{% macro m(x) %}{% for i in x %}{% endfor %}{% endmacro %}")
     with pytest.raises(TemplateError, match="macro_computes"):
         load_template(path)
