@@ -9,7 +9,6 @@ from datagen.errors import Reject
 from datagen.prompts import TemplateError, chat, load_template
 from datagen.schema import TaskType
 
-
 Write = Callable[..., Path]
 
 
