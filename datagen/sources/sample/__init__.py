@@ -17,7 +17,7 @@ from typing import Literal
 
 from datagen.errors import UserError
 
-SIZES = {"sample": (3_400, 42_000), "full": (130_652, 1_814_924)}
+SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
 """Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""
 
 JUDGEMENTS_A_QUERY = 20

@@ -24,8 +24,9 @@ WEIGHTS = {
 }
 """How often an attribute is asked for; a feature weighs 1."""
 
-NEGATIONS = 0.1
-MODEL_NUMBERS = 0.025
+NEGATIONS = 0.11
+MODEL_NUMBERS = 0.1
+"""Shares of queries that want something absent; and that name the model, where the product has one."""
 
 
 class Ask(NamedTuple):
@@ -40,18 +41,21 @@ class Ask(NamedTuple):
     feature: Feature | None = None
 
 
-def pick(kind: ProductType, known: Facts, rng: random.Random) -> tuple[Ask, ...]:
-    """What somebody asks for who would be happy with a product of which this is known."""
+def pick(kind: ProductType, known: Facts, seen: Facts, rng: random.Random) -> tuple[Ask, ...]:
+    """What somebody asks for who would be happy with a product of which `known` is known.
+
+    What is wanted comes from `seen`, all of that or the part that catches the eye.
+    """
     chance = rng.random
-    if "model" in known and "brand" in known and chance() < MODEL_NUMBERS * 4:
-        return Ask("brand", known["brand"]), Ask("model", known["model"])
+    if "model" in seen and "brand" in seen and chance() < MODEL_NUMBERS:
+        return Ask("brand", seen["brand"]), Ask("model", seen["model"])
     absent = [feature for feature in kind.features if feature.lacks and known.get(feature.key) is not True]
     if absent and chance() < NEGATIONS:
         said = [feature for feature in absent if known.get(feature.key) is False]
         feature = one(said or absent, rng)
-        return *_some(kind, known, 1 if chance() < 0.4 else 0, rng), Ask(feature.key, False, feature)
+        return *_some(kind, seen, 1 if chance() < 0.4 else 0, rng), Ask(feature.key, False, feature)
     number = chance()
-    return _some(kind, known, 0 if number < 0.1 else 1 if number < 0.5 else 2 if number < 0.86 else 3, rng)
+    return _some(kind, seen, 0 if number < 0.1 else 1 if number < 0.5 else 2 if number < 0.86 else 3, rng)
 
 
 def _some(kind: ProductType, known: Facts, count: int, rng: random.Random) -> tuple[Ask, ...]:

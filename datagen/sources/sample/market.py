@@ -189,7 +189,7 @@ def _new_query(
     """Text, source and asks of a query that was not typed before; None where none comes to mind."""
     for _ in range(TRIES):
         wished = one(shelf, rng)
-        asks = pick(kind, wished.titled if rng.random() < 0.75 else wished.known, rng)
+        asks = pick(kind, wished.known, wished.titled if rng.random() < 0.75 else wished.known, rng)
         text, source = _phrase(kind, asks, language, rng)
         if text not in taken:
             return text, source, asks
@@ -218,7 +218,7 @@ def _judgements(
 ) -> list[tuple[Listing, str]]:
     """Judged listings in random order: right ones, near misses, companions and wrong ones."""
     chance = rng.random
-    size = int(rng.triangular(FEWEST, 28, 16)) if chance() < 0.6 else int(18 + (MOST - 17) * chance())
+    size = int(rng.triangular(FEWEST, 31, 18)) if chance() < 0.6 else int(18 + (MOST - 17) * chance())
     wrong = round(size * (0.04 + 0.18 * chance()))
     companions = 1 + int(4 * chance()) if chance() < 0.4 else 0
     room = size - wrong - companions
@@ -273,7 +273,7 @@ def _others(
     keys = [key for key in keys if key in shelves]
     whom = next((ask.value for ask in asks if ask.name == "audience"), None)
     found: dict[str, Listing] = {}
-    for _ in range(6 * count if keys else 0):
+    for _ in range(12 * count if keys else 0):
         listing = one(shelves[one(keys, rng)], rng)
         if len(found) < count and (whom is None or listing.known.get("audience", whom) == whom):
             found[listing.id] = listing
