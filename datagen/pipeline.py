@@ -72,16 +72,18 @@ def build(
     cores = workers or os.cpu_count() or 1
     report = progress or (lambda stage, done, total: None)
     run = runs / recipe.name
-    run.mkdir(parents=True, exist_ok=True)
-    with _held(run), _disk(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=cores) as opened:
+    with _disk(run), _held(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=cores) as opened:
         plan = _plan(recipe, run, opened)
         if (run / shards.MANIFEST).is_file():
             manifest = shards.read_manifest(run)
             if manifest["fingerprint"] == fingerprint(plan.lock):
+                shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
                 return manifest
         _drop_other_work(plan.work)
         with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
             parts = _draw_and_word(plan, opened, executor, report)
+            if not parts:
+                raise UserError(_nothing_kept(plan, parts))
             ids = _keep(plan, parts, report)
             _write(plan, parts, ids, executor, report)
         return _publish(plan)
@@ -246,6 +248,7 @@ def _held(run: Path) -> Iterator[None]:
     """Hold the run's folder for this process. Raises UserError with the holder where another has it."""
     from filelock import FileLock, Timeout
 
+    run.mkdir(parents=True, exist_ok=True)
     holder = run / ".lock.json"
     lock = FileLock(run / ".lock", timeout=0)
     try:

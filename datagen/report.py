@@ -3,7 +3,7 @@
 The same run gives the same bytes: no time, host or place of a folder stands in it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +96,12 @@ def _first_rows(files: Iterable[Path]) -> pa.Table:
 
 def _languages(files: Iterable[Path]) -> dict[str, Counter[str]]:
     """Rows of each language, by task."""
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, Counter[str]] = defaultdict(Counter)  # a task may have no row
     for file in files:
         table = pq.read_table(file, columns=["task", "language"])
         for row in table.group_by(["task", "language"]).aggregate([([], "count_all")]).to_pylist():
             name = LANGUAGES.get(row["language"], row["language"])
-            found.setdefault(row["task"], Counter())[name] += row["count_all"]
+            found[row["task"]][name] += row["count_all"]
     return found
 
 

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -226,17 +228,19 @@ def _sql_error(error: duckdb.Error, sql: str, prefix: int = 0) -> SqlError:
     return SqlError(*place(sql, offset - prefix), " ".join(message.split()))
 
 
-def _told(error: duckdb.Error) -> tuple[str, int]:
+def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
     """What DuckDB says, and which byte of the query it says it of; 0 where it doesn't tell."""
-    _, _, told = str(error).partition(" Error: ")
-    if not told.startswith("{"):
-        return told or str(error), 0
-    fields = json.loads(told)
+    text = str(error)
+    if '{"exception_type"' not in text:
+        return text.partition(" Error: ")[2] or text, 0
+    fields, _ = json.JSONDecoder().raw_decode(text, text.index('{"exception_type"'))
     return fields["exception_message"], int(fields.get("position", 0))
 
 
-def _first_line(error: duckdb.Error) -> str:
-    return _told(error)[0].splitlines()[0]
+def _first_line(error: duckdb.Error | OSError) -> str:
+    """What DuckDB says, on one line, without what a damaged file made it quote."""
+    line = _told(error)[0].splitlines()[0]
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 @contextmanager
@@ -244,23 +248,59 @@ def bounded(
     connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS
 ) -> Iterator[None]:
     """Run queries of `task` with a time limit; DuckDB's refusals become UserErrors that name the task."""
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.start()
+    late = threading.Event()
     try:
-        yield
-    except duckdb.InterruptException:
-        raise UserError(
-            f"task {task}: its query ran longer than {seconds:g} s and was stopped. "
-            "Filter earlier, or join on keys"
-        ) from None
-    except duckdb.Error as error:
+        with _interrupted(connection, seconds, late):
+            yield
+    except (duckdb.Error, OSError) as error:  # an OSError from the stream of a query's rows, or from the disk
+        if isinstance(error, OSError) and error.errno:
+            raise
+        if late.is_set():
+            raise UserError(
+                f"task {task}: its query ran longer than {seconds:g} s and was stopped. "
+                "Filter earlier, or join on keys"
+            ) from None
         if "No space left" in str(error):
             raise UserError(
                 f"task {task}: no disk space left for the query's spill files. Free some, run again"
             ) from None
         raise UserError(f"task {task}: its query failed: {_first_line(error)}") from None
-    finally:
-        timer.cancel()
+
+
+@contextmanager
+def _interrupted(
+    connection: duckdb.DuckDBPyConnection, seconds: float, late: threading.Event
+) -> Iterator[None]:
+    """Stop a query after `seconds`, which sets `late`, or on a signal.
+
+    While DuckDB works, Python runs no signal handler and Ctrl-C would wait for the query's end. So a thread
+    waits for the byte that Python writes at once for every signal.
+    """
+    ours, theirs = socket.socketpair()
+    ours.settimeout(seconds)
+    theirs.setblocking(False)
+
+    def watch() -> None:
+        try:
+            stop = ours.recv(1) != b""
+        except TimeoutError:
+            late.set()
+            stop = True
+        if stop:
+            connection.interrupt()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    is_main = threading.current_thread() is threading.main_thread()
+    with ours, theirs:
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False) if is_main else -1
+        watcher.start()
+        try:
+            yield
+        finally:
+            if is_main:
+                signal.set_wakeup_fd(before)
+            theirs.shutdown(socket.SHUT_WR)  # the watcher reads nothing and ends
+            watcher.join()
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ import psutil
 import pytest
 from processes import Process, contents, ended, run, started
 
+from datagen.seeds import bounded, open_seeds
+from datagen.sources import SOURCES
 from datagen.sources.sample import write_sample
 
 BUILD = ["build", "shop", "--seeds", "seeds", "--rows", "30000", "--workers", "2"]
@@ -155,3 +158,15 @@ def test_a_worker_that_is_killed_is_reported_in_one_line(fresh: Fresh) -> None:
     assert code == 1
     assert stderr.startswith("error: a worker process was killed")
     assert stderr.count("\n") == 1
+
+
+def test_an_interrupt_stops_a_query_at_work(fresh: Fresh) -> None:
+    """DuckDB itself would finish the query first."""
+    endless = "select count(*) from esci.examples a, esci.examples b, esci.examples c where a.query < b.query"
+    options = {"esci": SOURCES["esci"].Options()}
+    with open_seeds(options, fresh("query") / "seeds", 7) as seeds:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), bounded(seeds.connection, "endless"):
+            seeds.connection.execute(endless)
+    assert time.monotonic() - begin < 10
