@@ -73,6 +73,9 @@ SCALES = (Scale(0, 64, 3, 3), Scale(48, 2**62, 5, 4))
 The scales overlap, so that two rows of which one is three quarters as long as the other meet in one.
 """
 
+SEED = 20240715
+"""Of the hash functions behind MinHash: another seed, other chance candidates."""
+
 WINDOW = 8
 """Neighbours that a row is compared with in a bucket; keeps the work linear where thousands collide."""
 
@@ -450,17 +453,18 @@ def _block(content: _Content, rows: Ints) -> Hashes:
     )
 
 
-_FACTORS = np.random.default_rng(20240715).integers(2**31, size=(BANDS, 4), dtype=np.uint32) * 2 + 1
-
-
 def _keys(texts: pa.LargeStringArray, scale: Scale, lists: _Lists) -> Hashes:
     """Bucket of each row in each band, from `depth` MinHash values; 0 for a row without a shingle."""
+    from rensa import RMinHash
+
     hashes, starts = _shingles(texts.take(pa.array(lists.values)), lists.starts, scale.shingle)
-    filled = np.flatnonzero(np.diff(starts, append=len(hashes)))
-    keys = np.zeros((len(starts), BANDS), np.uint64)
-    for band, factors in enumerate(_FACTORS[:, : scale.depth] if len(filled) else ()):
-        least = [np.minimum.reduceat(hashes * factor, starts[filled]) for factor in factors]
-        keys[filled, band] = _mix(*least)
+    offsets = np.append(starts, len(hashes))
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        hashes.astype(np.uint64), offsets.astype(np.uint64), BANDS * scale.depth, SEED
+    )
+    least = np.array(matrix.to_rows(), np.uint64).reshape(len(starts), BANDS, scale.depth)
+    keys = np.stack([_mix(*least[:, band].T) for band in range(BANDS)], axis=1)
+    keys[np.diff(offsets) == 0] = 0
     return keys
 
 
