@@ -1,0 +1,241 @@
+"""The questions of `esci_mcq` in, held against their judgements: one right option, wrong ones that are wrong.
+
+What is right and wrong is worked out here anew from the seed tables, not with the recipe's SQL.
+"""
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datagen.draw import draw
+from datagen.examples import job_of, word
+from datagen.recipe import load
+from datagen.seeds import columns_of, open_seeds
+from datagen.sources import esci
+
+JUDGEMENTS = 30_000
+"""Enough for 20,000 questions in all."""
+
+ENOUGH = 1000
+"""Fewer questions than this say nothing of shares and correlations."""
+
+OPTIONS = 4
+CRITICAL = 16.27  # chi-squared with 3 degrees of freedom: 1 in 1,000 uniform samples is further off
+RELATIONS = {"exact": "E", "substitute": "S", "complement": "C", "irrelevant": "I"}
+TASKS = ["best_match", "relation", "odd_one_out", "query_for_product", "missed_attribute"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question: its key's parts, what it shows, its options as listed, the right one's position."""
+
+    key: tuple[str, ...]
+    fields: list[str]
+    options: list[str]
+    right: int
+
+    @property
+    def wrong(self) -> list[str]:
+        return self.options[: self.right] + self.options[self.right + 1 :]
+
+
+Questions = dict[str, list[Asked]]
+
+
+class Judged:
+    """The judgements of one seed folder, looked up by what a question shows: titles and queries."""
+
+    def __init__(self, seeds: Path) -> None:
+        files = {name: seeds / "esci" / table.file for name, table in esci.TABLES.items()}
+        products = pq.read_table(files["products"]).to_pylist()
+        titles = {(row["product_locale"], row["product_id"]): fold(row["product_title"]) for row in products}
+        self.brands = {
+            (row["product_locale"], row["product_id"]): fold(row["product_brand"]) for row in products
+        }
+        self.of_pair: dict[tuple[str, str, str], str] = {}
+        self.of_title: defaultdict[tuple[str, str], defaultdict[str, set[str]]] = defaultdict(
+            lambda: defaultdict(set)
+        )
+        self.of_query: defaultdict[tuple[str, str], defaultdict[str, set[str]]] = defaultdict(
+            lambda: defaultdict(set)
+        )
+        self.queries: dict[tuple[str, str], str] = {}
+        for row in pq.read_table(files["examples"]).to_pylist():
+            locale, query_id, product, label = (
+                str(row[name]) for name in ("product_locale", "query_id", "product_id", "esci_label")
+            )
+            self.of_pair[locale, query_id, product] = label
+            self.of_title[locale, query_id][titles[locale, product]].add(label)
+            self.of_query[locale, product][fold(row["query"])].add(label)
+            self.queries[locale, query_id] = fold(row["query"])
+        self.exact_for: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self.unfit_for: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for (locale, query_id, product), label in self.of_pair.items():
+            sets = self.exact_for if label == "E" else self.unfit_for if label in "CI" else None
+            if sets is not None:
+                sets[locale, self.queries[locale, query_id]].add(product)
+
+
+def fold(text: str | None) -> str:
+    return " ".join((text or "").split()).casefold()
+
+
+@pytest.fixture(scope="module", params=["made up", "real"])
+def seeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "real":
+        return Path(request.getfixturevalue("real")) / "seeds"
+    from datagen.sources.sample import write_sample
+
+    folder = tmp_path_factory.mktemp("market")
+    write_sample(folder, JUDGEMENTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def questions(seeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Questions:
+    """All questions that the recipe can ask of the seeds, in the form in which a model reads them."""
+    recipe, folder = load("esci_mcq"), tmp_path_factory.mktemp("drawn")
+    asked: Questions = {}
+    with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
+        for name, task in recipe.tasks.items():
+            path = folder / f"{name}.arrow"
+            columns = list(columns_of(opened.connection, task.query))
+            draw(opened, name, task.query, columns, 10**6, recipe.split.test, path)
+            with pa.OSFile(str(path)) as file:
+                reader = pa.ipc.open_file(file)
+                batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+            rows = [row for batch in batches for row in word(batch, job_of(recipe, name))[0].to_pylist()]
+            asked[name] = [
+                Asked(tuple(row["key"].split("/")), row["fields"], row["options"], int(row["target"]))
+                for row in rows
+            ]
+    return asked
+
+
+@pytest.fixture(scope="module")
+def judged(seeds: Path) -> Judged:
+    return Judged(seeds)
+
+
+def test_every_task_asks_something(questions: Questions) -> None:
+    assert list(questions) == TASKS
+    assert all(questions.values())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_four_options_that_all_differ(questions: Questions, task: str) -> None:
+    for asked in questions[task]:
+        assert len({fold(option) for option in asked.options}) == len(asked.options) == OPTIONS, asked
+
+
+def test_best_match_is_the_only_exact_product_shown(questions: Questions, judged: Judged) -> None:
+    for asked in questions["best_match"]:
+        locale, query_id, product = asked.key
+        labels = judged.of_title[locale, query_id]
+        assert judged.of_pair[locale, query_id, product] == "E", asked
+        assert "E" in labels[fold(asked.options[asked.right])], asked
+        for wrong in asked.wrong:
+            assert labels[fold(wrong)], f"not judged for the query: {wrong}"
+            assert "E" not in labels[fold(wrong)], asked
+
+
+def test_odd_one_is_the_only_product_that_does_not_fit(questions: Questions, judged: Judged) -> None:
+    for asked in questions["odd_one_out"]:
+        locale, query_id, product = asked.key
+        labels = judged.of_title[locale, query_id]
+        assert judged.of_pair[locale, query_id, product] in "CI", asked
+        assert labels[fold(asked.options[asked.right])] & set("CI"), asked
+        assert all("E" in labels[fold(fitting)] for fitting in asked.wrong), asked
+
+
+def test_relation_is_the_label_of_the_pair(questions: Questions, judged: Judged) -> None:
+    for asked in questions["relation"]:
+        locale, query_id, product = asked.key
+        assert set(asked.options) == set(RELATIONS), asked
+        assert judged.of_pair[locale, query_id, product] == RELATIONS[asked.options[asked.right]], asked
+
+
+def test_query_of_a_product_is_the_only_one_it_answers(questions: Questions, judged: Judged) -> None:
+    """A wrong one has a lesser label for the product, or an exact product that is unfit for the right one."""
+    for asked in questions["query_for_product"]:
+        locale, product = asked.key
+        labels, right = judged.of_query[locale, product], fold(asked.options[asked.right])
+        assert "E" in labels[right], asked
+        for wrong in map(fold, asked.wrong):
+            assert "E" not in labels[wrong], asked
+            elsewhere = judged.exact_for[locale, wrong] & judged.unfit_for[locale, right]
+            assert labels[wrong] or elsewhere, f"nobody judged this wrong: {wrong}, {asked}"
+
+
+def test_missed_attribute_is_asked_of_a_substitute(questions: Questions, judged: Judged) -> None:
+    """The product is a substitute for what the shown query asks; a brand that it misses is not its own."""
+    for asked in questions["missed_attribute"]:
+        locale, query_id, product = asked.key
+        assert judged.of_pair[locale, query_id, product] == "S", asked
+        query, shown = judged.queries[locale, query_id], [fold(field) for field in asked.fields]
+        right = asked.options[asked.right]
+        assert query in shown, asked
+        if right in ("brand", "marca", "ブランド"):
+            assert judged.brands[locale, product].split()[0] not in query.split(), asked
+
+
+@pytest.mark.parametrize("task", [*TASKS, "all"])
+def test_right_answers_stand_anywhere(questions: Questions, task: str) -> None:
+    rows = [asked for name, of_task in questions.items() if task in (name, "all") for asked in of_task]
+    places = Counter(asked.right for asked in rows)
+    expected = len(rows) / OPTIONS
+    assert sum((places[place] - expected) ** 2 / expected for place in range(OPTIONS)) < CRITICAL, places
+
+
+def test_the_made_up_market_gives_enough_questions_to_judge_positions_by(
+    questions: Questions, seeds: Path
+) -> None:
+    if seeds.name == "seeds":
+        pytest.skip("real seeds are as many as they are")
+    assert sum(map(len, questions.values())) >= 20_000
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_length_does_not_tell_the_right_option(questions: Questions, task: str) -> None:
+    """The rank of an option's length does not go with being right; the longest and shortest win seldom."""
+    rows = questions[task]
+    if len(rows) < ENOUGH:
+        pytest.skip(f"{len(rows)} questions tell nothing")
+    ranks = [[rank_of_length(option, asked.options) for option in asked.options] for asked in rows]
+    right = [of_row[asked.right] for of_row, asked in zip(ranks, rows, strict=True)]
+    correlation = pearson(
+        [rank for of_row in ranks for rank in of_row],
+        [float(place == asked.right) for asked in rows for place in range(OPTIONS)],
+    )
+    longest, shortest = (sum(rank == end for rank in right) / len(rows) for end in (OPTIONS - 1.0, 0.0))
+    assert abs(correlation) < 0.1
+    assert max(longest, shortest) < 0.35
+
+
+@pytest.mark.parametrize("task", ["relation", "missed_attribute"])
+def test_no_word_is_right_much_more_often_than_others(questions: Questions, task: str) -> None:
+    """Where the options are the same in every question, always giving one of them is of little use."""
+    rows = questions[task]
+    if len(rows) < ENOUGH:
+        pytest.skip(f"{len(rows)} questions tell nothing")
+    answers = Counter(asked.options[asked.right] for asked in rows)
+    assert answers.most_common(1)[0][1] / len(rows) < (0.3 if task == "relation" else 0.5), answers
+
+
+def rank_of_length(option: str, options: list[str]) -> float:
+    """How many options are shorter; ties share their ranks."""
+    shorter = sum(len(other) < len(option) for other in options)
+    same = sum(len(other) == len(option) for other in options)
+    return shorter + (same - 1) / 2
+
+
+def pearson(xs: list[float], ys: list[float]) -> float:
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    covariance = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
+    spread = sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys)
+    return covariance / math.sqrt(spread)
