@@ -98,7 +98,7 @@ def _pieces(told: Traits, rng: random.Random) -> Pieces:
         series=told.series,
         model=told.model,
         adjectives=[phrase for phrase in phrases if not phrase.startswith(("con ", "sin "))],
-        parts=both([phrase for phrase in phrases if phrase.startswith(("con ", "sin "))], " y "),
+        parts=_parts([phrase for phrase in phrases if phrase.startswith(("con ", "sin "))]),
         material=f"de {words.materials[told.material][1]}" if told.material else "",
         variant=kind.variants[told.variant][1] if told.variant is not None else "",
         size=first(kind.sizes[told.size][1]) if told.size is not None else "",
@@ -108,6 +108,13 @@ def _pieces(told: Traits, rng: random.Random) -> Pieces:
         whom=words.audiences[told.audience][1][0] if told.audience else "",
         uses=" y ".join(f"para {kind.uses[use][1]}" for use in told.uses),
     )
+
+
+def _parts(phrases: list[str]) -> str:
+    """`con A y B, sin C, sin D`: after one `sin`, a second thing with `y` would sound as if it were there."""
+    present = [phrase for phrase in phrases if phrase.startswith("con ")]
+    absent = [phrase for phrase in phrases if phrase.startswith("sin ")]
+    return ", ".join(filter(None, [both(present, " y "), *absent]))
 
 
 def _in_a_row(p: Pieces, rng: random.Random) -> str:
