@@ -110,7 +110,7 @@ def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
             *(name, drawn.available, wanted),
             {side: min(wanted[side], round(usable[side])) for side in SIDES},
             *(looked_at, share),
-            _mean(estimated_tokens(whole)),
+            _mean(pa.array([estimated_tokens(text) for text in whole.to_pylist()], pa.int64())),
             _mean(pc.binary_length(whole)) * SHARD_SHARE + SHARD_ROW,
             Counter(rejects["reason"].to_pylist()),
         )

@@ -116,7 +116,8 @@ def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
 def _looks(task: Task, rows: pa.Table) -> dict[str, Any]:
     """Charts and examples from some rows of one task."""
     prompts, answers = _content(rows["prompt"], 1), _content(rows["completion"], 0)
-    tokens = estimated_tokens(pc.binary_join_element_wise(prompts, answers, "\n")).to_pylist()
+    whole = pc.binary_join_element_wise(prompts, answers, "\n").to_pylist()
+    tokens = [estimated_tokens(text) for text in whole]
     wordings = sorted(Counter(rows["wording"].to_pylist()).items())
     return {
         "tokens": round(sum(tokens) / max(len(tokens), 1)),
