@@ -85,7 +85,10 @@ def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
 
     Raises UserError where the template cannot print what the query gives.
     """
-    columns = {name: _one_line(batch.column(name)) for name in batch.schema.names}
+    columns = {
+        name: batch.column(name) if name in RESERVED else _one_line(batch.column(name))
+        for name in batch.schema.names
+    }
     size = _characters(columns.values())
     rejects = _Rejects(job.task)
     examples = _examples(columns, size.to_pylist(), job, rejects)

@@ -36,7 +36,7 @@ from datagen.lock import LOCK
 from datagen.recipe import fingerprint, resolved
 from datagen.recipe_model import Recipe
 from datagen.report import REPORT, write_report
-from datagen.seeds import Seeds, columns_of, open_seeds, sources_of
+from datagen.seeds import SPILL_PREFIX, Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
 from datagen.workers import finish, pool
@@ -72,7 +72,11 @@ def build(
     cores = workers or os.cpu_count() or 1
     report = progress or (lambda stage, done, total: None)
     run = runs / recipe.name
-    with _disk(run), _held(run), open_seeds(recipe.sources, seeds, recipe.seed, threads=cores) as opened:
+    with (
+        _disk(run),
+        _held(run),
+        open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened,
+    ):
         plan = _plan(recipe, run, opened)
         if (run / shards.MANIFEST).is_file():
             manifest = shards.read_manifest(run)
@@ -259,6 +263,8 @@ def _held(run: Path) -> Iterator[None]:
             f"{run} is being built by {who}. Wait for it, or stop it; what it has done so far is kept"
         ) from None
     try:
+        for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
+            shutil.rmtree(spilt, ignore_errors=True)
         holder.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
         yield
     finally:

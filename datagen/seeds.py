@@ -28,6 +28,7 @@ from datagen.sources.table import Table
 
 MEMORY_LIMIT = "1500MB"
 SPILL_LIMIT = "20GB"
+SPILL_PREFIX = "spill-"
 QUERY_SECONDS = 900
 
 MACROS = """
@@ -88,18 +89,24 @@ def seed_files(source: str, location: Path) -> dict[str, Path]:
 
 @contextmanager
 def open_seeds(
-    sources: Mapping[str, BaseModel], location: Path, seed: int, *, threads: int | None = None
+    sources: Mapping[str, BaseModel],
+    location: Path,
+    seed: int,
+    *,
+    threads: int | None = None,
+    spill: Path | None = None,
 ) -> Iterator[Seeds]:
     """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
 
-    Raises UserError where a file is missing, unreadable, empty or lacks a column.
+    What does not fit into MEMORY_LIMIT goes to a folder of its own below `spill`, by default the system's
+    place for temporary files. Raises UserError where a file is missing, unreadable, empty or lacks a column.
     """
-    spill = tempfile.mkdtemp(prefix="shoptalk-spill-")
+    folder = tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=spill)
     connection = duckdb.connect(
         config={
             "threads": threads or os.cpu_count() or 1,
             "memory_limit": MEMORY_LIMIT,
-            "temp_directory": spill,
+            "temp_directory": folder,
             "max_temp_directory_size": SPILL_LIMIT,
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
@@ -117,7 +124,7 @@ def open_seeds(
         yield Seeds(connection, files)
     finally:
         connection.close()
-        shutil.rmtree(spill, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -1,0 +1,103 @@
+"""What a query gives and what is drawn of it: sides, shares, keys, and the same rows whatever the threads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
+from datagen.errors import UserError
+from datagen.files import read_arrow
+from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.sources.esci import Options
+from datagen.sources.sample import write_sample
+
+QUERY = "select example_id as key, query, split, ['query:' || query_id] as groups from esci.examples"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeds")
+    write_sample(folder, 2000)
+    return folder
+
+
+@pytest.fixture
+def seeds(folder: Path) -> Iterator[Seeds]:
+    with open_seeds({"esci": Options()}, folder, 7) as opened:
+        yield opened
+
+
+def drawn(
+    seeds: Seeds, path: Path, sql: str = QUERY, rows: int = 100, test: float = 0.1
+) -> tuple[Drawn, pa.Table]:
+    counts = draw(seeds, "t", sql, list(columns_of(seeds.connection, sql)), rows, test, path)
+    return counts, read_arrow(path)
+
+
+def test_enough_is_drawn_of_each_side_for_the_share_that_is_asked_for(seeds: Seeds, tmp_path: Path) -> None:
+    counts, table = drawn(seeds, tmp_path / "t.arrow")
+    assert counts.wanted == {"train": 90, "test": 10}
+    assert counts.drawn == {side: with_spare(rows) for side, rows in counts.wanted.items()}
+    assert {side: pc.sum(pc.equal(table["side"], side)).as_py() for side in SIDES} == counts.drawn
+
+
+def test_the_seeds_own_split_decides_the_side(seeds: Seeds, tmp_path: Path) -> None:
+    _, table = drawn(seeds, tmp_path / "t.arrow")
+    own = dict(seeds.connection.execute("select example_id::varchar, split from esci.examples").fetchall())
+    assert [own[key] for key in table["key"].to_pylist()] == table["side"].to_pylist()
+
+
+def test_without_a_split_a_group_lies_on_one_side_in_every_task(seeds: Seeds, tmp_path: Path) -> None:
+    sql = "select example_id as key, ['query:' || query_id] as groups from esci.examples"
+    sides: dict[str, set[str]] = {}
+    for task in ("a", "b"):
+        path = tmp_path / f"{task}.arrow"
+        draw(seeds, task, sql, ["key", "groups"], 10_000, 0.3, path)
+        for group, side in zip(
+            read_arrow(path)["groups"].to_pylist(), read_arrow(path)["side"].to_pylist(), strict=True
+        ):
+            sides.setdefault(group[0], set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
+    share = sum(found == {"test"} for found in sides.values()) / len(sides)
+    assert 0.1 < share < 0.5
+
+
+def test_a_larger_draw_holds_the_smaller_one(seeds: Seeds, tmp_path: Path) -> None:
+    _, small = drawn(seeds, tmp_path / "small.arrow", rows=50)
+    _, large = drawn(seeds, tmp_path / "large.arrow", rows=200)
+    assert set(small["key"].to_pylist()) < set(large["key"].to_pylist())
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_threads_do_not_change_what_is_drawn(folder: Path, tmp_path: Path, threads: int) -> None:
+    with open_seeds({"esci": Options()}, folder, 7, threads=threads) as opened:
+        _, table = drawn(opened, tmp_path / "t.arrow")
+    with open_seeds({"esci": Options()}, folder, 7, threads=2) as opened:
+        _, other = drawn(opened, tmp_path / "other.arrow")
+    assert table.sort_by("key").equals(other.sort_by("key"))
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("query", "A key names one row"), ("nullif(query, query)", "whose key is null")]
+)
+def test_keys_that_name_no_row_or_several_are_refused(
+    seeds: Seeds, tmp_path: Path, key: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        drawn(seeds, tmp_path / "t.arrow", f"select {key} as key from esci.examples")
+    assert not (tmp_path / "t.arrow").exists()
+
+
+def test_decimals_reach_a_template_as_a_shop_writes_them(seeds: Seeds, tmp_path: Path) -> None:
+    _, table = drawn(
+        seeds, tmp_path / "t.arrow", "select example_id as key, 1.50 as price from esci.examples"
+    )
+    assert set(table["price"].to_pylist()) == {1.5}
+
+
+def test_test_makes_up_for_a_train_side_that_runs_out() -> None:
+    assert quotas(100, 0.1, {"train": 1000, "test": 1000}) == {"train": 90, "test": 10}
+    assert quotas(100, 0.1, {"train": 20, "test": 1000}) == {"train": 20, "test": 80}
