@@ -29,7 +29,6 @@ import string
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -49,28 +48,31 @@ R = TypeVar("R")
 RESULT = pa.schema([("reason", pa.string()), ("of", pa.string())])
 """What `decide` says of each row; both null where the row stays."""
 
+SHINGLE = 3
+"""Bytes of a shingle: three letters, or one of Japanese."""
+
 SAMPLE = 64
 """About how many shingles of a row count: those with the smallest hashes, the same in two near rows."""
 
-BANDS = 16
+HASHES = 32
+"""MinHash values of a row."""
 
 
-class Scale(NamedTuple):
-    """How rows of some length are sketched.
+class Range(NamedTuple):
+    """Rows that are compared with each other, by their length, and how alike they must be for it.
 
-    Two rows with a share J of common shingles become candidates with chance 1 - (1 - J**depth)**BANDS.
+    Rows with a share J of common shingles become candidates with chance 1 - (1 - J**depth)**(HASHES / depth).
     """
 
     shortest: int  # bytes of fields and answer
     longest: int
-    shingle: int  # bytes
     depth: int
 
 
-SCALES = (Scale(0, 64, 3, 3), Scale(48, 2**62, 5, 4))
-"""A typo takes a larger share of the shingles of a short row, so these are shorter, and fewer must agree.
+RANGES = (Range(0, 64, 2), Range(48, 2**62, 4))
+"""A typo takes a large share of the shingles of a short row; of long rows, many share something.
 
-The scales overlap, so that two rows of which one is three quarters as long as the other meet in one.
+The ranges overlap, so that two rows of which one is three quarters as long as the other meet in one.
 """
 
 SEED = 20240715
@@ -80,6 +82,7 @@ WINDOW = 8
 """Neighbours that a row is compared with in a bucket; keeps the work linear where thousands collide."""
 
 _CHUNK = 2048  # rows or texts that a thread works on at a time: their arrays fit the cache
+_PAIRS = 50_000  # candidates checked at a time: bounds the memory for options, all faced with all
 _CONFLICT, _DUPLICATE, _NEAR = "label_conflict", "duplicate", "near_duplicate"
 
 
@@ -282,8 +285,8 @@ def _squeezed(text: Bytes) -> pa.LargeStringArray:
 
 def _exact(content: _Content) -> tuple[Ints, npt.NDArray[np.object_]]:
     """For each row the row that it repeats or contradicts, or -1; and the reason, or None."""
-    asked = _mix(content.kinds, _ordered(content.fields.values, content.fields), _unordered(content.options))
-    answer = _unordered(content.answers)
+    asked = _mix(content.kinds, _hashed(content.fields), _hashed(content.options))
+    answer = _hashed(content.answers)
     first_asked, group = _first(asked)
     first_same, _ = _first(_mix(asked, answer))
     rows = np.arange(len(asked))
@@ -319,20 +322,11 @@ def _mix(*columns: Ints | Hashes) -> Hashes:
     return state
 
 
-def _ordered(values: Ints, lists: _Lists) -> Hashes:
-    """Hash of each list of `values`, laid out as `lists`; order and length count."""
-    place = np.arange(len(values)) - lists.starts[:-1][lists.rows()]
-    return _mix(_summed(_mix(values, place), lists.starts), lists.counts())
-
-
-def _unordered(lists: _Lists) -> Hashes:
-    """Hash of each list, whatever the order of its values."""
-    return _summed(_mix(lists.values), lists.starts)
-
-
-def _summed(hashes: Hashes, starts: Ints) -> Hashes:
-    total: Hashes = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashes, dtype=np.uint64)])
-    return np.subtract(total[starts[1:]], total[starts[:-1]])
+def _hashed(lists: _Lists) -> Hashes:
+    """Hash of each list; the order of its values counts."""
+    place = np.arange(len(lists.values)) - lists.starts[:-1][lists.rows()]
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_mix(lists.values, place), dtype=np.uint64)])
+    return _mix(total[lists.starts[1:]] - total[lists.starts[:-1]], lists.counts())
 
 
 # ---- near repeats: candidates, then the check ----
@@ -365,7 +359,9 @@ def _search(content: _Content, rows: Ints, boilerplate: Ints, pairs: Ints, near:
     seen = np.zeros(0, np.int64)
     while True:
         seen = np.concatenate([seen, candidates])
-        pairs = np.union1d(pairs, candidates[_check(content, *np.divmod(candidates, size), near)])
+        for at in range(0, len(candidates), _PAIRS):
+            part = candidates[at : at + _PAIRS]
+            pairs = np.union1d(pairs, part[_check(content, *np.divmod(part, size), near)])
         here = _without(crowded, _first_kept(pairs, size))
         candidates, _ = _candidates([sketch.take(np.isin(sketch.rows, here)) for sketch in sketches], size)
         candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
@@ -415,10 +411,10 @@ def _codes(content: _Content, rows: Ints, lists: _Lists) -> Ints:
 
 
 class _Sketch(NamedTuple):
-    """Where locality-sensitive hashing puts some rows: in one bucket of each of BANDS bands."""
+    """Where locality-sensitive hashing puts some rows: in one bucket of each band."""
 
     rows: Ints
-    keys: Hashes  # (rows, BANDS): from the shingles alone
+    keys: Hashes  # (rows, bands): from the shingles alone
     block: Hashes  # equal where kind, number of fields and all numbers are; others cannot be near
 
     def take(self, which: Bools) -> "_Sketch":
@@ -426,70 +422,74 @@ class _Sketch(NamedTuple):
 
 
 def _sketches(content: _Content, rows: Ints, boilerplate: Ints) -> list[_Sketch]:
-    """Sketch `rows` at each scale; a row with nothing to shingle has no place in it."""
+    """Sketch `rows` for each range; a row with nothing to shingle is in none."""
     lists = _sketched(content, rows)
     lists = lists.where(~np.isin(_codes(content, rows, lists), boilerplate))
+    parts = [np.arange(at, min(at + _CHUNK, len(rows))) for at in range(0, len(rows), _CHUNK)]
+    least = np.concatenate(_parallel(lambda part: _minhash(content.texts, lists.take(part)), parts))
     lengths = np.diff(_starts(np.diff(_buffers(content.texts)[0])[lists.values])[lists.starts])
     block = _block(content, rows)
     sketches = []
-    for scale in SCALES:
-        here = np.flatnonzero((lengths >= scale.shortest) & (lengths <= scale.longest))
-        parts = [lists.take(here[at : at + _CHUNK]) for at in range(0, len(here), _CHUNK)]
-        keys = _parallel(partial(_keys, content.texts, scale), parts)
-        sketch = _Sketch(rows[here], np.concatenate([np.zeros((0, BANDS), np.uint64), *keys]), block[here])
-        sketches.append(sketch.take(sketch.keys[:, 0] > 0))
+    for shortest, longest, depth in RANGES:
+        here = (lengths >= shortest) & (lengths <= longest) & (least[:, 0] < _NOTHING)
+        bands = least[here].reshape(-1, HASHES // depth, depth)
+        sketches.append(_Sketch(rows[here], (bands * _WEIGHTS[:depth]).sum(axis=2), block[here]))
     return sketches
 
 
 def _block(content: _Content, rows: Ints) -> Hashes:
-    fields = content.fields.take(rows)
-    return _mix(
-        content.kinds[rows],
-        _ordered(content.numbers[fields.values], fields),
-        *(
-            _unordered(_distinct(_Lists(content.numbers[lists.values], lists.starts), len(content.numbers)))
-            for lists in (content.options.take(rows), content.answers.take(rows))
-        ),
+    fields, options, answers = (
+        _Lists(content.numbers[lists.values], lists.starts)
+        for lists in (content.fields.take(rows), content.options.take(rows), content.answers.take(rows))
     )
+    limit = len(content.numbers)
+    sets = _hashed(_distinct(options, limit)), _hashed(_distinct(answers, limit))
+    return _mix(content.kinds[rows], _hashed(fields), *sets)
 
 
-def _keys(texts: pa.LargeStringArray, scale: Scale, lists: _Lists) -> Hashes:
-    """Bucket of each row in each band, from `depth` MinHash values; 0 for a row without a shingle."""
+_WEIGHTS = np.random.default_rng(SEED).integers(2**63, size=4, dtype=np.uint64) * 2 + 1
+_NOTHING = 2**32 - 1  # least hash of a row without a shingle
+
+
+def _minhash(texts: pa.LargeStringArray, lists: _Lists) -> npt.NDArray[np.uint32]:
+    """Least values of the shingles of each row under HASHES hash functions: (rows, HASHES)."""
     from rensa import RMinHash
 
-    hashes, starts = _shingles(texts.take(pa.array(lists.values)), lists.starts, scale.shingle)
-    offsets = np.append(starts, len(hashes))
+    hashes, offsets = _shingles(texts.take(pa.array(lists.values)), lists.starts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        hashes.astype(np.uint64), offsets.astype(np.uint64), BANDS * scale.depth, SEED
+        hashes.astype(np.uint64), offsets.astype(np.uint64), HASHES, SEED
     )
-    least = np.array(matrix.to_rows(), np.uint64).reshape(len(starts), BANDS, scale.depth)
-    keys = np.stack([_mix(*least[:, band].T) for band in range(BANDS)], axis=1)
-    keys[np.diff(offsets) == 0] = 0
-    return keys
+    return np.array(matrix.to_rows(), np.uint32)
 
 
-def _shingles(texts: pa.LargeStringArray, starts: Ints, size: int) -> tuple[npt.NDArray[np.uint32], Ints]:
-    """Hashes of the runs of `size` bytes in `texts`, and where those of each row start.
+def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.uint32], Ints]:
+    """Hashes of the shingles of `texts`, and where those of each row start and the last end.
 
-    A row has the texts from `starts`. A run may hold the line end before its text and the one behind it.
-    Of a row with more than SAMPLE runs, those with hashes below a bound are kept that moves smoothly with
+    A row has the texts from `starts`. A shingle may hold the line end before its text or the one behind
+    it. Of a row with more than SAMPLE, those with hashes below a bound are kept that moves smoothly with
     their number, so that near rows keep the same.
     """
     offsets, data = _buffers(texts)
-    framed = np.full(len(data) + 16, _END, np.uint8)
+    framed = np.full(len(data) + 8, _END, np.uint8)
     framed[1 : len(data) + 1] = data
-    runs = np.empty(len(data), np.uint64)
-    for shift in range(8):
-        places = len(runs[shift::8])
-        runs[shift::8] = framed[shift : shift + 8 * places].view(np.uint64)
-    runs &= np.uint64(2 ** (8 * size) - 1)
-    hashes = (runs * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)).astype(np.uint32)
-    counts = np.diff(_starts(np.maximum(np.diff(offsets) + 2 - size, 0))[starts])
+    runs = np.empty(len(data), np.uint32)
+    for shift in range(4):
+        places = len(runs[shift::4])
+        runs[shift::4] = framed[shift : shift + 4 * places].view(np.uint32)
+    hashes = _scattered(runs & np.uint32(2 ** (8 * SHINGLE) - 1))
+    counts = np.diff(_starts(np.maximum(np.diff(offsets) + 2 - SHINGLE, 0))[starts])
     bounds = SAMPLE / np.maximum(counts, SAMPLE) * (2**32 - 1)
     kept = hashes <= np.repeat(bounds.astype(np.uint32), np.diff(offsets[starts]))
-    for back in range(1, size - 1):  # a run from here would reach into the next text
+    for back in range(1, SHINGLE - 1):  # a shingle from here would reach into the next text
         kept[np.maximum(offsets[1:] - back, 0)] = False
-    return hashes[kept], np.searchsorted(np.flatnonzero(kept), offsets[starts[:-1]])
+    return hashes[kept], _starts(kept)[offsets[starts]]
+
+
+def _scattered(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Hash each to 32 bits, one to one, by the finaliser of MurmurHash3."""
+    values = (values ^ values >> np.uint32(16)) * np.uint32(0x85EBCA6B)
+    values = (values ^ values >> np.uint32(13)) * np.uint32(0xC2B2AE35)
+    return values ^ values >> np.uint32(16)
 
 
 def _candidates(sketches: list[_Sketch], limit: int) -> tuple[Ints, Ints]:
@@ -498,7 +498,7 @@ def _candidates(sketches: list[_Sketch], limit: int) -> tuple[Ints, Ints]:
     In a bucket with more than WINDOW others each row meets the WINDOW next to it, in the order of the
     keys that the bucket's rows have in the following band, then of the rows.
     """
-    bands = [(sketch, band, limit) for sketch in sketches for band in range(BANDS)]
+    bands = [(sketch, band, limit) for sketch in sketches for band in range(sketch.keys.shape[1])]
     found = _parallel(lambda band: _in_band(*band), bands)
     pairs, crowded = (_unique(np.concatenate(parts)) for parts in zip(*found, strict=True))
     return pairs, crowded
@@ -513,7 +513,7 @@ def _in_band(sketch: _Sketch, band: int, limit: int) -> tuple[Ints, Ints]:
     shared[1:] |= alike
     shared[:-1] |= alike
     order = order[shared]
-    following = sketch.keys[order, (band + 1) % BANDS]
+    following = sketch.keys[order, (band + 1) % sketch.keys.shape[1]]
     order = order[np.lexsort((sketch.rows[order], following, key[order]))]
     key, row = key[order], sketch.rows[order]
     pairs = [np.zeros(0, np.int64)]
@@ -566,7 +566,7 @@ def _near_texts(content: _Content, one: Ints, other: Ints, near: float) -> Bools
     texts = [text[:-1] for text in content.texts.take(pa.array(used)).to_pylist()]
     close = _similar(texts, places, near) | _similar([_in_order(text) for text in texts], places, near)
     for at in np.flatnonzero(close).tolist():
-        close[at] = _same_words(*(texts[place] for place in places[:, at]))
+        close[at] = _same_words(*sorted(texts[place] for place in places[:, at]))  # in any order the same
     alike[open_] = close[back]
     return alike
 

@@ -85,8 +85,8 @@ PAIRS: dict[str, tuple[Row, Row, str | None]] = {
     "other option": (ask("hob", options=("tin pot", LAMP)), ask("hob", options=("wool scarf", LAMP)), None),
     "one option more": (ask("hob", options=("tin kettle",)), ask("hob", options=("tin kettle", LAMP)), None),
     "numbers swapped between options": (
-        ask("hob", options=("tin kettle with lid 1 l", "wool blanket soft 2 m")),
-        ask("hob", options=("tin kettle with lid 2 l", "wool blanket soft 1 m")),
+        ask("hob", options=("tin kettle with lid mk1001", "wool blanket soft mk1002")),
+        ask("hob", options=("tin kettle with lid mk1002", "wool blanket soft mk1001")),
         None,
     ),
     "only options shared": (
