@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from pydantic import BaseModel
@@ -259,6 +258,10 @@ def bounded(
     try:
         with _interrupted(connection, seconds, late):
             yield
+    except RuntimeError as error:
+        if "Query interrupted" in str(error):  # how `execute` answers Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, OSError) as error:  # an OSError from the stream of a query's rows, or from the disk
         if isinstance(error, OSError) and error.errno:
             raise
@@ -308,8 +311,3 @@ def _interrupted(
                 signal.set_wakeup_fd(before)
             theirs.shutdown(socket.SHUT_WR)  # the watcher reads nothing and ends
             watcher.join()
-
-
-def fetch(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-    """All rows of a small result."""
-    return connection.execute(sql, parameters).fetchall()

@@ -131,6 +131,7 @@ def test_an_interrupted_build_stops_its_workers_and_goes_on(
     here = fresh("interrupted")
     with started(here, *BUILD) as build:
         workers = _workers(build)
+        _until(build, lambda: (here / "runs/shop/work").glob("*/parts/*/*.arrow"))  # they are at work
         os.killpg(build.pid, signal.SIGINT)  # as a terminal does: to the workers, too
         code, stderr = ended(build)
         assert not psutil.wait_procs(workers, timeout=20)[1]
