@@ -43,6 +43,11 @@ Each row is a chat with its gold answer (`prompt`, `completion`), in the form th
 grader needs (`metric`, `target`). `datasets.load_dataset` opens this folder.\
 """
 
+MADE_UP = """\
+**Invented seeds.** What this was made from ({sources}) was made up by shoptalk, in the layout of the
+publisher's files: good for trying things out, not for training.\
+"""
+
 LIMITS = """\
 - Answers are as right as the labels of the seeds; nobody has read every row.
 - Lengths are estimates, not counts of one tokenizer.
@@ -60,6 +65,7 @@ def write_card(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
         f"---\n{matter}---",
         f"# {recipe.name}",
         recipe.description,
+        *([MADE_UP.format(sources=", ".join(manifest["made_up"]))] if manifest["made_up"] else []),
         _counted(recipe, manifest, languages),
         USE,
         f"## Tasks\n\n{_tasks(recipe, manifest)}",
@@ -81,7 +87,10 @@ def _front_matter(recipe: Recipe, manifest: Mapping[str, Any], languages: Iterab
     rows = sum(sides.values())
     return {
         "pretty_name": recipe.name,
-        "configs": [{"config_name": "default", "data_files": files}],
+        # `datasets` caches by folder name and configs alone: without the description, another build's rows
+        "configs": [
+            {"config_name": "default", "description": manifest["fingerprint"][:16], "data_files": files}
+        ],
         "license": licences[0] if len(licences) == 1 else licences,
         "language": list(languages),
         "task_categories": [CATEGORIES[kind] for kind in types],

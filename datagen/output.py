@@ -64,6 +64,8 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     headers = ["task", "wanted", "train", "test", "spare", "left out", "main reasons"]
     lines = [heading(f"{recipe.name}: {kept:,} rows, {done}"), table(headers, _task_rows(tasks))]
     lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
+    if manifest["made_up"]:
+        lines.append("its seeds are the made-up shop: good for trying things out, not for training")
     lines += [
         f"{run}/report.html shows it, `datagen show ID --run {run}` tells a row's whole way. To use it:",
         f'  datasets.load_dataset("{run}")',

@@ -58,6 +58,7 @@ class Plan:
     jobs: dict[str, Job]
     constants: dict[str, Constants]
     lock: dict[str, Any]
+    made_up: list[str]
     drawn: dict[str, Drawn] = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
             *(task.type, task.track.value, task.metric, task.template),
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
         )
-    return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock)
+    return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock, opened.made_up())
 
 
 def _made_with() -> dict[str, str]:
@@ -229,7 +230,12 @@ def _publish(plan: Plan) -> dict[str, Any]:
         (plan.work / name).rename(plan.run / name)
     lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
     (plan.run / LOCK).write_text(lock, encoding="utf-8")
-    manifest = {"recipe": plan.recipe.name, "fingerprint": fingerprint(plan.lock), "tasks": tasks}
+    manifest = {
+        "recipe": plan.recipe.name,
+        "fingerprint": fingerprint(plan.lock),
+        "tasks": tasks,
+        "made_up": plan.made_up,
+    }
     write_card(plan.run, plan.recipe, manifest)
     write_report(plan.run, plan.recipe, manifest)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from datagen.errors import UserError
 from datagen.files import sha256
 from datagen.sources import SOURCES
-from datagen.sources.table import Table
+from datagen.sources.table import MADE_UP, Table
 
 MEMORY_LIMIT = "1500MB"
 SPILL_LIMIT = "20GB"
@@ -58,12 +59,23 @@ class Seeds:
     connection: duckdb.DuckDBPyConnection
     files: dict[str, dict[str, Path]]
 
+    def made_up(self) -> list[str]:
+        """The sources whose files are the sample marketplace's."""
+        return sorted(
+            source for source, tables in self.files.items() if any(map(_is_made_up, tables.values()))
+        )
+
     def hashes(self) -> dict[str, dict[str, str]]:
         """sha256 of every seed file, by source and table."""
         return {
             source: {table: sha256(path) for table, path in sorted(tables.items())}
             for source, tables in sorted(self.files.items())
         }
+
+
+def _is_made_up(path: Path) -> bool:
+    metadata = pq.read_schema(path).metadata if path.suffix == ".parquet" else None
+    return MADE_UP.encode() in (metadata or {})
 
 
 def seed_files(source: str, location: Path) -> dict[str, Path]:

@@ -77,3 +77,16 @@ def test_a_licence_that_the_hub_does_not_know_is_other(
     write_card(run, recipe_of(read_lock(run)), read_manifest(run))
     assert front_matter(run)["license"] == "other"
     assert "| esci | no licence granted |" in (run / "README.md").read_text(encoding="utf-8")
+
+
+def test_another_build_of_the_same_name_is_not_read_from_the_cache_of_the_first(
+    shop_run: Path, tmp_path: Path
+) -> None:
+    """`datasets` knows a folder by its name and its card's configs."""
+    first, second = (Path(shutil.copytree(shop_run, tmp_path / name / "shop")) for name in ("a", "b"))
+    shard = next((second / "data").glob("train-*"))
+    pq.write_table(pq.read_table(shard).slice(1), shard)
+    manifest = read_manifest(second)
+    write_card(second, recipe_of(read_lock(second)), manifest | {"fingerprint": "f" * 64})
+    ids = [opened(run, tmp_path / "cache")["train"][0]["id"] for run in (first, second)]
+    assert ids[0] != ids[1]

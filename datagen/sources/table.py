@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MADE_UP = "shoptalk.made_up"
+"""Key in the metadata of a Parquet file that no publisher wrote."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
