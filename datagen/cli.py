@@ -38,7 +38,9 @@ class Commands(click.Group):
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "Query interrupted" not in str(error):
+                raise  # else it is how DuckDB answers Ctrl-C
             click.echo("\ninterrupted. What is done is kept: the same command goes on from there", err=True)
             ctx.exit(INTERRUPTED)
 
