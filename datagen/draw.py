@@ -68,7 +68,8 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
         relation = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
-            _write(relation.to_arrow_reader(BATCH_ROWS), file)
+            # not streamed: DuckDB 2.0 can wait for itself when a query reads one of its own tables twice
+            _write(relation.to_arrow_table().to_reader(BATCH_ROWS), file)
     result = Drawn(available, wanted, drawn)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
