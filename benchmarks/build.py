@@ -94,10 +94,8 @@ def floor_seconds(seeds: Path, recipe: Path, rows: int, folder: Path) -> float:
     query = yaml.safe_load(recipe.read_text(encoding="utf-8"))["tasks"][TASK]["query"]
     with open_seeds({"esci": Options()}, seeds, 0) as opened:
         start = time.perf_counter()
-        reader = opened.connection.sql(f"from ({query}) limit {rows}").to_arrow_reader(100_000)
-        with pq.ParquetWriter(folder / "floor.parquet", reader.schema, compression="zstd") as writer:
-            for batch in reader:
-                writer.write_batch(batch)
+        table = opened.connection.sql(f"from ({query}) limit {rows}").to_arrow_table()
+        pq.write_table(table, folder / "floor.parquet", compression="zstd")
         return time.perf_counter() - start
 
 
