@@ -48,8 +48,8 @@ R = TypeVar("R")
 RESULT = pa.schema([("reason", pa.string()), ("of", pa.string())])
 """What `decide` says of each row; both null where the row stays."""
 
-SHINGLE = 3
-"""Bytes of a shingle: three letters, or one of Japanese."""
+SHINGLE = 4
+"""Bytes of a shingle: four letters, or one and a bit of Japanese."""
 
 SAMPLE = 64
 """About how many shingles of a row count: those with the smallest hashes, the same in two near rows."""
@@ -82,7 +82,7 @@ WINDOW = 8
 """Neighbours that a row is compared with in a bucket; keeps the work linear where thousands collide."""
 
 _CHUNK = 2048  # rows or texts that a thread works on at a time: their arrays fit the cache
-_PAIRS = 50_000  # candidates checked at a time: bounds the memory for options, all faced with all
+_PAIRS = 20_000  # whose options are checked at a time: bounds the memory for all faced with all
 _CONFLICT, _DUPLICATE, _NEAR = "label_conflict", "duplicate", "near_duplicate"
 
 
@@ -359,9 +359,7 @@ def _search(content: _Content, rows: Ints, boilerplate: Ints, pairs: Ints, near:
     seen = np.zeros(0, np.int64)
     while True:
         seen = np.concatenate([seen, candidates])
-        for at in range(0, len(candidates), _PAIRS):
-            part = candidates[at : at + _PAIRS]
-            pairs = np.union1d(pairs, part[_check(content, *np.divmod(part, size), near)])
+        pairs = np.union1d(pairs, candidates[_check(content, *np.divmod(candidates, size), near)])
         here = _without(crowded, _first_kept(pairs, size))
         candidates, _ = _candidates([sketch.take(np.isin(sketch.rows, here)) for sketch in sketches], size)
         candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
@@ -473,10 +471,10 @@ def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.
     framed = np.full(len(data) + 8, _END, np.uint8)
     framed[1 : len(data) + 1] = data
     runs = np.empty(len(data), np.uint32)
-    for shift in range(4):
-        places = len(runs[shift::4])
-        runs[shift::4] = framed[shift : shift + 4 * places].view(np.uint32)
-    hashes = _scattered(runs & np.uint32(2 ** (8 * SHINGLE) - 1))
+    for shift in range(SHINGLE):
+        places = len(runs[shift::SHINGLE])
+        runs[shift::SHINGLE] = framed[shift : shift + SHINGLE * places].view(np.uint32)
+    hashes = _scattered(runs)
     counts = np.diff(_starts(np.maximum(np.diff(offsets) + 2 - SHINGLE, 0))[starts])
     bounds = SAMPLE / np.maximum(counts, SAMPLE) * (2**32 - 1)
     kept = hashes <= np.repeat(bounds.astype(np.uint32), np.diff(offsets[starts]))
@@ -536,7 +534,13 @@ def _check(content: _Content, one: Ints, other: Ints, near: float) -> Ints:
         alike[has] = _near_texts(content, ours, theirs, near)
         places = places[alike]
     for lists in (content.answers, content.options):
-        places = places[_near_sets(content, lists.take(one[places]), lists.take(other[places]), near)]
+        parts = [places[at : at + _PAIRS] for at in range(0, len(places) or 1, _PAIRS)]
+        places = np.concatenate(
+            [
+                part[_near_sets(content, lists.take(one[part]), lists.take(other[part]), near)]
+                for part in parts
+            ]
+        )
     return places
 
 
