@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -87,6 +87,22 @@ def system(task_type: TaskType) -> str:
 def chat(task_type: TaskType, prompt: str) -> list[dict[str, str]]:
     """The messages that are trained on and served for one worded question."""
     return [{"role": "system", "content": system(task_type)}, {"role": "user", "content": prompt}]
+
+
+class Tokenizer(Protocol):
+    """What of a Hugging Face tokenizer a prompt needs."""
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], /, **settings: Any) -> Any:
+        """The conversation as the model reads it."""
+
+    def encode(self, text: str, /, **settings: Any) -> list[int]:
+        """The text's token ids."""
+
+
+def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[int]:
+    """The tokens before the answer: what a model is trained on and what it is sent, from one function."""
+    text = tokenizer.apply_chat_template(chat(task_type, prompt), tokenize=False, add_generation_prompt=True)
+    return tokenizer.encode(text, add_special_tokens=False)  # the chat template holds them
 
 
 def load_template(path: Path) -> Template:
