@@ -84,11 +84,10 @@ def check(recipes: tuple[str, ...]) -> None:
       datagen check esci_mcq
     """
     from datagen.paths import names
-    from datagen.recipe_check import check
+    from datagen.recipe_check import check_all
 
     problems = 0
-    for recipe in recipes or names("recipes"):
-        found = check(recipe)
+    for recipe, found in check_all(recipes or names("recipes")):
         problems += len(found)
         click.echo("\n".join(map(str, found)) if found else f"{recipe}: ok")
     if problems:

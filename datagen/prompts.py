@@ -10,10 +10,10 @@ output are bounded by the size of its slots. Seed text is a value, never a templ
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -28,21 +28,32 @@ FILTERS = frozenset(
         *("string", "title", "trim", "truncate", "unique", "upper"),
     )
 )
+TESTS = frozenset(ImmutableSandboxedEnvironment().tests)
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
 )
 _SEPARATOR = re.compile(r"^---[ \t]*(\w*)[ \t]*$", re.MULTILINE)
-_MACRO_NAME = "wording"
+
+
+class Flaw(NamedTuple):
+    """Something that a template may not do, at a 1-based line and column of its file."""
+
+    line: int
+    column: int
+    code: str
+    message: str
 
 
 class TemplateError(Exception):
-    """A template that cannot be used, at a 1-based line and column of its file."""
+    """A template that cannot be used, and all that is wrong in its file."""
 
-    def __init__(self, path: Path, line: int, column: int, code: str, message: str) -> None:
-        super().__init__(f"{path}:{line}:{column}: {code}: {message}")
-        self.path, self.line, self.column, self.code, self.message = path, line, column, code, message
+    def __init__(self, path: Path, flaws: Iterable[Flaw]) -> None:
+        self.path, self.flaws = path, sorted(flaws)
+        super().__init__(
+            "\n".join(f"{path}:{at}:{column}: {code}: {what}" for at, column, code, what in self.flaws)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,46 +117,65 @@ def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[i
 
 
 def load_template(path: Path) -> Template:
-    """Read, check and compile a template file.
+    """Read, check and compile a template file; one text is compiled once.
 
-    Raises TemplateError at the first thing that the template language does not allow.
+    Raises TemplateError with all that the template language does not allow; where the macros hold any of it,
+    with their file's alone.
     """
-    return _compile(path, path.read_text(encoding="utf-8"), _macros(path.parent.parent / MACROS_FILE))
+    macros = path.parent.parent / MACROS_FILE
+    return _compile(
+        path, path.read_text("utf-8"), macros, macros.read_text("utf-8") if macros.is_file() else ""
+    )
 
 
-def _compile(path: Path, text: str, macros: dict[str, Callable[..., str]]) -> Template:
+@functools.cache
+def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Template:
+    macros = _macros(macros_path, macros_text)
     environment = _environment()
     environment.globals = dict(macros)
-    parts = _split(path, text)
+    parts, flaws = _split(text)
     names: dict[str, int] = {}
+    bodies: list[list[nodes.Node]] = []
     for _, line, body in parts:
-        for name, at in _check(path, body, line, frozenset(macros)).items():
-            names.setdefault(name, at)
+        try:
+            tree = environment.parse("\n" * (line - 1) + body)
+            wrong = _refused(tree, text, frozenset(macros))
+            used = set() if wrong else meta.find_undeclared_variables(tree) - macros.keys()
+        except TemplateSyntaxError as error:
+            flaws.append(_syntax(error))
+            continue
+        flaws += wrong
+        bodies.append(tree.body)
+        for name in used:
+            names.setdefault(name, _first_line(tree, name))
+    if flaws:
+        raise TemplateError(path, flaws)
     slots = tuple(sorted(names))
+    functions = _functions(environment, bodies, slots)
     wordings = tuple(
-        Wording(language, *_trimmed(line, body), _macro(environment, body, line, slots))
-        for language, line, body in parts
+        Wording(language, *_trimmed(line, body), function)
+        for (language, line, body), function in zip(parts, functions, strict=True)
     )
     return Template(path, wordings, slots, names)
 
 
-def _split(path: Path, text: str) -> list[tuple[str | None, int, str]]:
-    """The wordings of a file as (language, first line, text)."""
-    parts, start, language, line = [], 0, "", 1
+def _split(text: str) -> tuple[list[tuple[str | None, int, str]], list[Flaw]]:
+    """The wordings of a file as (language, first line, text), and what is wrong between them."""
+    parts, flaws, start, language, line = [], [], 0, "", 1
     for match in [*_SEPARATOR.finditer(text), None]:
         end = match.start() if match else len(text)
         body = text[start:end]
         if re.sub(r"\{#.*?#\}", "", body, flags=re.DOTALL).strip():
             parts.append((language or None, line, body))
-        elif parts or match is None:
-            raise TemplateError(path, line, 1, "empty_wording", "nothing stands here; drop the `---` line")
+        elif start or match is None:
+            flaws.append(Flaw(line, 1, "empty_wording", "nothing stands here; drop the `---` line"))
         if match:
             language, start = match[1], match.end()
             line = text.count("\n", 0, start) + 1
             if language and language not in LANGUAGES:
                 known = ", ".join(LANGUAGES)
-                raise TemplateError(path, line, 5, "unknown_language", f"`{language}` is none of {known}")
-    return parts
+                flaws.append(Flaw(line, 5, "unknown_language", f"`{language}` is none of {known}"))
+    return parts, flaws
 
 
 def _trimmed(line: int, body: str) -> tuple[int, str]:
@@ -154,37 +184,39 @@ def _trimmed(line: int, body: str) -> tuple[int, str]:
     return line + len(body) - len(text), text.rstrip("\n")
 
 
-def _check(path: Path, body: str, line: int, macros: frozenset[str]) -> dict[str, int]:
-    """Slots that the text prints, with their lines. Raises TemplateError for what a template may not do."""
+def _syntax(error: TemplateSyntaxError) -> Flaw:
+    return Flaw(error.lineno, 1, "template_syntax", error.message or "this is not Jinja")
 
-    def fail(at: int, code: str, message: str, word: str = "") -> NoReturn:
-        column = body.split("\n")[at - 1].find(word) + 1 if word else 1
-        raise TemplateError(path, line + at - 1, max(column, 1), code, message)
 
-    environment = _environment()
-    try:
-        tree = environment.parse(body)
-    except TemplateSyntaxError as error:
-        fail(error.lineno, "template_syntax", error.message or "this is not Jinja")
-    loops = _loops_in_loops(tree)
-    if loops:
-        fail(loops[0].lineno, "nested_loop", "a loop stands in a loop; let the query give one list", "{%")
+def _refused(tree: nodes.Template, text: str, macros: frozenset[str]) -> list[Flaw]:
+    """What a template of this text may not do, each code once a line."""
+    lines = text.split("\n")
+    flaws: dict[tuple[int, str], Flaw] = {}
+    for at, code, message, word in _refusals(tree, macros):
+        flaws.setdefault((at, code), Flaw(at, max(lines[at - 1].find(word) + 1, 1), code, message))
+    return list(flaws.values())
+
+
+def _refusals(tree: nodes.Template, macros: frozenset[str]) -> Iterator[tuple[int, str, str, str]]:
+    """Line, code, message and first word of what a template may not do."""
+    for loop in _loops_in_loops(tree):
+        yield loop.lineno, "nested_loop", "a loop stands in a loop; let the query give one list", "{%"
     for node in tree.find_all(nodes.Node):
         if isinstance(node, nodes.Call):
             name = node.node.name if isinstance(node.node, nodes.Name) else "this"
             if name not in macros:
                 known = ", ".join(sorted(macros)) or f"none, {MACROS_FILE} is empty"
-                fail(node.lineno, "template_call", f"`{name}(...)` cannot be called; macros: {known}", name)
+                yield node.lineno, "template_call", f"`{name}(...)` cannot be called; macros: {known}", name
         elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
             known = ", ".join(sorted(FILTERS))
-            fail(node.lineno, "unknown_filter", f"`{node.name}` is none of the filters {known}", node.name)
+            yield node.lineno, "unknown_filter", f"`{node.name}` is none of the filters {known}", node.name
+        elif isinstance(node, nodes.Test) and node.name not in TESTS:
+            yield node.lineno, "template_syntax", f"No test named '{node.name}'.", node.name
         elif isinstance(node, (nodes.Expr, nodes.Stmt)) and not isinstance(node, ALLOWED_NODES):
-            what = type(node).__name__.lower()
-            fail(node.lineno, "template_computes", f"`{what}` is not for templates; compute it in the query")
+            message = f"`{type(node).__name__.lower()}` is not for templates; compute it in the query"
+            yield node.lineno, "template_computes", message, ""
         elif isinstance(node, (nodes.Getattr, nodes.Getitem)) and _private(node):
-            fail(node.lineno, "template_computes", "names that start with _ cannot be read")
-    used = meta.find_undeclared_variables(tree) - macros
-    return {name: line + _first_line(tree, name) - 1 for name in used}
+            yield node.lineno, "template_computes", "names that start with _ cannot be read", ""
 
 
 def _loops_in_loops(tree: nodes.Node) -> list[nodes.For]:
@@ -200,36 +232,39 @@ def _first_line(tree: nodes.Template, name: str) -> int:
     return min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1)
 
 
-def _macro(
-    environment: ImmutableSandboxedEnvironment, body: str, line: int, slots: tuple[str, ...]
-) -> Callable[..., str]:
-    """Compile one wording to a function of its slots.
+def _functions(
+    environment: ImmutableSandboxedEnvironment, bodies: list[list[nodes.Node]], slots: tuple[str, ...]
+) -> list[Callable[..., str]]:
+    """Each wording as a function of its slots, all compiled in one go.
 
-    As a macro its slots are local variables: a call costs a tenth of `Template.render`, which builds
-    a context for every row.
+    As macros their slots are local variables: a call costs a tenth of `Template.render`, which builds a
+    context for every row.
     """
-    source = "\n" * (line - 1) + f"{{% macro {_MACRO_NAME}({', '.join(slots)}) %}}{body}{{% endmacro %}}"
-    function: Callable[..., str] = getattr(environment.from_string(source).module, _MACRO_NAME)
-    return function
+    names = [f"wording_{number}" for number in range(len(bodies))]
+    macros: list[nodes.Node] = [
+        nodes.Macro(name, [nodes.Name(slot, "param") for slot in slots], [], body, lineno=1)
+        for name, body in zip(names, bodies, strict=True)
+    ]
+    tree = nodes.Template(macros, lineno=1)
+    tree.set_environment(environment)
+    module = environment.from_string(tree).module
+    return [getattr(module, name) for name in names]
 
 
 @functools.cache
-def _macros(path: Path) -> dict[str, Callable[..., str]]:
+def _macros(path: Path, text: str) -> dict[str, Callable[..., str]]:
     """The macros of `_macros.j2`, which every template may call; they print and branch, no more."""
-    if not path.is_file():
-        return {}
     environment = _environment()
-    text = path.read_text(encoding="utf-8")
     try:
         tree = environment.parse(text)
+        lines = sorted({node.lineno for node in tree.find_all((nodes.For, nodes.Call))})
+        if lines:
+            message = "a macro neither loops nor calls"
+            raise TemplateError(path, [Flaw(line, 1, "macro_computes", message) for line in lines])
+        names = [node.name for node in tree.find_all(nodes.Macro)]
+        module = environment.from_string(tree).module
     except TemplateSyntaxError as error:
-        raise TemplateError(
-            path, error.lineno, 1, "template_syntax", error.message or "this is not Jinja"
-        ) from None
-    for node in tree.find_all((nodes.For, nodes.Call)):
-        raise TemplateError(path, node.lineno, 1, "macro_computes", "a macro neither loops nor calls")
-    names = [node.name for node in tree.find_all(nodes.Macro)]
-    module = environment.from_string(text).module
+        raise TemplateError(path, [_syntax(error)]) from None
     return {name: getattr(module, name) for name in names}
 
 

@@ -4,8 +4,11 @@ Beyond keys and values, which `recipe` checks, this looks at what they point to:
 the template and the slots that it prints. It needs no seeds.
 """
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -95,24 +98,42 @@ def check(recipe: str) -> list[Problem]:
 
     Raises UserError where there is no such file.
     """
-    _, documents = gather(locate(recipe))
-    for document in documents:
-        _check_tasks(document)
-    return sorted({problem for document in documents for problem in document.problems})
+    [(_, problems)] = check_all([recipe])
+    return problems
 
 
-def _check_tasks(document: Document) -> None:
+def check_all(recipes: Iterable[str]) -> Iterator[tuple[str, list[Problem]]]:
+    """Each recipe with its problems, as `check` gives them; what several of them share is looked at once."""
+    of_tasks: dict[Path, list[Problem]] = {}
+    with ExitStack() as stack:
+
+        @functools.cache
+        def layout(sources: tuple[str, ...]) -> DuckDBPyConnection:
+            options = {name: SOURCES[name].Options() for name in sources}  # they change no columns
+            return stack.enter_context(open_layout(options))
+
+        for recipe in recipes:
+            _, documents = gather(locate(recipe))
+            problems = {problem for document in documents for problem in document.problems}
+            for document in documents:
+                if document.path not in of_tasks:
+                    document.problems.clear()
+                    _check_tasks(document, layout)
+                    of_tasks[document.path] = document.problems
+                problems.update(of_tasks[document.path])
+            yield recipe, sorted(problems)
+
+
+def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBPyConnection]) -> None:
     """Look at each task as far as it can be read, whatever is wrong with the others."""
     tasks, sources = document.data.get("tasks"), document.data.get("sources")
     if not isinstance(tasks, dict) or not isinstance(sources, dict):
         return
-    known = sources if sources.keys() <= SOURCES.keys() else {}  # else queries would be blamed for it
+    known = tuple(sources) if sources.keys() <= SOURCES.keys() else ()  # else queries would be blamed for it
     tables = [f"{name}.{table}" for name in known for table in SOURCES[name].TABLES]
-    layout = {name: SOURCES[name].Options() for name in known}  # options change no columns
-    with open_layout(layout) as connection:
-        for name, task in tasks.items():
-            if isinstance(task, dict):
-                _check_task(document, ("tasks", name), task, connection, tables)
+    for name, task in tasks.items():
+        if isinstance(task, dict):
+            _check_task(document, ("tasks", name), task, layout(known), tables)
 
 
 def _check_task(
@@ -175,7 +196,7 @@ def _template(document: Document, loc: Loc, name: str) -> Template | None:
         message = f"`{name}` is not UTF-8 ({error.reason}): save it so"
         document.problem(document.value(loc), "template_syntax", message)
     except TemplateError as error:
-        document.problems.append(Problem(error.path, error.line, error.column, error.code, error.message))
+        document.problems += [Problem(error.path, *flaw) for flaw in error.flaws]
     return None
 
 

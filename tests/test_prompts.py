@@ -69,6 +69,9 @@ def test_a_null_slot_rejects_the_row_where_it_is_printed_only(write: Write) -> N
         ("{% for a in b %}{% for c in d %}x{% endfor %}{% endfor %}", (1, 1), "nested_loop"),
         ("a\n---\n\n---\nb", (2, 1), "empty_wording"),
         ("", (1, 1), "empty_wording"),
+        ("{{ a is red }}", (1, 9), "template_syntax"),
+        ("{% if a %}\n{{ b is red }}{% endif %}", (2, 9), "template_syntax"),
+        ("{% for loop in a %}{% endfor %}", (1, 1), "template_syntax"),
         ("--- de\nx", (1, 5), "unknown_language"),
     ],
 )
@@ -77,8 +80,29 @@ def test_what_a_template_may_not_do_is_named_at_its_line(
 ) -> None:
     with pytest.raises(TemplateError) as caught:
         load_template(write(text))
-    assert (caught.value.line, caught.value.column) == place
-    assert caught.value.code == code
+    [flaw] = caught.value.flaws
+    assert (flaw.line, flaw.column) == place
+    assert flaw.code == code
+
+
+def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
+    path = write("{{ a + 1 }}{{ a - 1 }}\n{{ b|shout }}\n---\n---fr\n{% if a %}\n---\n{{ f(a) }}")
+    with pytest.raises(TemplateError) as caught:
+        load_template(path)
+    assert [(flaw.line, flaw.code) for flaw in caught.value.flaws] == [
+        (1, "template_computes"),
+        (2, "unknown_filter"),
+        (3, "empty_wording"),
+        (4, "unknown_language"),
+        (5, "template_syntax"),
+        (7, "template_call"),
+    ]
+
+
+def test_macros_that_have_changed_change_what_is_printed(write: Write) -> None:
+    for mark in ("!", "?"):
+        path = write("{{ loud(a) }}", macros="{% macro loud(x) %}{{ x }}" + mark + "{% endmacro %}")
+        assert load_template(path).render(0, {"a": "b"}) == f"b{mark}"
 
 
 def test_macros_serve_every_template_and_can_only_print(write: Write) -> None:
