@@ -10,16 +10,17 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from datagen.errors import UserError
+from datagen.errors import QueryError, UserError
 
 if TYPE_CHECKING:
     from datagen.pipeline import Progress
@@ -28,13 +29,29 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
+class WrongUsage(click.UsageError):
+    """click's complaint about an argument, said as our errors are."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the usage line and `error: ...` to `file`, by default to stderr."""
+        text = io.StringIO()
+        super().show(text)
+        click.echo(text.getvalue().replace("\nError: ", "\nerror: ", 1), file=file, err=True, nl=False)
+
+
 class Commands(click.Group):
     """Commands whose errors a user can fix end in one line and an exit code."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """Parse what stands before the command."""
+        with _usage():
+            return super().make_context(*args, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Anything else than a UserError or Ctrl-C keeps its traceback."""
         try:
-            return super().invoke(ctx)
+            with _usage():
+                return super().invoke(ctx)
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
@@ -43,6 +60,16 @@ class Commands(click.Group):
                 raise  # else it is how DuckDB answers Ctrl-C
             click.echo("\ninterrupted. What is done is kept: the same command goes on from there", err=True)
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # it prints the help
+    except click.UsageError as error:
+        raise WrongUsage(error.format_message(), error.ctx) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -108,7 +135,9 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
     from datagen import output, preview
 
     loaded = _load(recipe, rows)
-    click.echo(output.planned(preview.plan(loaded, _seeds(seeds, loaded, Path("runs")))))
+    where = _seeds(seeds, loaded, Path("runs"))
+    with _placed(recipe):
+        click.echo(output.planned(preview.plan(loaded, where)))
 
 
 @main.command()
@@ -126,8 +155,10 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
     from datagen import output, preview
 
     loaded = _load(recipe)
-    for number, found in enumerate(preview.preview(loaded, _seeds(seeds, loaded, Path("runs")), rows, task)):
-        click.echo(("\n" if number else "") + output.previewed(found))
+    where = _seeds(seeds, loaded, Path("runs"))
+    with _placed(recipe):
+        for number, found in enumerate(preview.preview(loaded, where, rows, task)):
+            click.echo(("\n" if number else "") + output.previewed(found))
 
 
 @main.command()
@@ -147,7 +178,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
 
     loaded, start = _load(recipe, rows), time.monotonic()
     where = _seeds(seeds, loaded, runs)
-    with _progress() as (progress, stages):
+    with _placed(recipe), _progress() as (progress, stages):
         manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress)
     run = runs / loaded.name
     locations.remember(run, where)
@@ -174,6 +205,10 @@ def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
     """
     from datagen.show import show
 
+    if not name.strip():
+        raise click.BadParameter(
+            "it is empty. Name an id, the beginning of one, or a key", param_hint="'ID|KEY'"
+        )
     click.echo(show(run, name, _own_seeds(run, seeds), task))
 
 
@@ -262,6 +297,17 @@ def _load(name: str, rows: int | None = None) -> Recipe:
         raise RecipeError(problems)
     recipe = load(name)
     return scaled(recipe, rows) if rows else recipe
+
+
+@contextmanager
+def _placed(recipe: str) -> Iterator[None]:
+    """Say of a query that fails where it stands."""
+    try:
+        yield
+    except QueryError as error:
+        from datagen.recipe import query_place
+
+        raise UserError(f"{query_place(recipe, error.task)}: {error}") from error
 
 
 def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from datagen.errors import UserError
+from datagen.errors import QueryError
 from datagen.seeds import Seeds, bounded
 
 SIDES = ("train", "test")
@@ -54,7 +54,7 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed at the end.
 
     Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
-    names that the query gives. Raises UserError where keys are null or repeat.
+    names that the query gives. Raises QueryError where keys are null or repeat.
     """
     query = _with_sides(sql, columns, task, test)
     with bounded(seeds.connection, task):
@@ -109,11 +109,11 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
 
 
 def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
-    """Every row's place in the draw, by side. Raises UserError where keys are null or repeat."""
+    """Every row's place in the draw, by side. Raises QueryError where keys are null or repeat."""
     table = seeds.connection.sql(f"select side = 'test' as test, place from ({query})").to_arrow_table()
     if table["place"].null_count:
-        raise UserError(
-            f"task {task}: its query gives rows whose key is null. A key names its row: filter nulls out"
+        raise QueryError(
+            task, "its query gives rows whose key is null. A key names its row: filter nulls out"
         )
     place, test = table["place"].to_numpy(), table["test"].to_numpy()
     if len(np.unique(place)) < len(place):
@@ -122,9 +122,10 @@ def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
             " group by 1 having n > 1 order by n desc, 1 limit 1"
         ).fetchone()
         if repeated:
-            raise UserError(
-                f"task {task}: its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
-                "A key names one row: add what tells them apart"
+            raise QueryError(
+                task,
+                f"its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
+                "A key names one row: add what tells them apart",
             )
     return {"train": place[~test], "test": place[test]}
 

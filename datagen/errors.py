@@ -1,8 +1,9 @@
 """The two ways a build says no: `UserError` stops it, `Reject` sets one row aside.
 
     Exception
-    ├── UserError   the reader can fix it: one line, no traceback, exit code 1
-    └── Reject      this seed row cannot be a fair question: counted under its reason
+    ├── UserError         the reader can fix it: one line, no traceback, exit code 1
+    │   └── QueryError    a task's query fails on these seeds: the command adds the line that it stands in
+    └── Reject            this seed row cannot be a fair question: counted under its reason
 
 Anything else is a bug and keeps its traceback.
 """
@@ -10,6 +11,14 @@ Anything else is a bug and keeps its traceback.
 
 class UserError(Exception):
     """Something its reader can fix; the message names the place, the value and the next step."""
+
+
+class QueryError(UserError):
+    """A query of `task` that does on these seeds what it may not; no check could have told before."""
+
+    def __init__(self, task: str, message: str) -> None:
+        super().__init__(f"task {task}: {message}")
+        self.task = task
 
 
 class Reject(Exception):

@@ -17,7 +17,7 @@ from datagen.paths import find
 from datagen.prompts import load_template
 from datagen.recipe_model import Recipe
 
-PREFIX = re.compile(r"[0-9a-f]{4,32}")
+PREFIX = re.compile(r"[0-9a-f]{1,32}")
 """What may be the beginning of an id."""
 
 
@@ -90,19 +90,24 @@ def _read(run: Path, file: str, position: int) -> Found:
 
 
 def _ambiguous(name: str, hits: list[dict[str, Any]]) -> str:
-    named = [
-        f"{hit['id']} ({hit['task']})" if "id" in hit else f"{hit['key']} ({hit['task']})" for hit in hits
-    ]
-    tasks = {hit["task"] for hit in hits}
-    advice = (
-        "Say more of the id" if len(tasks) < len(hits) else f"Add --task {min(tasks)}, or another of them"
-    )
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    return f"`{name}` is the name of {len(hits)} rows: {', '.join(named[:5])}{more}. {advice}"
+    named = [f"{hit.get('id', hit['key'])} ({hit['task']})" for hit in hits]
+    if all(hit["key"] != name for hit in hits):
+        return f"`{name}` begins the ids of {len(hits)} rows: {_some(named)}. Say more of the id"
+    first = min(hit["task"] for hit in hits)
+    return f"`{name}` is the key of {len(hits)} rows: {_some(named)}. Add --task {first}, or another of them"
 
 
 def _unknown(name: str, kept: pa.Table, rejects: pa.Table) -> str:
-    names = {*kept["id"].to_pylist(), *kept["key"].to_pylist(), *rejects["key"].to_pylist()}
-    near = [text for text, _, _ in process.extract(name, sorted(names), limit=3, score_cutoff=60)]
+    keys = {*kept["key"].to_pylist(), *rejects["key"].to_pylist()}
+    begun = sorted(key for key in keys if key.startswith(name))
+    if begun:
+        return f"no row has the key `{name}`, but it begins {_some(begun)}. Give a key as a whole"
+    names = sorted({*kept["id"].to_pylist(), *keys})
+    near = [text for text, _, _ in process.extract(name, names, limit=3, score_cutoff=60)]
     known = f"did you mean {', '.join(f'`{text}`' for text in near)}?" if near else "it holds none like it."
     return f"no row has the id or key `{name}`; {known} Ids are in the column `id` of its data, keys in `key`"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

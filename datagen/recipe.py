@@ -50,6 +50,16 @@ def locate(recipe: str) -> Path:
     return Path(recipe)
 
 
+def query_place(recipe: str, task: str) -> str:
+    """`file:line` of a task's query, be it in the recipe of this name or in one that it includes."""
+    path = locate(recipe)
+    owner, name = [path.stem, *task.split(".")][-2:]
+    _, documents = gather(path)
+    document = next(document for document in documents if document.path.stem == owner)
+    line, _ = document.inside(("tasks", name, "query"), 1, 1)
+    return f"{document.path}:{line}"
+
+
 def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list[Document]]:
     """A recipe, and all documents that it stands on with their problems, its own first.
 

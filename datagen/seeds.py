@@ -21,7 +21,7 @@ import duckdb
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from datagen.errors import UserError
+from datagen.errors import QueryError, UserError
 from datagen.files import sha256
 from datagen.sources import SOURCES
 from datagen.sources.table import MADE_UP, Table
@@ -265,7 +265,7 @@ def _first_line(error: duckdb.Error | OSError) -> str:
 def bounded(
     connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS
 ) -> Iterator[None]:
-    """Run queries of `task` with a time limit; DuckDB's refusals become UserErrors that name the task."""
+    """Run queries of `task` with a time limit; DuckDB's refusals become QueryErrors."""
     late = threading.Event()
     try:
         with _interrupted(connection, seconds, late):
@@ -278,15 +278,15 @@ def bounded(
         if isinstance(error, OSError) and error.errno:
             raise
         if late.is_set():
-            raise UserError(
-                f"task {task}: its query ran longer than {seconds:g} s and was stopped. "
-                "Filter earlier, or join on keys"
+            raise QueryError(
+                task,
+                f"its query ran longer than {seconds:g} s and was stopped. Filter earlier, or join on keys",
             ) from None
         if "No space left" in str(error):
             raise UserError(
                 f"task {task}: no disk space left for the query's spill files. Free some, run again"
             ) from None
-        raise UserError(f"task {task}: its query failed: {_first_line(error)}") from None
+        raise QueryError(task, f"its query failed: {_first_line(error)}") from None
 
 
 @contextmanager

@@ -59,8 +59,9 @@ def test_the_summary_of_every_command_fits_its_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["buidl"], 2, "Did you mean 'build'?"),
-        (["build"], 2, "Missing argument 'RECIPE'"),
+        (["buidl"], 2, "error: No such command 'buidl'. Did you mean 'build'?"),
+        (["--hlep"], 2, "error: No such option"),
+        (["build"], 2, "error: Missing argument 'RECIPE'"),
         (["build", "shop", "--rows", "0"], 2, "--rows"),
         (["build", "shop", "--sedes", "sample"], 2, "--seeds"),
         (["build", "shpo"], 1, "did you mean `shop`?"),
@@ -68,6 +69,7 @@ def test_the_summary_of_every_command_fits_its_line() -> None:
         (["build", "shop", "--seeds", "."], 1, "shopping_queries_dataset_examples.parquet: no such file"),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
         (["verify", "runs/none"], 1, "runs/none is not a finished run"),
+        (["show", " "], 2, "error: Invalid value for 'ID|KEY': it is empty"),
         (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
@@ -123,6 +125,24 @@ def test_no_command_starts_with_a_broken_recipe(here: Path) -> None:
         assert result.exit_code == 1
         assert "templates/ranking/order_of_fit.j2:1:" in result.stderr
     assert not (here / "runs").exists()
+
+
+def test_a_query_that_fails_on_the_seeds_is_named_with_its_line(here: Path) -> None:
+    recipe = here / "recipes" / "shop.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    broken = text.replace("(not fits), 3, query_id)", "(not fits), 3, query::int)", 1)
+    assert broken != text
+    recipe.write_text(broken, encoding="utf-8")
+    mixture = "name: mix\ndescription: One.\ninclude: [shop]\nrows: 100\n"
+    (here / "recipes" / "mix.yaml").write_text(mixture, encoding="utf-8")
+    task = text.splitlines().index("  best_match:")
+    line = next(at for at, words in enumerate(text.splitlines(), 1) if at > task and "query: |" in words) + 1
+    for command in ("plan", "preview", "build"):
+        for name, owner in (("shop", ""), ("mix", "shop.")):
+            stderr = run(command, name, "--seeds", "seeds").stderr
+            assert stderr.startswith(
+                f"error: recipes/shop.yaml:{line}: task {owner}best_match: its query failed"
+            )
 
 
 def test_preview_shows_every_task_with_gold_parse_and_score(here: Path) -> None:

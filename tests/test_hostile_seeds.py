@@ -131,7 +131,7 @@ def test_the_command_says_it_without_a_traceback(here: Path) -> None:
     damaged(here / "seeds" / EXAMPLES)
     code, stderr = run(here, "build", "shop", "--seeds", "seeds", "--workers", "1")
     assert code == 1
-    assert stderr.startswith("error: task best_match: its query failed: ")
+    assert re.match(r"error: recipes/shop\.yaml:\d+: task best_match: its query failed: ", stderr)
     assert stderr.count("\n") == 1
 
 

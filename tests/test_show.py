@@ -1,6 +1,7 @@
 """Any row of a run, kept or left out, tells its whole way; where its seeds are others, it says so."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,24 @@ def test_a_name_of_several_rows_asks_for_more(here: Path) -> None:
     tasks = ["best_match", "order_of_fit"]
     of_task = [set(table.filter(pc.equal(table["task"], task))["key"].to_pylist()) for task in tasks]
     key = min(set.intersection(*of_task))
-    with pytest.raises(UserError, match=r"is the name of [23] rows: .*Add --task"):
+    with pytest.raises(UserError, match=r"is the key of [23] rows: .*Add --task"):
         show(here, key, SEEDS)
     assert "order_of_fit (ranking" in show(here, key, SEEDS, "order_of_fit")
+
+
+def test_a_beginning_of_several_ids_tells_a_few_of_them(here: Path) -> None:
+    ids = rows(here)["id"].to_pylist()
+    [(begin, count)] = Counter(name[0] for name in ids if name[0].isalpha()).most_common(
+        1
+    )  # keys are numbers
+    with pytest.raises(UserError, match=rf"`{begin}` begins the ids of {count} rows: .*Say more"):
+        show(here, begin, SEEDS)
+
+
+def test_a_beginning_of_keys_tells_a_few_of_them(here: Path) -> None:
+    keys = sorted(row["key"] for row in rejects(here))
+    with pytest.raises(UserError, match=r"begins .*\. Give a key as a whole"):
+        show(here, keys[-1][:-1], SEEDS)
 
 
 def test_an_unknown_name_brings_the_nearest(here: Path) -> None:
