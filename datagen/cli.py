@@ -179,7 +179,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     loaded, start = _load(recipe, rows), time.monotonic()
     where = _seeds(seeds, loaded, runs)
     with _placed(recipe), _progress() as (progress, stages):
-        manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress)
+        manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
     locations.remember(run, where)
     click.echo(output.built(manifest, loaded, run, time.monotonic() - start if stages else None))
@@ -319,6 +319,10 @@ def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:
 def _say(text: str) -> None:
     if sys.stderr.isatty():
         click.echo(text, err=True)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
 
 
 def _own_seeds(run: Path, where: str | None) -> Path | None:

@@ -21,7 +21,7 @@ SAMPLE, HUB = "sample", "hub"
 
 
 Say = Callable[[str], object]
-"""Called with a line for a person before something that takes a while."""
+"""Called with a line for a person before something that takes a while or cannot be taken back."""
 
 
 def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda text: None) -> Path:

@@ -51,14 +51,53 @@ def changes(lock: Mapping[str, Any], seeds: Mapping[str, Mapping[str, str]]) -> 
 
     `seeds` are hashes as `Seeds.hashes` gives them. Raises UserError where a template is gone.
     """
-    templates = resolved(recipe_of(lock), seeds)["templates"]
+    return _other_files(lock, resolved(recipe_of(lock), seeds))
+
+
+def replaces(run: Path, manifest: Mapping[str, Any] | None, lock: Mapping[str, Any]) -> str:
+    """What a build with this lock takes the place of, and why, for its user.
+
+    `manifest` is that of the run that is there, None where it cannot be read.
+    """
+    rows = "its rows"
+    if manifest is not None:
+        rows = f"its {sum(sum(task['kept'].values()) for task in manifest['tasks'].values()):,} rows"
+    try:
+        why = "; ".join(_differences(read_lock(run), lock))
+    except UserError:
+        why = f"its {LOCK} cannot be read"
+    return (
+        f"{run}: {rows} are replaced when this build ends ({why}). "
+        "To keep them, stop it by Ctrl-C and move the folder"
+    )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    found = []
+    were, are = (sum(task["rows"] for task in lock["recipe"]["tasks"].values()) for lock in (old, new))
+    if were != are:
+        found.append(f"{were:,} were asked for, now {are:,}")
+    if _without_rows(old["recipe"]) != _without_rows(new["recipe"]):
+        found.append("the recipe has changed")
+    found += _other_files(old, new)
+    if any(old.get(name) != new.get(name) for name in ("shoptalk", "made_with")):
+        found.append("shoptalk or a library has changed")
+    return found or ["its tasks share the rows otherwise"]
+
+
+def _without_rows(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {**recipe, "tasks": {name: {**task, "rows": 0} for name, task in recipe["tasks"].items()}}
+
+
+def _other_files(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Which of the templates and seeds of both locks are others, in words."""
     found = [
         f"templates/{name} has changed"
-        for name, digest in templates.items()
-        if digest != lock["templates"][name]
+        for name, digest in new["templates"].items()
+        if digest != old["templates"].get(name, digest)
     ]
-    for source, tables in seeds.items():
-        built_from = lock["seeds"][source]
+    for source, tables in new["seeds"].items():
+        built_from = old["seeds"].get(source, tables)
         others = [table for table, digest in tables.items() if digest != built_from.get(table)]
         if others:
             found.append(f"the seeds of {source} are others ({', '.join(others)})")

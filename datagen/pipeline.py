@@ -32,7 +32,8 @@ from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, word_part
 from datagen.files import batches, read_arrow, write_arrow
-from datagen.lock import LOCK
+from datagen.locations import Say
+from datagen.lock import LOCK, replaces
 from datagen.recipe import fingerprint, resolved
 from datagen.recipe_model import Recipe
 from datagen.report import REPORT, write_report
@@ -63,11 +64,18 @@ class Plan:
 
 
 def build(
-    recipe: Recipe, seeds: Path, runs: Path, *, workers: int | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    seeds: Path,
+    runs: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Build `recipe` from the seeds below `seeds` into `runs/<recipe name>`; gives the manifest.
 
-    A run that is already built from the same recipe, templates, seeds and version is left as it is.
+    A run that is already built from the same recipe, templates, seeds and version is left as it is;
+    another one is replaced at the end, and `say` told so before.
     Raises UserError where the recipe, the seeds or the disk do not allow it.
     """
     cores = workers or os.cpu_count() or 1
@@ -80,10 +88,11 @@ def build(
     ):
         plan = _plan(recipe, run, opened)
         if (run / shards.MANIFEST).is_file():
-            manifest = shards.read_manifest(run)
-            if manifest["fingerprint"] == fingerprint(plan.lock):
+            manifest = _readable_manifest(run)
+            if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
                 return manifest
+            say(replaces(run, manifest, plan.lock))
         _drop_other_work(plan.work)
         with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
             parts = _draw_and_word(plan, opened, executor, report)
@@ -105,6 +114,14 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
         )
     return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock, opened.made_up())
+
+
+def _readable_manifest(run: Path) -> dict[str, Any] | None:
+    """The manifest of a finished run; None for one of another version, or damaged: it is built anew."""
+    try:
+        return shards.read_manifest(run)
+    except UserError:
+        return None
 
 
 def _made_with() -> dict[str, str]:

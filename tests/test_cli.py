@@ -168,6 +168,32 @@ def test_build_says_what_came_out_and_how_to_use_it(here: Path) -> None:
     assert "already built" in output("build", "shop", "--seeds", "seeds")
 
 
+def test_build_says_what_it_replaces_and_why(here: Path) -> None:
+    build = ["build", "shop", "--seeds", "seeds"]
+    output(*build, "--rows", "30")
+    recipe = here / "recipes" / "shop.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("seed: 7", "seed: 8"), encoding="utf-8")
+    with (here / "templates" / "ranking" / "order_of_fit.j2").open("a", encoding="utf-8") as file:
+        file.write("---\n{{ listing }}\nBest first for: {{ query }}\n")
+    warnings = run(*build, "--rows", "20").stderr.splitlines()
+    assert warnings == [
+        "warning: runs/shop: its 30 rows are replaced when this build ends (30 were asked for, now 20; "
+        "the recipe has changed; templates/ranking/order_of_fit.j2 has changed). "
+        "To keep them, stop it by Ctrl-C and move the folder"
+    ]
+    output(*build, "--rows", "20")  # the same again: nothing to say
+
+
+@pytest.mark.parametrize("text", ['{"schema_version": 0}', "damaged"])
+def test_build_replaces_a_run_that_it_cannot_read(here: Path, text: str) -> None:
+    build = ["build", "shop", "--seeds", "seeds", "--rows", "30"]
+    output(*build)
+    (here / "runs" / "shop" / "manifest.json").write_text(text, encoding="utf-8")
+    result = run(*build)
+    assert result.stdout.startswith("shop: 30 rows, built in")
+    assert "warning: runs/shop: its rows are replaced" in result.stderr
+
+
 def test_build_says_why_a_task_is_short_of_rows(here: Path) -> None:
     text = output("build", "shop", "--seeds", "seeds", "--rows", "4000")
     assert re.search(r"^best_match: \d+ rows fewer than wanted: its query gives \d+, and", text, re.MULTILINE)
