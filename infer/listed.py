@@ -1,0 +1,100 @@
+"""A question's text in, what it lists out: numbers of options or candidates, and the text around them.
+
+Items are numbered (`0. `, `1) `, `(2) `), lettered (`A. `), or only marked (`- `, or lines below `Options:`).
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+_MARK = r"[ \t]*[(\[【]?({})[.):：、．\]】](?!\d)[ \t]*(?=\S)"
+_NUMBER = re.compile(rf"(?:^|(?<=[:：]\s)|(?<=[:：])){_MARK.format('[0-9]{1,2}')}", re.MULTILINE)
+_LETTER = re.compile(rf"(?:^|(?<=[:：]\s)){_MARK.format('[A-J]')}", re.MULTILINE)
+_NUMBER_WITHIN = re.compile(rf"(?<=\s){_MARK.format('[0-9]')}")
+_LETTER_WITHIN = re.compile(r"(?<=\s)\(?([A-J])\)[ \t]*(?=\S)")
+_BULLET = re.compile(r"^[ \t]*[-*•‣・][ \t]+(?=\S)", re.MULTILINE)
+_OPENING = re.compile(
+    r"^[^\n]*\b(?:options|choices|candidates|list|optionen|auswahl|opciones|lista|choix|liste|opzioni|elenco"
+    r"|選択肢|候補)[^\n]{0,30}[:：][ \t]*\n",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PROMPT_END = re.compile(r"^[ \t]*\w+(?: \([^)\n]*\))?[ \t]*[:：][ \t]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a prompt lists.
+
+    `numbers` are the printed ones, empty where items have letters or marks. `marks` is what items
+    begin with: `number`, `letter`, `line`, or empty where nothing is listed. `items` is their text,
+    `outside` the rest of the prompt.
+    """
+
+    numbers: tuple[int, ...]
+    count: int
+    marks: str
+    items: str
+    outside: str
+
+
+def listed(prompt: str) -> Listed:
+    """The options or candidates of a prompt. Of several lists it is the last from 0, else the longest."""
+    for pattern, marks, fewest in (
+        (_NUMBER, "number", 2),
+        (_LETTER, "letter", 2),
+        (_NUMBER_WITHIN, "number", 3),
+        (_LETTER_WITHIN, "letter", 3),
+    ):
+        chain = _longest_chain([(match.start(), _value(match[1])) for match in pattern.finditer(prompt)])
+        if len(chain) >= fewest:
+            places, values = zip(*chain, strict=True)
+            return _cut(prompt, places, marks, values if marks == "number" else ())
+    bullets = [match.start() for match in _BULLET.finditer(prompt)]
+    if len(bullets) > 1:
+        return _cut(prompt, tuple(bullets), "line", ())
+    if opening := _OPENING.search(prompt):
+        lines = list(itertools.takewhile(_is_item, prompt[opening.end() :].split("\n")))
+        if len(lines) > 1:
+            items = "\n".join(lines)
+            rest = prompt[opening.end() + len(items) :]
+            return Listed((), len(lines), "line", items, prompt[: opening.end()] + rest)
+    return Listed((), 0, "", "", prompt)
+
+
+def _value(mark: str) -> int:
+    return int(mark) if mark.isdecimal() else ord(mark) - ord("A")
+
+
+def _longest_chain(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The run of places whose numbers count up from 0 or 1: the last from 0, else the longest.
+
+    Reviews and actions are numbered too, but options come after what they are about. One number
+    between two may lack; what else does not count up is of an item's own text.
+    """
+    chains = [_counting_up(found[start:]) for start, (_, number) in enumerate(found) if number <= 1]
+    chains = [chain for chain in chains if len(chain) > 1]
+    from_zero = [chain for chain in chains if chain[0][1] == 0]
+    return from_zero[-1] if from_zero else max(reversed(chains), key=len, default=[])
+
+
+def _counting_up(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    chain = found[:1]
+    for step, (place, number) in enumerate(found[1:], start=1):
+        if number == chain[0][1]:
+            break  # another list begins
+        ahead = number - chain[-1][1]
+        if ahead == 1 or (ahead == 2 and number - 1 not in [later for _, later in found[step:]]):
+            chain.append((place, number))
+    return chain
+
+
+def _cut(prompt: str, places: tuple[int, ...], marks: str, numbers: tuple[int, ...]) -> Listed:
+    """The list that begins at the first place and ends with the line of the last."""
+    end = prompt.find("\n", places[-1] + 1)
+    end = len(prompt) if end < 0 else end
+    outside = prompt[: places[0]] + "\n" + prompt[end:]
+    return Listed(numbers, len(places), marks, prompt[places[0] : end], outside)
+
+
+def _is_item(line: str) -> bool:
+    return bool(line.strip()) and not _PROMPT_END.match(line)

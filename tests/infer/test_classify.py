@@ -1,0 +1,269 @@
+"""Whether a question's task type, listed numbers and cited text are read off its words, in six languages."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datagen.schema import TaskType
+from infer.classify import classify
+from infer.questions import read_questions
+
+LIST = "red running shoes\nblue leather boots\ngreen garden hose\nwooden chair"
+
+
+def numbered(first: int, mark: str = "{}. ", count: int = 4) -> str:
+    lines = (LIST + "\n" + LIST + "\n" + LIST).splitlines()[:count]
+    return "\n".join(mark.format(number) + line for number, line in enumerate(lines, first))
+
+
+N0, N1, N5, N10 = numbered(0), numbered(1), numbered(1, count=5), numbered(1, count=10)
+
+CHOICE = [
+    f"Which of the following brands is most related to the brand Contigo?\n{N0}\nAnswer:",
+    f"Which product would a customer who bought a stand mixer most likely also buy?\n{N1}\nOutput:",
+    f"A shirt described as 'navy' has the same colour as one described as\n{N0}\nAnswer: ",
+    f"Convert 12 fluid ounces to millilitres.\n{N0}\nAnswer: ",
+    f"The event PersonX buys a lamp may cause\n{numbered(0, '{}) ')}\nAnswer:",
+    f"Select the topic of this conversation.\nA: Hi!\nB: Hello.\nOptions:\n{numbered(0, '({}) ')}\n"
+    "Your choice:",
+    f"Which of these reviews is the most helpful? Answer with one number.\n{N0}",
+    f"Given the 3 reviews below, what is the overall sentiment on the aspect size?\nReview: 1\n{N0}\nAnswer:",
+    f"Welches Produkt passt am besten zur Suche „Laufschuhe“?\n{N0}\nAntworte nur mit der Nummer.",
+    f"Welche der folgenden Beschreibungen gehört zum selben Produkt?\n{N0}\nAntwort:",
+    f"Quel produit le client va-t-il acheter ensuite ?\n{N0}\nRéponds uniquement par son numéro.",
+    f"Quale dei seguenti prodotti corrisponde meglio alla ricerca «scarpe»?\n{N0}\n"
+    "Rispondi solo con il numero.",
+    f"¿Qué relación hay entre la búsqueda y el producto?\n{N0}\nRespuesta:",
+    f"検索語「靴」に最も合う商品はどれですか。\n{N0}\n答え:",
+    "Instructions: Rate this review from 1 to 5 stars.\nInput: It broke after 2 days.\nOutput:",
+    "Bewerte die folgende Rezension auf einer Skala von 1 bis 5.\nRezension: Nach 2 Tagen kaputt.\nAntwort:",
+    "Évaluez cet avis sur une échelle de 1 à 5.\nAvis : Cassé en 2 jours.\nRéponse :",
+    "次のレビューを1から5の5段階で評価してください。\nレビュー：すぐに壊れました。\n答え：",
+    "Are the two products the same? Answer yes or no.\nProduct 1: a lamp\nProduct 2: a lamp, black\nOutput:",
+    "Which product fits the query 'boots'?\nA. red shoes\nB. blue leather boots\nC. a garden hose\nAnswer:",
+    "Which product fits the query 'boots'? (A) red shoes (B) blue leather boots (C) a garden hose. Answer:",
+]
+RANKING = [
+    f"Rank the products by their relevance to the query 'boots'.\n{N5}\nOutput a permutation of 1 to 5.",
+    f"Sort these reviews from most to least helpful; separate the numbers with commas.\n{N5}\nOutput:",
+    f"Please re-order the 5 products so that the best comes first.\n{numbered(1, '{}) ', 5)}\n"
+    "Output 5 numbers:",
+    f"{numbered(1, '[{}] ', 5)}\n"
+    "In which order should a shop show these for 'boots'? Give all numbers, with commas.",
+    f"Sortiere die Produkte nach ihrer Relevanz für „Stiefel“.\n{N5}\nNur die Nummern, mit Kommas.",
+    f"Classez les produits du plus pertinent au moins pertinent.\n{N5}\nNuméros séparés par des virgules :",
+    f"Ordina i prodotti per pertinenza con «stivali».\n{N5}\nSolo i numeri, separati da virgole.",
+    f"Ordena los productos según su relevancia.\n{N5}\nSolo los números, separados por comas.",
+    f"商品を関連性の高い順に並べ替えてください。\n{N5}\n番号をカンマ区切りで:",
+]
+RETRIEVAL = [
+    f"Select 3 products that the user may also buy.\n{N10}\nOutput three comma-separated numbers:",
+    f"Which three queries will the user most likely type next? Output only indices.\n{N10}\n",
+    f"Choose the brands related to Contigo. Separate their numbers with commas.\n"
+    f"{numbered(1, '{}.', 10)}\nOutput:",
+    f"You are given three conversations.\nPick the 3 topics that they are about.\n"
+    f"{numbered(1, '{}) ', 10)}\nAnswer in numbers:",
+    f"Review: it fits well\nFind the aspects that it covers, as comma separated indices.\n"
+    f"Aspects: {numbered(0, count=10)}\n",
+    f"Wähle drei Produkte aus, die der Kunde ebenfalls kauft. Nur Nummern, mit Kommas.\n{N10}",
+    f"Choisissez trois produits. Répondez par leurs numéros, séparés par des virgules.\n{N10}",
+    f"Scegli tre prodotti e rispondi con i numeri separati da virgole.\n{N10}",
+    f"Selecciona tres productos. Escribe sus números separados por comas.\n{N10}",
+    f"商品を3個選び、番号をカンマ区切りで答えてください。\n{N10}",
+]
+ENTITIES = [
+    "Extract the phrases of the entity type 'brand' from the query. Separate them with commas.\n"
+    "Query: acme lamp\nOutput:",
+    "List all colours named in the title exactly as written, separated by commas.\n"
+    "Title: acme lamp, red\nColours:",
+    "What is the 'material' mentioned in the product title 'acme oak lamp with a long cable'?",
+    "Which named entities of type size stand in this text?\nText: acme lamp 20 cm\nAnswer:",
+    "Extrahiere die Marke aus der Suchanfrage; mehrere durch Komma trennen.\nSuchanfrage: acme lampe\nMarke:",
+    "Extrayez la marque de la requête, telle quelle, séparée par des virgules.\n"
+    "Requête : acme lampe\nMarque :",
+    "Estrai il marchio dalla ricerca così come è scritto; separa più marchi con virgole.\n"
+    "Ricerca: acme lampada\n",
+    "Extrae la marca de la búsqueda; si hay varias, sepáralas con comas.\nBúsqueda: acme lámpara\nMarca:",
+    "検索語からブランド名を抜き出し、カンマで区切ってください。\n検索語: acme ランプ\nブランド:",
+]
+TEXT = [
+    "Explain the product category Handbag.",
+    "Instructions: Tell me what the attribute 'fabric type' means.\nOutput:",
+    "Write a title for a product with these features:\n1. Made of oak\n2. 20 cm high\n"
+    "3. With a cable\nTitle:",
+    "Generate a positive review about the size of a lamp.\nReview:",
+    "Rewrite the query so that a shop understands it better.\nQuery: smth for lite\nOutput:",
+    "A user asks: which of these fits a small room? Answer from the product's details.\n"
+    "Product: lamp\nAnswer:",
+    "Translate the product title 'Desk Lamp, Black' into German.",
+    "Which keyphrase of the review mentions the aspect comfort? Extract only one.\n"
+    "Review: soft, warm\nAspect: comfort\n",
+    "Name the category of the product described.\nDescription: 1. It shines, 2. It is black\nCategory:",
+    f"How much does she pay?\n{N0}\nAnswer: Let's think step by step.",
+    "Übersetze den Titel ins Deutsche.\nTitel: Desk Lamp, Black\nAusgabe:",
+    "Generieren Sie einen Titel für dieses Produkt.\nBeschreibung: eine Lampe, schwarz\nTitel:",
+    "Générez un titre pour ce produit.\nDescription : une lampe, noire\nTitre :",
+    "Scrivi un titolo per questo prodotto.\nDescrizione: una lampada, nera\nTitolo:",
+    "Escribe un título para este producto.\nCaracterísticas:\n- de roble\n- de 20 cm\nTítulo:",
+    "次の商品の説明からタイトルを作成してください。\n説明：黒いランプ、20cm\nタイトル：",
+]
+WORDED = {
+    TaskType.MULTIPLE_CHOICE: CHOICE,
+    TaskType.RANKING: RANKING,
+    TaskType.RETRIEVAL: RETRIEVAL,
+    TaskType.NAMED_ENTITY_RECOGNITION: ENTITIES,
+    TaskType.GENERATION: TEXT,
+}
+CASES = [(kind, prompt) for kind, prompts in WORDED.items() for prompt in prompts]
+
+
+@pytest.mark.parametrize(("kind", "prompt"), CASES)
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_the_task_type_is_read_off_the_words(kind: TaskType, prompt: str, told: bool) -> None:
+    flag = kind is TaskType.MULTIPLE_CHOICE if told else None
+    assert classify(prompt, flag).task_type is kind
+
+
+@pytest.mark.parametrize(
+    ("prompt", "numbers"),
+    [
+        (f"Which?\n{N0}\nAnswer:", (0, 1, 2, 3)),
+        (f"Which?\n{N1}\nAnswer:", (1, 2, 3, 4)),
+        ("Which one? (0) red (1) blue, size 3. wide (2) green", (0, 1, 2)),
+        ("Which?\n0. a title\nthat goes on\n1. another\n\n2. the last\nAnswer:", (0, 1, 2)),
+        ("Which?\n0. one\n1. two\n3. four\nAnswer:", (0, 1, 3)),
+        ("Which? 0. red 1. blue 2. green", (0, 1, 2)),
+        ("Which?\nA) red\nB) blue\nC) green\nAnswer:", (0, 1, 2)),
+        ("Which?\n- red\n- blue\nAnswer:", (0, 1)),
+        ("Which?\nOptions:\nred\nblue\ngreen\nAnswer:", (0, 1, 2)),
+        (
+            "Reviews:\n0. good\n1. bad\n2. fine\n3. bad\n4. ok\nWhat do most say?\n0. good\n1. bad\nAnswer:",
+            (0, 1),
+        ),
+        (
+            "Reviews:\n1. good\n2. bad\n3. fine\n4. bad\n5. ok\nWhat do most say?\n0. good\n1. bad\nAnswer:",
+            (0, 1),
+        ),
+        ("Is the 12.5 oz cup better than the 3. one?\nAnswer:", ()),
+        ("Rate it on a scale from 0 to 5.\nAnswer:", (0, 1, 2, 3, 4, 5)),
+    ],
+)
+def test_options_are_found_however_they_are_listed(prompt: str, numbers: tuple[int, ...]) -> None:
+    assert classify(prompt, True).numbers == numbers
+
+
+def test_candidates_are_told_from_actions_that_are_numbered_too() -> None:
+    actions = numbered(1, count=3)
+    prompt = f"Actions:\n{actions}\nSelect 3 of these queries.\n{N10}\nNumbers, with commas:"
+    assert classify(prompt, False).numbers == tuple(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked"),
+    [
+        (
+            f"Which 2 of these 10 products fit '3 pack 1 x 3'? Numbers, with commas.\n{N10}",
+            2,
+        ),
+        (f"Which of the ten fit? Output three numbers, separated with comma.\n{N10}", 3),
+        (f"Which fit? Give indices separated with commas.\n{N10}", None),
+        (f"次の10個の商品から2個選び、番号をカンマ区切りで。\n{N10}", 2),
+        (f"Rank these, numbers with commas.\n{numbered(1, count=4)}", 4),
+    ],
+)
+def test_how_many_are_asked_for(prompt: str, asked: int | None) -> None:
+    assert classify(prompt, False).asked == asked
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("Extract the entity of type 'brand', no more.\nQuery: acme lamp, red\nOutput:", "acme lamp, red"),
+        ("What is the entity type 'TYPE' in product title 'Elf's lamp of oak'.", "Elf's lamp of oak"),
+        (
+            "「acme 赤いランプ」という商品名から色をそのまま抜き出し、カンマで区切ってください。",
+            "acme 赤いランプ",
+        ),
+        ("Extrae la marca tal como está en «acme lámpara», con comas.", "acme lámpara"),
+    ],
+)
+def test_the_text_that_entities_are_cited_from(prompt: str, text: str) -> None:
+    assert classify(prompt, False).text == text
+
+
+def test_other_types_cite_nothing() -> None:
+    assert {classify(prompt, None).text for kind, prompt in CASES if kind != "named_entity_recognition"} == {
+        ""
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "language"),
+    [
+        ("Wooden desk lamp with a long cable and a switch", "en"),
+        ("Tischlampe aus Holz mit langem Kabel und Schalter für das Büro", "de"),
+        ("Lámpara de escritorio de madera con cable largo e interruptor", "es"),
+        ("Lampe de bureau en bois avec un long câble et un interrupteur", "fr"),
+        ("Lampada da scrivania in legno con cavo lungo e interruttore", "it"),
+        ("木製デスクランプ 長いケーブルとスイッチ付き", "ja"),
+    ],
+)
+def test_the_language_is_that_of_what_is_asked_about(title: str, language: str) -> None:
+    assert (
+        classify(
+            f"Write a short search query for the product below.\nProduct: {title}\nOutput:", False
+        ).language
+        == language
+    )
+
+
+def test_no_text_breaks_it() -> None:
+    for prompt in ("", " ", "\n", "0.", "'", "1" * 5000, "A" * 100_000, "0. \n1. \n", "「", "Output:"):
+        assert classify(prompt, None).task_type in TaskType
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "least"),
+    [
+        ("development-half.jsonl", True, 0.97),
+        ("development-half.jsonl", False, 0.97),
+        ("ecguide-sample.jsonl", True, 0.97),
+        ("ecguide-sample.jsonl", False, 0.97),
+    ],
+)
+def test_real_questions_are_told_apart(real: Path, name: str, told: bool, least: float) -> None:
+    asked = read_questions(real / "shopbench" / name)
+    right = [
+        classify(question.prompt, question.is_multiple_choice if told else None).task_type
+        is question.task_type
+        for question in asked
+    ]
+    assert sum(right) / len(right) >= least
+
+
+def test_what_is_read_admits_the_gold_answers_of_real_questions(real: Path) -> None:
+    missing = []
+    for question in read_questions(real / "shopbench" / "development-half.jsonl"):
+        guess = classify(question.prompt, question.is_multiple_choice)
+        if question.task_type is TaskType.RANKING:
+            named = set(range(1, len(question.target) + 1))
+        elif question.task_type is TaskType.NAMED_ENTITY_RECOGNITION:
+            missing += [entity for entity in question.target if entity not in guess.text]
+            continue
+        else:
+            named = {question.target} if isinstance(question.target, int) else set(question.target)
+        if question.task_type is not TaskType.GENERATION and not named <= set(guess.numbers):
+            missing.append(question.prompt)
+    assert missing == []
+
+
+def test_our_own_rows_are_told_apart(shop_run: Path) -> None:
+    asked = read_questions(shop_run)
+    wrong = [
+        (question.task, json.dumps(question.prompt))
+        for question in asked
+        for flag in (question.is_multiple_choice, None)
+        if classify(question.prompt, flag).task_type is not question.task_type
+    ]
+    assert len(wrong) <= 0.005 * 2 * len(asked), wrong[:5]
