@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -31,7 +31,7 @@ def pool(workers: int, rows: int) -> Iterator[Executor]:
     if workers == 1 or rows <= IN_PROCESS_ROWS:
         yield _InProcess()
         return
-    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
+    executor = _Processes(workers, mp_context=get_context("spawn"), initializer=_start)
     try:
         yield executor
     except BrokenProcessPool:  # from any call of the executor or of its futures
@@ -51,6 +51,33 @@ def finish(futures: list[Future[None]], progress: Callable[[int, int], None]) ->
         progress(done, len(futures))
 
 
+class _Processes(ProcessPoolExecutor):
+    """Worker processes that never see Ctrl-C, from their first moment on: their parent stops them."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        with _sheltered():  # a worker starts here, where none is idle
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends: no process that starts in it sees any, or is left half started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would let signals through again
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process takes it over
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:  # to a thread of DuckDB's, which our mask is not for
+        signal.raise_signal(signal.SIGINT)
+
+
 class _InProcess(Executor):
     """Runs what is submitted at once."""
 
@@ -61,12 +88,11 @@ class _InProcess(Executor):
 
 
 def _start() -> None:
-    """Leave Ctrl-C to the parent, end when the parent does, however it ends, and collect no garbage.
+    """End when the parent does, however it ends, and collect no garbage.
 
     A worker's rows hold no cycles; looking for them costs a tenth of its time.
     """
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

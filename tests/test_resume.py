@@ -141,6 +141,17 @@ def test_an_interrupted_build_stops_its_workers_and_goes_on(
     assert contents(here / "runs/shop") == undisturbed
 
 
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.2])
+def test_an_interrupt_while_workers_start_says_no_more(fresh: Fresh, seconds: float) -> None:
+    with started(fresh(f"starting-{seconds}"), *BUILD) as build:
+        _workers(build)
+        time.sleep(seconds)
+        os.killpg(build.pid, signal.SIGINT)
+        code, stderr = ended(build)
+    assert code == 130
+    assert stderr.strip() == "interrupted. What is done is kept: the same command goes on from there"
+
+
 def test_the_second_of_two_builds_says_who_is_at_work(fresh: Fresh) -> None:
     here = fresh("twice")
     with started(here, *BUILD) as first:
