@@ -61,7 +61,7 @@ class _Processes(ProcessPoolExecutor):
 
 @contextmanager
 def _sheltered() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends: no process that starts in it sees any, or is left half started."""
+    """Hold Ctrl-C back until the block ends: a process that starts in it sees none, and is started whole."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
