@@ -1,1 +1,1 @@
-"""Shards in, adapters out: supervised fine-tuning with LoRA, merging, and pulling back towards the base model."""
+"""Shards in, adapters out: fine-tuning with LoRA, merging, and pulling back towards the base model."""

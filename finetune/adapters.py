@@ -1,0 +1,148 @@
+"""A finished training goes in; a plain model folder comes out, all of what was learnt in it or a share.
+
+With a share A (WiSE-FT, https://arxiv.org/abs/2109.01903), weights are (1 - A) base + A tuned. For an adapter that
+is base + A x scale x B·A', with its two matrices B and A': one file of the base is in memory at a time, so a 72B
+model needs no more than a small one.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import sha256
+from finetune.lock import RUN, read
+from finetune.models import base_model, fingerprint, weight_files
+
+ORIGIN = "shoptalk.json"
+"""In a written model: what it was made from."""
+
+_PREFIX = "base_model.model."
+_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+
+Change = Callable[[str, Any], Any]
+"""The name and float32 values of a weight to its new values."""
+
+
+def merge(run: Path) -> Path:
+    """Write the tuned model into `RUN/merged/`, if it is not there; raises what `wise_ft` does."""
+    return _written(run, 1.0, run / "merged")
+
+
+def wise_ft(run: Path, alpha: float) -> Path:
+    """Write (1 - alpha) base + alpha tuned into `RUN/wise-ft-<alpha>/`, if it is not there.
+
+    An alpha of 0 gives the base's own bits. Raises UserError where the run is not finished, or was made for
+    other weights than the base has.
+    """
+    return _written(run, alpha, run / f"wise-ft-{alpha:g}")
+
+
+def _written(run: Path, alpha: float, folder: Path) -> Path:
+    lock = read(run / RUN)
+    base = base_model(lock["config"]["base"])
+    if fingerprint(base) != lock["base_sha256"]:
+        raise UserError(
+            f"{run}: made for another base than {base} holds: its weights are others. "
+            "Bring back the base that it was trained from, or train again"
+        )
+    tuned = run / ("adapter_model.safetensors" if lock["config"]["lora"] else "model.safetensors")
+    origin = {
+        "alpha": alpha,
+        "base_sha256": lock["base_sha256"],
+        "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(run),
+    }
+    if _origin(folder) == origin:
+        return folder
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        _write_weights(base, unfinished, _identity if alpha == 0 else _change(run, lock, alpha))
+        for source in (base, run):
+            for file in (file for pattern in _FILES for file in source.glob(pattern)):
+                if source is base or file.name.startswith(("tokenizer", "chat_template")):
+                    shutil.copyfile(file, unfinished / file.name)
+        (unfinished / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _origin(folder: Path) -> Any:
+    try:
+        return json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_weights(base: Path, folder: Path, change: Change) -> None:
+    """Write each file of weights anew, every tensor in the type that it had."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    for file in weight_files(base):
+        with safe_open(file, framework="pt") as weights:
+            tensors = {name: _changed(change, name, weights.get_tensor(name)) for name in weights.keys()}  # noqa: SIM118
+        save_file(tensors, folder / file.name, metadata={"format": "pt"})
+
+
+def _changed(change: Change, name: str, weight: Any) -> Any:
+    """The weight as it is to be; the same object where nothing is to change, so that it keeps its bits."""
+    new = change(name, weight)
+    return weight if new is weight else new.to(weight.dtype).contiguous()
+
+
+def _identity(name: str, weight: Any) -> Any:
+    return weight
+
+
+def _change(run: Path, lock: dict[str, Any], alpha: float) -> Change:
+    return _adapter(run, alpha) if lock["config"]["lora"] else _mean(run, alpha)
+
+
+def _adapter(run: Path, alpha: float) -> Change:
+    """What an adapter adds. Raises UserError where it fits no weight of the base, or one of another shape."""
+    from safetensors.torch import load_file
+
+    settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
+    root = math.sqrt(settings["r"]) if settings.get("use_rslora") else settings["r"]
+    scale = alpha * settings["lora_alpha"] / root
+    matrices = load_file(run / "adapter_model.safetensors")
+
+    def change(name: str, weight: Any) -> Any:
+        key = _PREFIX + name.removesuffix(".weight")
+        if f"{key}.lora_A.weight" not in matrices:
+            return weight
+        delta = matrices[f"{key}.lora_B.weight"].float() @ matrices[f"{key}.lora_A.weight"].float()
+        if delta.shape != weight.shape:
+            raise UserError(
+                f"{run}: `{name}` has the shape {list(weight.shape)} in the base, not {list(delta.shape)}"
+            )
+        return weight.float() + scale * delta
+
+    return change
+
+
+def _mean(run: Path, alpha: float) -> Change:
+    """The tuned weights themselves, or a mean of them and the base's."""
+    from safetensors import safe_open
+
+    files = {}
+    for file in weight_files(run):
+        with safe_open(file, framework="pt") as weights:
+            files |= dict.fromkeys(weights.keys(), file)
+
+    def change(name: str, weight: Any) -> Any:
+        if name not in files:
+            raise UserError(f"{run}: has no `{name}`, which its base has. Train again")
+        with safe_open(files[name], framework="pt") as weights:
+            tuned = weights.get_tensor(name)
+        return tuned if alpha == 1 else (1 - alpha) * weight.float() + alpha * tuned.float()
+
+    return change

@@ -1,0 +1,138 @@
+"""The `finetune` command: arguments in, results on stdout, progress on stderr, an exit code out.
+
+Exit codes are those of `datagen`. Everything heavier than click is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from datagen.cli import INTERRUPTED, Commands
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="shoptalk", message="%(version)s")
+def main() -> None:
+    """Turn shards of shopping questions into a tuned model.
+
+    \b
+    Examples:
+      finetune train smollm2-135m --data runs/esci_mcq    finetune/runs/smollm2-135m-esci_mcq
+      finetune merge finetune/runs/smollm2-135m-esci_mcq  a model that can be served
+    """
+
+
+_RUNS = click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default="finetune/runs",
+    show_default=True,
+    help="Folder of all trainings.",
+)
+
+
+@main.command()
+@click.argument("config")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A run of datagen.")
+@click.option("--name", help="Name of the training's folder. [default: CONFIG-DATA]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="In place of the config's own.")
+@_RUNS
+def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], runs: Path) -> None:
+    """Train a base model on a data set, or go on where a training stopped.
+
+    \b
+    Example:
+      finetune train smollm2-135m --data runs/esci_mcq --set lr=1e-4 --name slow
+    """
+    from finetune.config import load
+
+    loaded = load(config, settings)
+    run = runs / (name or f"{Path(config).stem}-{data.resolve().name}")
+    with _leaving_at_once():
+        from finetune.train import train as start
+    result = start(loaded, data, run, _say)
+    if int(os.environ.get("RANK", 0)) == 0:
+        click.echo(
+            f"{run}: test loss {result['eval_loss_before']:.4f} before, {result['eval_loss']:.4f} after. "
+            f"To serve it: finetune merge {run}"
+        )
+
+
+@main.command()
+@click.argument("name")
+def base(name: str) -> None:
+    """Print the folder of a base model, unpacked or fetched if need be.
+
+    \b
+    Example:
+      finetune base smollm2-135m
+    """
+    from finetune.models import base_model
+
+    click.echo(base_model(name))
+
+
+_RUN = click.argument("run", type=click.Path(path_type=Path))
+
+
+@main.command()
+@_RUN
+def merge(run: Path) -> None:
+    """Write a tuned model as one plain folder, RUN/merged.
+
+    It is what a server loads; where it is there already, nothing is done.
+
+    \b
+    Example:
+      finetune merge finetune/runs/smollm2-135m-esci_mcq
+    """
+    from finetune.adapters import merge
+
+    click.echo(merge(run))
+
+
+@main.command()
+@_RUN
+@click.option("--alpha", type=click.FloatRange(0, 1), required=True, help="Share of what was learnt.")
+def wise_ft(run: Path, alpha: float) -> None:
+    """Write (1 - ALPHA) base + ALPHA tuned as one plain folder, RUN/wise-ft-ALPHA.
+
+    \b
+    Example:
+      finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0.5
+    """
+    from finetune.adapters import wise_ft
+
+    click.echo(wise_ft(run, alpha))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """Answer Ctrl-C by leaving: in the middle of importing torch, an exception may end up anywhere."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        click.echo("\ninterrupted before it began", err=True)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    main()

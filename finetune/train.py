@@ -1,0 +1,321 @@
+"""A config and a run of datagen go in; an adapter (or a whole model), its metrics and its card come out.
+
+    finetune/runs/<name>/
+      adapter_model.safetensors   adapter_config.json   tokenizer files
+      config.yaml   metrics.jsonl   loss.png   README.md   rejects.parquet
+      checkpoints/   while it runs: a training that was cut off goes on from the last whole one
+      run.json       what it was made from, and the result; written last
+
+The training itself is TRL's SFTTrainer, alone or in the processes of `accelerate launch`.
+"""
+
+import errno
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from filelock import FileLock, Timeout
+
+from datagen.errors import UserError
+from datagen.shards import write_parquet
+from finetune.config import Config, dump
+from finetune.data import Split, marked, read_split
+from finetune.lock import LOCK, RUN, is_done, lock, write
+from finetune.models import base_model, load_model, load_tokenizer, precision
+from finetune.report import write_card, write_plot
+
+CHECKPOINTS = "checkpoints"
+
+_FULL = ("No space left", "File too large", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+"""What safetensors and torch say of a full disk, whose errors are no OSError."""
+
+Say = Callable[[str], None]
+
+
+def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
+    """Train into the folder `run`, or go on where a training of the same stopped; what `run.json` then holds.
+
+    A finished training is not repeated. `say` gets lines for people. Raises UserError for a run of datagen or
+    a base model that can't be used, a folder that holds another training, a full disk, a loss that diverges.
+    """
+    state = PartialState(cpu=not torch.cuda.is_available())
+    say = say if state.is_main_process else (lambda text: None)
+    with state.main_process_first():
+        base = base_model(config.base)
+        wanted = lock(config, data, base)
+        if is_done(run, wanted):
+            say(f"{run} is trained already")
+            done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
+            return done
+    with _alone(run, state), _disk(run):
+        tokenizer = load_tokenizer(base)
+        length = config.max_length
+        splits = {
+            "train": read_split(data, "train", tokenizer, length, config.rows, config.token_budget),
+            "test": read_split(data, "test", tokenizer, length, config.eval_rows),
+        }
+        if state.is_main_process:
+            write(run / LOCK, wanted)
+            (run / "config.yaml").write_text(dump(config), encoding="utf-8")
+            _write_rejects(run, splits.values())
+        return _train(config, run, base, tokenizer, splits, wanted, state, say)
+
+
+def _train(
+    config: Config,
+    run: Path,
+    base: Path,
+    tokenizer: Any,
+    splits: dict[str, Split],
+    wanted: dict[str, Any],
+    state: Any,
+    say: Say,
+) -> dict[str, Any]:
+    numbers = precision(config.precision)
+    trainer, progress = build(config, run, base, tokenizer, splits, numbers, say)
+    train_rows, lengths = splits["train"], splits["train"].lengths
+    for line in _outset(config, run, train_rows, trainer.model, numbers):
+        say(line)
+    say(
+        f"one of its rows, what is trained between « and »:\n{marked(train_rows.rows.slice(0, 1).to_pylist()[0], tokenizer)}"
+    )
+    state.wait_for_everyone()
+    checkpoint = last_checkpoint(run / CHECKPOINTS)
+    if checkpoint:
+        say(f"goes on from step {checkpoint.name.rpartition('-')[2]}")
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        progress.close()
+    _check_finite(run, trainer.model)
+    trainer.save_model(str(run))
+    if not state.is_main_process:
+        return wanted
+    losses = trainer.state.log_history
+    result = {
+        "rows": train_rows.rows.num_rows,
+        "tokens": sum(lengths) * config.epochs,
+        "steps": trainer.state.global_step,
+        "rejected": sum(split.rejects.num_rows for split in splits.values()),
+        "loss": [entry["loss"] for entry in losses if "loss" in entry][-1],
+        "eval_loss_before": next(entry["eval_loss"] for entry in losses if "eval_loss" in entry),
+        "eval_loss": trainer.state.best_metric or [e["eval_loss"] for e in losses if "eval_loss" in e][-1],
+        "precision": numbers,
+        "processes": state.num_processes,
+        "tokens_per_second": round(progress.tokens_per_second, 1),
+    }
+    _finish(config, run, splits, wanted, result)
+    return wanted | result
+
+
+def build(
+    config: Config, run: Path, base: Path, tokenizer: Any, splits: dict[str, Split], numbers: str, say: Say
+) -> tuple[Any, Any]:
+    """The trainer of a config, ready to start, and what follows its progress."""
+    from datasets import Dataset, disable_progress_bars
+    from peft import LoraConfig
+    from transformers import EarlyStoppingCallback, PrinterCallback
+    from transformers.utils import logging
+
+    from finetune.progress import Progress
+    from finetune.trainer import Trainer
+
+    disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    lengths = splits["train"].lengths
+    small = config.lora is not None  # all weights are trained in float32, whatever is multiplied
+    model = load_model(base, numbers if small else "float32", config.four_bit)
+    progress = Progress(
+        run, sum(lengths) * config.epochs, 2 * math.log(model.config.get_text_config().vocab_size), say
+    )
+    callbacks = [progress]
+    if config.report_to:
+        callbacks.append(_tensorboard(run))
+    if config.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
+    # Sorted, so that its batches, which are taken in order, hold rows of about one length
+    test = splits["test"].rows.take(_by_length(splits["test"].lengths))
+    trainer = Trainer(
+        lengths=lengths,
+        batch_rows=config.batch_rows,
+        model=model,
+        args=_arguments(config, run, splits, numbers),
+        train_dataset=Dataset(splits["train"].rows.select(["input_ids", "completion_mask"])),
+        eval_dataset=Dataset(test.select(["input_ids", "completion_mask"])),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        if config.lora
+        else None,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer, progress
+
+
+def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str) -> Any:
+    from trl import SFTConfig
+
+    from finetune.trainer import parts_of_a_step
+
+    gpu, processes = torch.cuda.is_available(), PartialState().num_processes
+    parts = parts_of_a_step(
+        splits["train"].lengths,
+        config.batch_rows,
+        config.micro_batch_tokens,
+        seed=config.seed,
+        processes=processes,
+    )
+    longest = max(splits["test"].lengths)
+    return SFTConfig(
+        output_dir=str(run / CHECKPOINTS),
+        per_device_train_batch_size=config.batch_rows // (parts * processes),
+        gradient_accumulation_steps=parts,
+        per_device_eval_batch_size=max(1, config.micro_batch_tokens // longest),
+        learning_rate=config.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.clip,
+        num_train_epochs=config.epochs,
+        seed=config.seed,
+        bf16=numbers == "bfloat16",
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+        gradient_checkpointing=config.gradient_checkpointing,
+        # No row is over length: TRL has nothing to cut, and nothing to drop in silence after it
+        max_length=None,
+        completion_only_loss=True,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a NaN is to be seen, not smoothed over
+        eval_strategy="steps",
+        eval_steps=config.eval_every,
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=config.eval_every,
+        save_total_limit=2,
+        load_best_model_at_end=config.patience is not None,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _tensorboard(run: Path) -> Any:
+    from transformers.integrations import TensorBoardCallback
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("`report_to: tensorboard` needs it: pip install tensorboard") from None
+    return TensorBoardCallback(SummaryWriter(str(run / "tensorboard")))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end. What a killed process left half written is no use."""
+    whole = {}
+    for path in folder.glob("checkpoint-*"):
+        try:
+            step = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+        except (OSError, ValueError, KeyError):  # this file is written last
+            continue
+        whole[step] = path
+    return whole[max(whole)] if whole else None
+
+
+def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -> Iterator[str]:
+    """What is about to be trained."""
+    tokens, rows = sum(split.lengths), split.rows.num_rows
+    steps = math.ceil(rows / config.batch_rows) * config.epochs
+    times = f", {config.epochs} times" if config.epochs > 1 else ""
+    left_out = f"; {split.rejects.num_rows:,} are too long" if split.rejects.num_rows else ""
+    yield f"{run}: {rows:,} of {split.available:,} rows{left_out}. {tokens:,} tokens{times}, {steps:,} steps"
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    how = f"an adapter of rank {config.lora.rank}" if config.lora else "all weights"
+    yield (
+        f"trains {how} of {config.base} in {numbers}: "
+        f"{trained / 1e6:,.1f} of {weights / 1e6:,.1f} million numbers"
+    )
+
+
+def _finish(
+    config: Config, run: Path, splits: dict[str, Split], wanted: dict[str, Any], result: dict[str, Any]
+) -> None:
+    """Take away what only the training needed; write plot, card and, last, `run.json`."""
+    (run / "training_args.bin").unlink(missing_ok=True)  # a pickle
+    write_plot(run)
+    write_card(run, config, splits["train"].licenses, wanted, result)
+    write(run / RUN, wanted | result)
+    shutil.rmtree(run / CHECKPOINTS)
+
+
+def _check_finite(run: Path, model: Any) -> None:
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    if not all(weight.isfinite().all() for weight in trained):
+        raise UserError(
+            f"the loss diverged: weights are not finite after the last step. Lower lr, delete {run}"
+        )
+
+
+def _by_length(lengths: list[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda i: -lengths[i])
+
+
+def _write_rejects(run: Path, splits: Any) -> None:
+    import pyarrow as pa
+
+    write_parquet(pa.concat_tables([split.rejects for split in splits]), run / "rejects.parquet")
+
+
+@contextmanager
+def _alone(run: Path, state: Any) -> Iterator[None]:
+    """Keep other trainings out of the folder. Raises UserError where one is in it."""
+    if not state.is_main_process:
+        yield
+        return
+    (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    held = FileLock(run / CHECKPOINTS / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{run} is being trained by another process: wait for it, or give --name") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def _disk(run: Path) -> Iterator[None]:
+    """Turn a full disk into a UserError, whichever library meets it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        full = (
+            "No space left",
+            "File too large",
+            "Disk quota exceeded",
+            "PytorchStreamWriter failed writing",
+        )
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(words in str(error) for words in full):
+            raise UserError(
+                f"{run}: the disk is full. What is done is kept: free some space and run the same again"
+            ) from error
+        raise

@@ -1,0 +1,89 @@
+"""TRL's SFTTrainer with our batches: the rows of a step, shared out so that no part is long or mostly padding.
+
+The one module that imports TRL as it is imported itself; `train` does so when it trains.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.trainer_pt_utils import BatchRebalanceSampler
+from trl import SFTTrainer
+from trl.trainer import utils as trl_utils
+
+from datagen.errors import UserError
+
+if not torch.cuda.is_available():
+    # Where Triton runs, TRL multiplies only the positions that are trained by the output matrix; elsewhere all,
+    # forwards and twice backwards, for two tokens of 200 that count. The loss is the same. In this module of
+    # TRL, the function below is asked for nothing else.
+    trl_utils._use_triton = lambda device: True
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer whose steps hold the same rows however many processes and micro-batches share them."""
+
+    def __init__(self, *, lengths: Sequence[int], batch_rows: int, **settings: Any) -> None:
+        self._lengths, self._batch_rows = lengths, batch_rows
+        super().__init__(**settings)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> BatchRebalanceSampler:
+        args = self.args
+        return sampler(
+            self._lengths,
+            self._batch_rows,
+            args.gradient_accumulation_steps,
+            seed=args.seed,
+            processes=args.world_size,
+            process=args.process_index,
+        )
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's loss, a mean over the trained tokens of a step. Raises UserError where there are none."""
+        if not (inputs["labels"] != -100).any():
+            raise UserError("a batch has no token to train on: every row needs an answer, or an end token")
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the card is ours, and written once, at the end."""
+
+
+def sampler(
+    lengths: Sequence[int], batch_rows: int, parts: int, *, seed: int, processes: int = 1, process: int = 0
+) -> BatchRebalanceSampler:
+    """Micro-batches of a process: `parts` make a step of `batch_rows` rows in all, each about as much work.
+
+    A last step with fewer rows is kept; where it has too few for all parts, some are repeated.
+    """
+    return BatchRebalanceSampler(
+        lengths=list(lengths),
+        effective_batch_size=batch_rows,
+        dp_size=processes,
+        grad_accum=parts,
+        seed=seed,
+        rank=process,
+        drop_last=False,
+    )
+
+
+def parts_of_a_step(
+    lengths: Sequence[int], batch_rows: int, micro_batch_tokens: int, *, seed: int, processes: int
+) -> int:
+    """The fewest micro-batches a step (and process) that hold at most so many tokens, padding included.
+
+    Where one row alone has more, as many as there are rows. Raises UserError where rows don't divide.
+    """
+    if batch_rows % processes:
+        raise UserError(
+            f"`batch_rows: {batch_rows}` can't be shared by {processes} processes: take a multiple of {processes}"
+        )
+    rows = batch_rows // processes
+    for parts in (number for number in range(1, rows + 1) if rows % number == 0):
+        mine = (
+            batch
+            for process in range(processes)
+            for batch in sampler(lengths, batch_rows, parts, seed=seed, processes=processes, process=process)
+        )
+        if all(len(batch) * max(lengths[i] for i in batch) <= micro_batch_tokens for batch in mine):
+            return parts
+    return rows
