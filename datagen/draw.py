@@ -64,7 +64,7 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
         limits, drawn = {}, {}
         for side in SIDES:
             limits[side], drawn[side] = _limit(places[side], wanted[side])
-        chosen = " or ".join(f"(side = '{side}' and place <= {limits[side]})" for side in SIDES)
+        chosen = f"place <= case when side = 'test' then {limits['test']} else {limits['train']} end"
         relation = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:

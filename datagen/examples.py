@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,9 +22,11 @@ from datagen.errors import Reject, UserError
 from datagen.files import read_batch, write_arrow
 from datagen.paths import find
 from datagen.prompts import Template, load_template
-from datagen.recipe_model import Recipe
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.tasks import TASKS, gold_problem
+
+if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
+    from datagen.recipe_model import Recipe
 
 RESERVED = ("key", "side", "groups", "split", "language")
 """Columns of a query's row that neither the task type nor the template sees."""
@@ -65,7 +67,7 @@ class Job:
     check_language: bool
 
 
-def job_of(recipe: Recipe, task: str) -> Job:
+def job_of(recipe: "Recipe", task: str) -> Job:
     """What a worker needs to word the rows of one task of the recipe."""
     wanted = recipe.tasks[task]
     template = find("templates", wanted.template).resolve()

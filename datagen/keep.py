@@ -62,7 +62,8 @@ def _crossing(examples: pa.Table, kept: Bools, order: Ints) -> Ints:
     nearest = np.full(len(order), none)
     np.minimum.at(nearest, rows, first[codes])
     nearest[test | ~kept] = none
-    return np.append(order, -1)[np.where(nearest == none, -1, nearest)]
+    partners: Ints = np.append(order, -1)[np.where(nearest == none, -1, nearest)]
+    return partners
 
 
 def _over_rows(examples: pa.Table, kept: Bools, order: Ints, quotas: Mapping[tuple[str, str], int]) -> Bools:

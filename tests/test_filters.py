@@ -15,9 +15,14 @@ from datagen import filters
         ("es", "園芸ホース 軽量 7.5m\nmanguera de jardín", "wrong_language"),
         ("ja", "園芸ホース\nUSB", None),
         ("ja", "Garden hose 25 ft", "wrong_language"),
+        ("es", "manguera flexible para jardín con pistola\nmanguera de goma", None),
+        ("es", "manguera jardin flexible agua\nsoporte pared metal negro", None),
+        ("es", "rubber garden hose with nozzle\nhose holder for the wall of your house", "wrong_language"),
+        ("en", "manguera flexible para el jardín de casa\nsoporte de pared", "wrong_language"),
+        ("en", "gift set for women, eau de parfum and body lotion\nthe best of the year", None),
     ],
 )
-def test_a_line_in_another_script_is_the_wrong_language(
+def test_a_row_of_another_script_or_language_is_left_out(
     language: str, seed_text: str, reason: str | None
 ) -> None:
     found = filters.reasons(
