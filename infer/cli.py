@@ -45,3 +45,45 @@ def classify(questions: Path) -> None:
     for asked in read_questions(questions):
         guess = dataclasses.asdict(classify(asked.prompt, asked.is_multiple_choice))
         click.echo(json.dumps({"id": asked.id, **guess}, ensure_ascii=False))
+
+
+@main.command()
+@click.argument("questions", type=click.Path(path_type=Path))
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="RUN|FILE",
+    help="A run of infer, or JSON Lines with `input_field` and `answer`.",
+)
+@click.option(
+    "--grader",
+    type=click.Choice(["shopbench", "shopping_mmlu"]),
+    default="shopbench",
+    show_default=True,
+    help="Whose rules read an answer: the competition's, or its public release's.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, unrounded.")
+def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
+    """Score answers as ShopBench does.
+
+    Per task, task type and track, and over all, with 95 % intervals.
+
+    \b
+    Example:
+      infer score runs/esci_mcq --answers infer/runs/mine
+    """
+    import json
+
+    from infer import output
+    from infer.answers import read_answers
+    from infer.questions import read_questions
+    from infer.score import plan, score
+
+    asked = read_questions(questions)
+    given = read_answers(answers, asked)
+    planned = plan(asked)
+    scores = score(planned, given.texts, grader)
+    for line in output.notices(planned, given):
+        click.echo(line, err=True)
+    click.echo(json.dumps(output.as_object(planned, scores)) if as_json else output.scored(planned, scores))

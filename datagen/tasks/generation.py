@@ -82,13 +82,23 @@ def score(value: str, target: str | list[str], metric: str) -> float:
 
     Raises UserError for an unknown metric, or where a metric's library or model is not installed.
     """
+    return scores([value], [target], metric)[0]
+
+
+def scores(values: list[str], targets: list[str | list[str]], metric: str) -> list[float]:
+    """The score of each response; what a metric embeds, it embeds in batches, each text once.
+
+    Raises UserError as `score` does.
+    """
     check_metric(metric, METRICS)
-    return _METRICS[metric](value, target)
+    if metric in _MODELS:
+        return _similarities(values, targets, _MODELS[metric])
+    return [_METRICS[metric](value, target) for value, target in zip(values, targets, strict=True)]
 
 
 def overall(values: list[str], targets: list[str | list[str]], metric: str) -> float:
     """A task's score: the mean similarity of its questions."""
-    return mean([score(value, target, metric) for value, target in zip(values, targets, strict=True)])
+    return mean(scores(values, targets, metric))
 
 
 def constraint(question: Question) -> Constraint:
@@ -123,23 +133,45 @@ def _has_tokens_for_bleu(line: str) -> bool:
     return len(line.split(None, BLEU_ORDER)) >= BLEU_ORDER and "<skipped>" not in line.lower()
 
 
-def _similarity(value: str, target: str | list[str], model: str) -> float:
-    """Mean cosine of the response's embedding with those of the references, at least 0."""
-    if value and value == target:
-        return 1.0  # a vector with itself: the model would only add a rounding error
-    references = [target] if isinstance(target, str) else target
-    first, *others = _sentence_model(model).encode([value, *references], normalize_embeddings=True)
-    return max(mean([float(first @ other) for other in others]), 0.0)
+def _similarities(values: list[str], targets: list[str | list[str]], model: str) -> list[float]:
+    """Of each response, the mean cosine of its embedding with those of its references, at least 0.
+
+    A vector with itself would only add a rounding error: equal texts are 1.0, and need no model.
+    """
+    pairs = [
+        (value, [target] if isinstance(target, str) else target)
+        for value, target in zip(values, targets, strict=True)
+    ]
+    texts = {
+        text
+        for value, references in pairs
+        if not (value and [value] == references)
+        for text in (value, *references)
+    }
+    vectors = _embedded(sorted(texts), model) if texts else {}
+    return [
+        1.0
+        if value and [value] == references
+        else max(mean([float(vectors[value] @ vectors[reference]) for reference in references]), 0.0)
+        for value, references in pairs
+    ]
+
+
+def _embedded(texts: list[str], model: str) -> dict[str, Any]:
+    """A vector of length 1 for each text."""
+    vectors = _sentence_model(model).encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    return dict(zip(texts, vectors, strict=True))
 
 
 _METRICS: dict[str, Callable[[str, Any], float]] = {
-    "sent-transformer": functools.partial(_similarity, model="all-MiniLM-L6-v2"),
-    "multilingual-sent-transformer": functools.partial(
-        _similarity, model="paraphrase-multilingual-MiniLM-L12-v2"
-    ),
     "rougel": _rougel,
     "bleu": _bleu,
     "jp-bleu": functools.partial(_bleu, tokenizer="ja-mecab"),
+}
+
+_MODELS = {
+    "sent-transformer": "all-MiniLM-L6-v2",
+    "multilingual-sent-transformer": "paraphrase-multilingual-MiniLM-L12-v2",
 }
 
 

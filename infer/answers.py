@@ -1,0 +1,98 @@
+"""A run or a JSON Lines file of answers in, one answer for each question out, and what found no partner.
+
+A run's answers belong to questions by id, a file's (`input_field` and `answer`) by the question's text.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datagen.errors import UserError
+from infer.questions import Asked
+
+ANSWERS = "answers"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One answer for each question, empty where it has none.
+
+    `missing` questions have no answer, `unknown` answers no question.
+    """
+
+    texts: tuple[str, ...]
+    missing: int
+    unknown: int
+
+
+def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
+    """The answers of a run or a file, in the order of the questions.
+
+    Raises UserError where a line cannot be read, or where no answer belongs to any question.
+    """
+    if not source.exists():
+        raise UserError(
+            f"{source}: no such file or folder. Name a run of infer, or JSON Lines with `input_field` "
+            "and `answer`"
+        )
+    if source.is_dir():
+        found = _of_run(source)
+        keys = [question.id for question in asked]
+    else:
+        found = _of_lines(source)
+        keys = [question.prompt for question in asked]
+    texts, missing = [], 0
+    seen: dict[str, int] = defaultdict(int)
+    for key in keys:
+        texts_of_key = found.get(key)
+        if texts_of_key is None:
+            missing += 1
+            texts.append("")
+        else:  # a question asked twice takes its answers in turn, the last one for all that follow
+            texts.append(texts_of_key[min(seen[key], len(texts_of_key) - 1)])
+            seen[key] += 1
+    if missing == len(keys):
+        raise UserError(
+            f"{source}: none of its {len(found)} answers belongs to one of the {len(keys)} questions. "
+            "Name the questions that were asked"
+        )
+    return Answers(tuple(texts), missing, len(found.keys() - set(keys)))
+
+
+def _of_run(run: Path) -> dict[str, list[str]]:
+    files = sorted((run / ANSWERS).glob("*.parquet"))
+    if not files:
+        raise UserError(f"{run}: no {ANSWERS}/*.parquet in it. Name a run of infer, as in: infer/runs/mine")
+    try:
+        tables = [pq.read_table(file, columns=["id", "raw"]) for file in files]
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise UserError(f"{run / ANSWERS}: cannot be read as answers ({error})") from None
+    rows = pa.concat_tables(tables).to_pylist()
+    return {row["id"]: [row["raw"]] for row in rows if row["raw"] is not None}
+
+
+def _of_lines(source: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for number, line in enumerate(source.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{source}:{number}"
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except ValueError as error:
+            raise UserError(f"{place}: not JSON ({error}). Each line is one object") from None
+        if not isinstance(row, dict) or not isinstance(row.get("input_field"), str) or "answer" not in row:
+            raise UserError(f"{place}: has not both `input_field` (the question's text) and `answer`")
+        answer = row["answer"]
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float | None):
+            raise UserError(
+                f"{place}: the answer {answer!r} is no text. Write what the model said, as it said it"
+            )
+        if answer is not None:
+            found[row["input_field"]].append(str(answer))
+    return found

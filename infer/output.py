@@ -1,0 +1,64 @@
+"""Scores in, the lines that `infer score` prints out."""
+
+from typing import Any
+
+from infer.answers import Answers
+from infer.score import Interval, Plan, Scores
+
+
+def notices(planned: Plan, given: Answers) -> list[str]:
+    """What a reader of the scores has to know: what is missing, what belongs nowhere, what is left out."""
+    lines = []
+    if given.missing:
+        lines.append(
+            f"{given.missing:,} of {len(planned.asked):,} questions have no answer: each counts as empty"
+        )
+    if given.unknown:
+        lines.append(f"{given.unknown:,} answers belong to none of the questions")
+    for reason, tasks in planned.left_out.items():
+        names = ", ".join(f"{task} ({count:,})" for task, count in tasks.items())
+        lines.append(f"not scored, as {reason}: {names}")
+    return lines
+
+
+def as_object(planned: Plan, scores: Scores) -> dict[str, Any]:
+    """The scores as one JSON object, unrounded."""
+    return {
+        "overall": scores.overall.score,
+        "tracks": {name: interval.score for name, interval in scores.tracks.items()},
+        "tasks": {
+            task.name: {
+                "score": scores.tasks[task.name].score,
+                "n": len(task.places),
+                "metric": task.metric,
+            }
+            for task in planned.tasks
+        },
+    }
+
+
+def scored(planned: Plan, scores: Scores) -> str:
+    """The scores as a table: over all, tracks, task types, tasks."""
+    lengths = {task.name: len(task.places) for task in planned.tasks}
+    total = sum(lengths.values())
+    rows = [("over all", scores.overall, total, f"{len(lengths)} tasks")]
+    rows += [(name, interval, _questions(planned, name), "") for name, interval in scores.tracks.items()]
+    rows += [(name, interval, _questions(planned, name), "") for name, interval in scores.task_types.items()]
+    rows += [(task.name, scores.tasks[task.name], lengths[task.name], task.metric) for task in planned.tasks]
+    width = max(len(row[0]) for row in rows) + 2
+    head = f"{'':{width}}{'score':>7}  {'95 %':12}{'questions':>10}  metric"
+    lines = [
+        f"{name:{width}}{shown(interval)}{count:>10,}  {note}".rstrip()
+        for name, interval, count, note in rows
+    ]
+    breaks = {1, 1 + len(scores.tracks), 1 + len(scores.tracks) + len(scores.task_types)}
+    return "\n".join([head, *(("\n" if place in breaks else "") + line for place, line in enumerate(lines))])
+
+
+def shown(interval: Interval) -> str:
+    """A score and its interval in 21 columns."""
+    return f"{interval.score:>7.3f}  {f'{interval.low:.2f} to {interval.high:.2f}':12}"
+
+
+def _questions(planned: Plan, group: str) -> int:
+    return sum(len(task.places) for task in planned.tasks if group in (task.track, task.kind.value))

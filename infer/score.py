@@ -1,0 +1,266 @@
+"""Questions and answers in, ShopBench's scores out: per task, task type and track, and over all.
+
+A task's score is the mean of its questions' scores, but micro F1, which is counted over all of a task. A
+track's and a task type's is the mean of its tasks, and so is the score over all: every task weighs the same,
+however many questions or whichever track it has. (ShopBench's published results fit a mean over tasks, not
+one over tracks.)
+
+An interval holds 95 of 100 bootstrap resamples: a task's questions are drawn anew with replacement, tasks are
+as they are. It tells what another set of such questions might give, not what another training might.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from datagen.errors import UserError
+from datagen.schema import TaskType
+from datagen.tasks import TASKS, generation
+from infer.graders import GRADERS
+from infer.questions import Asked
+
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
+SEED = 2024
+POOLED = "micro f1"
+_AT_ONCE = 4_000_000
+"""Numbers drawn at a time: 32 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The questions of one task that can be scored, as positions, and what they are scored by.
+
+    `kind` is the task type of most of them; tasks of one name may mix types and metrics.
+    """
+
+    name: str
+    kind: TaskType
+    track: str
+    metric: str
+    pooled: bool
+    places: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be scored, and why what will not is left out: by reason, the tasks and their questions."""
+
+    asked: Sequence[Asked]
+    tasks: tuple[Task, ...]
+    left_out: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A score from 0 to 1 and where it lies in 95 of 100 resamples; `draws` are the resamples' scores."""
+
+    score: float
+    draws: Floats
+
+    @property
+    def low(self) -> float:
+        """The 2.5th percentile of the resamples."""
+        return float(np.percentile(self.draws, 2.5))
+
+    @property
+    def high(self) -> float:
+        """The 97.5th percentile of the resamples."""
+        return float(np.percentile(self.draws, 97.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores by task, task type and track, and over all tasks; `values` are those of single questions.
+
+    A single question of a pooled task has its own F1 as value. Values of what is not scored are NaN.
+    """
+
+    overall: Interval
+    tracks: Mapping[str, Interval]
+    task_types: Mapping[str, Interval]
+    tasks: Mapping[str, Interval]
+    values: Floats
+
+
+def plan(asked: Sequence[Asked]) -> Plan:
+    """Sort questions into tasks. Raises UserError where none can be scored."""
+    left_out: dict[str, Counter[str]] = {}
+    places: dict[str, list[int]] = {}
+    no_model = _without_model({question.metric for question in asked})
+    for place, question in enumerate(asked):
+        name = _task(question)
+        reason = _problem(question) or no_model.get(question.metric)
+        if reason:
+            left_out.setdefault(reason, Counter())[name] += 1
+        else:
+            places.setdefault(name, []).append(place)
+    if not places:
+        reasons = "; ".join(f"{reason}: {sum(tasks.values())}" for reason, tasks in left_out.items())
+        raise UserError(f"none of the {len(asked)} questions can be scored. {reasons}")
+    return Plan(asked, tuple(_of_task(name, asked, of) for name, of in places.items()), left_out)
+
+
+def _task(question: Asked) -> str:
+    """The task's name; where the source gives none, all questions of a type are one task."""
+    return question.task or (question.task_type.value if question.task_type else "no name")
+
+
+def _of_task(name: str, asked: Sequence[Asked], places: list[int]) -> Task:
+    first = [asked[place] for place in places]
+    kinds = Counter(question.task_type for question in first if question.task_type)
+    metrics = {_metric(question) for question in first}
+    return Task(
+        name=name,
+        kind=kinds.most_common(1)[0][0],
+        track=Counter(question.track for question in first).most_common(1)[0][0],
+        metric=", ".join(sorted(metrics)),
+        pooled=metrics == {POOLED},
+        places=np.array(places),
+    )
+
+
+def _metric(question: Asked) -> str:
+    assert question.task_type
+    return question.metric or TASKS[question.task_type].METRICS[0]
+
+
+def _problem(question: Asked) -> str | None:
+    """Why a question cannot be scored, None where it can."""
+    if question.task_type is None:
+        return "its task type is not given"
+    if question.target is None:
+        return "its right answer is not given"
+    if _metric(question) not in TASKS[question.task_type].METRICS:
+        return f"metric {question.metric} is none of {question.task_type.value}'s"
+    if not _fits(question.task_type, question.metric, question.target):
+        return f"its right answer has another form than {question.task_type.value}'s"
+    return None
+
+
+def _fits(kind: TaskType, metric: str, target: Any) -> bool:
+    if kind is TaskType.MULTIPLE_CHOICE:
+        return _choice(target) is not None
+    if kind is TaskType.GENERATION:
+        several = "transformer" in metric and isinstance(target, list) and bool(target)
+        return isinstance(target, str) or (several and all(isinstance(each, str) for each in target))
+    item = {TaskType.NAMED_ENTITY_RECOGNITION: str, TaskType.RETRIEVAL: int}.get(kind, int | float)
+    return isinstance(target, list) and bool(target) and all(isinstance(each, item) for each in target)
+
+
+def _choice(target: Any) -> int | None:
+    """The number of the right option, which some files hold as text."""
+    if isinstance(target, str) and target.strip().isdecimal():
+        return int(target)
+    return target if isinstance(target, int) and not isinstance(target, bool) else None
+
+
+def _without_model(metrics: Iterable[str]) -> dict[str, str]:
+    """The metrics whose model is not at hand, with what to do about it."""
+    missing = {}
+    for metric in sorted(set(metrics) & {"sent-transformer", "multilingual-sent-transformer"}):
+        try:
+            generation.score("a", "b", metric)
+        except UserError as error:
+            missing[metric] = str(error)
+    return missing
+
+
+def score(planned: Plan, answers: Sequence[str], grader: str = "shopbench") -> Scores:
+    """Scores of one answer for each question; the missing answer is an empty text."""
+    return scores(planned, [answers], grader)[0]
+
+
+def scores(planned: Plan, sets: Sequence[Sequence[str]], grader: str = "shopbench") -> list[Scores]:
+    """Scores of several sets of answers, on the same resamples: draws of two may be subtracted."""
+    tables = np.stack([_table(planned, answers, grader) for answers in sets])
+    found = {task.name: _intervals(task, tables[:, task.places]) for task in planned.tasks}
+    return [
+        Scores(
+            overall=mean([found[task.name][of] for task in planned.tasks]),
+            tracks=_grouped(planned.tasks, {task.name: task.track for task in planned.tasks}, found, of),
+            task_types=_grouped(planned.tasks, {task.name: task.kind for task in planned.tasks}, found, of),
+            tasks={task.name: found[task.name][of] for task in planned.tasks},
+            values=tables[of, :, 0],
+        )
+        for of in range(len(sets))
+    ]
+
+
+def mean(intervals: Sequence[Interval]) -> Interval:
+    """The mean of tasks' scores, resampled alike."""
+    draws = np.mean([interval.draws for interval in intervals], axis=0)
+    return Interval(float(np.mean([interval.score for interval in intervals])), draws)
+
+
+def _grouped(
+    tasks: Sequence[Task], groups: Mapping[str, str], found: Mapping[str, Sequence[Interval]], of: int
+) -> dict[str, Interval]:
+    names = dict.fromkeys(groups[task.name] for task in tasks if groups[task.name])
+    return {
+        str(name): mean([found[task.name][of] for task in tasks if groups[task.name] == name])
+        for name in names
+    }
+
+
+def _table(planned: Plan, answers: Sequence[str], grader: str) -> Floats:
+    """For each question its score, and what micro F1 counts: hits, predictions, truths."""
+    parsers, asked = GRADERS[grader], planned.asked
+    table = np.full((len(asked), 4), np.nan)
+    alike: dict[tuple[TaskType, str], list[int]] = {}
+    for task in planned.tasks:
+        for place in task.places.tolist():
+            kind = asked[place].task_type
+            assert kind
+            alike.setdefault((kind, _metric(asked[place])), []).append(place)
+    for (kind, metric), places in alike.items():
+        values = [parsers[kind](answers[place]) for place in places]
+        targets = [_target(asked[place]) for place in places]
+        table[places, 0] = _values(kind, metric, values, targets)
+        if metric == POOLED:
+            lengths = np.array(
+                [(len(value), len(target)) for value, target in zip(values, targets, strict=True)]
+            )
+            table[places, 1] = table[places, 0] * lengths.sum(axis=1) / 2  # F1 is 2 hits / lengths
+            table[places, 2:] = lengths
+    return table
+
+
+def _target(asked: Asked) -> Any:
+    return _choice(asked.target) if asked.task_type is TaskType.MULTIPLE_CHOICE else asked.target
+
+
+def _values(kind: TaskType, metric: str, values: list[Any], targets: list[Any]) -> list[float]:
+    if kind is TaskType.GENERATION:
+        return generation.scores(values, targets, metric)
+    return [TASKS[kind].score(value, target, metric) for value, target in zip(values, targets, strict=True)]
+
+
+def _intervals(task: Task, tables: Floats) -> list[Interval]:
+    """A task's score with its resamples, for each set of answers; `tables` is (sets, questions, 4)."""
+    tables = tables if task.pooled else tables[..., :1]
+    whole = _task_score(task.pooled, tables.mean(axis=1))
+    count = len(task.places)
+    rng = np.random.default_rng([SEED, zlib.crc32(task.name.encode())])
+    draws = []
+    step = max(_AT_ONCE // tables.size, 1)
+    for start in range(0, RESAMPLES, step):
+        drawn = rng.integers(0, count, size=(min(step, RESAMPLES - start), count))
+        draws.append(_task_score(task.pooled, tables[:, drawn].mean(axis=2)))
+    return [
+        Interval(float(score), of) for score, of in zip(whole, np.concatenate(draws, axis=1), strict=True)
+    ]
+
+
+def _task_score(pooled: bool, means: Floats) -> Floats:
+    """The task's score from its questions' mean counts; micro F1 is 2 hits / (predictions + truths)."""
+    if not pooled:
+        return means[..., 0]
+    hits, predicted, truths = means[..., 1], means[..., 2], means[..., 3]
+    return 2 * hits / (predicted + truths)  # there is a truth: no right answer is an empty list
