@@ -431,7 +431,7 @@ def _sketches(content: _Content, rows: Ints, boilerplate: Ints) -> list[_Sketch]
     for shortest, longest, depth in RANGES:
         here = (lengths >= shortest) & (lengths <= longest) & (least[:, 0] < _NOTHING)
         bands = least[here].reshape(-1, HASHES // depth, depth)
-        sketches.append(_Sketch(rows[here], (bands * _WEIGHTS[:depth]).sum(axis=2), block[here]))
+        sketches.append(_Sketch(rows[here], bands.astype(np.uint64) @ _WEIGHTS[:depth], block[here]))
     return sketches
 
 
