@@ -1,0 +1,213 @@
+"""Questions and a model in, a run of answers out: asked in batches that are saved as they finish.
+
+infer/runs/<name>/
+  questions.parquet       what is asked, as infer.questions has it
+  run.json                model, settings and hashes from the start; counts and times at the end
+  answers/NNNNN.parquet   ANSWERS of one batch, renamed into place
+
+A batch holds questions of one guessed task type, evenly from all tasks, and is decided by the
+questions alone. So a killed run goes on with the batches that are missing, to the same answers, and
+wherever a run ends, what it has answered is a fair part of all.
+"""
+
+import itertools
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from datagen.schema import TaskType
+from datagen.shards import write_parquet
+from datagen.tasks import TASKS
+from infer import record
+from infer.batches import Batch, schedule
+from infer.engine import Engine, Request, Response, Settings, settings
+from infer.model import model_folder
+from infer.prepare import Prepared, prepare, printable
+from infer.questions import Asked, to_table
+
+ANSWERS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("task_type", pa.string(), metadata={"description": "as guessed from the prompt"}),
+        pa.field("raw", pa.string(), metadata={"description": "the response that is handed in"}),
+        pa.field(
+            "value", pa.string(), metadata={"description": "what the parser of task_type reads, as JSON"}
+        ),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("tokens", pa.int32()),
+        pa.field("seconds", pa.float32(), metadata={"description": "the batch's time, shared out evenly"}),
+        pa.field("constraint", pa.string(), metadata={"description": "choice, regex, bias or length"}),
+        pa.field(
+            "problem", pa.string(), metadata={"description": "why it was not asked as it is; null: it was"}
+        ),
+    ]
+)
+"""Columns of every file in `answers/`."""
+
+
+class Answers(Protocol):
+    """What of an engine is used here."""
+
+    tokenizer: Any
+
+    def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """One response for each request, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What tells people about a run at work: lines, and questions done of all."""
+
+    say: Callable[[str], None]
+    progress: Callable[[int, int], None]
+
+
+SILENT = Report(say=lambda line: None, progress=lambda done, total: None)
+
+
+def predict(
+    asked: Sequence[Asked],
+    model: str,
+    run: Path,
+    *,
+    constrained: bool = True,
+    minutes: float | None = None,
+    report: Report = SILENT,
+    load: Callable[[Path, Settings], Answers] = Engine,
+) -> dict[str, Any]:
+    """Have the questions answered into the folder `run`; gives what is in its `run.json`.
+
+    What is answered there already is not asked again. After `minutes` it stops, with as much left as
+    `run.json` says; the same call goes on from there. Raises UserError where the model cannot be used
+    or the folder holds a run of something else.
+    """
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    folder = model_folder(model)
+    chosen = settings(folder)
+    questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
+    said = record.identity(folder, chosen, constrained, questions)
+    with record.held(run):
+        done = record.begin(run, said)
+        if done.get("finished"):
+            return done
+        (run / "answers").mkdir(exist_ok=True)
+        write_parquet(questions, run / "questions.parquet")
+        record.write(run, said)
+        batches = schedule(run, asked, chosen.batch)
+        missing = [batch for batch in batches if not batch.path.is_file()]
+        if missing:
+            _answer(batches, missing, load(folder, chosen), chosen.context, constrained, deadline, report)
+        return record.end(run, said, batches)
+
+
+def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -> str:
+    """The name of a run that was given none: of its model, its questions, and how they are asked."""
+    folder = Path(model)
+    named = folder.parent.name if folder.name == "merged" else folder.name
+    parts = [
+        named,
+        source.resolve().stem,
+        f"{limit}" if limit else "",
+        "unconstrained" if unconstrained else "",
+    ]
+    return "-".join(filter(None, parts))
+
+
+def _answer(
+    batches: list[Batch],
+    missing: list[Batch],
+    engine: Answers,
+    context: int,
+    constrained: bool,
+    deadline: float | None,
+    report: Report,
+) -> None:
+    """Ask batch by batch until all are done or time is up; the first of each type tell how long it takes."""
+    total = sum(len(batch.asked) for batch in batches)
+    done = total - sum(len(batch.asked) for batch in missing)
+    seconds: dict[TaskType, list[float]] = defaultdict(list)  # a question, by type
+    told = False
+    for number, batch in enumerate(missing):
+        rest = missing[number:]
+        if not told and all(seconds[later.task_type] for later in rest):
+            told = True
+            _tell(rest, seconds, deadline, total, done, report)
+        if deadline is not None and number and time.monotonic() + _expected([batch], seconds) > deadline:
+            report.say(f"time is up: {done:,} of {total:,} questions are answered. The same command goes on")
+            return
+        report.progress(done, total)
+        start = time.monotonic()
+        rows = _ask(batch, engine, context, constrained)
+        taken = (time.monotonic() - start) / len(rows)
+        seconds[batch.task_type].append(taken)
+        write_parquet(
+            pa.Table.from_pylist([{**row, "seconds": taken} for row in rows], schema=ANSWERS), batch.path
+        )
+        done += len(rows)
+    report.progress(done, total)
+
+
+def _tell(
+    rest: list[Batch],
+    seconds: dict[TaskType, list[float]],
+    deadline: float | None,
+    total: int,
+    done: int,
+    report: Report,
+) -> None:
+    """Say how long the rest takes, and at once how much of it fits where not all does."""
+    expected = _expected(rest, seconds)
+    left = sum(len(batch.asked) for batch in rest)
+    report.say(f"{left:,} questions to go, about {_spoken(expected)}")
+    if deadline is None or time.monotonic() + expected <= deadline:
+        return
+    ends = itertools.accumulate(_expected([batch], seconds) for batch in rest)
+    time_left = deadline - time.monotonic()
+    fits = done + sum(len(batch.asked) for batch, end in zip(rest, ends, strict=True) if end <= time_left)
+    report.say(
+        f"the time limit leaves {_spoken(max(time_left, 0))}: about {fits:,} of {total:,} questions "
+        f"({fits / total:.0%}), evenly from all tasks, will be answered"
+    )
+
+
+def _expected(batches: list[Batch], seconds: dict[TaskType, list[float]]) -> float:
+    """Seconds that the batches will take; 0 for a type that was not measured yet."""
+    return sum(
+        len(batch.asked) * sum(seconds[batch.task_type]) / max(len(seconds[batch.task_type]), 1)
+        for batch in batches
+    )
+
+
+def _ask(batch: Batch, engine: Answers, context: int, constrained: bool) -> list[dict[str, Any]]:
+    """The rows of ANSWERS of a batch, but for their seconds."""
+    prepared = [
+        prepare(engine.tokenizer, question.prompt, guess, context, constrained)
+        for question, guess in zip(batch.asked, batch.guesses, strict=True)
+    ]
+    responses = iter(engine.answer([one.request for one in prepared if one.request]))
+    return [_row(question, one, responses) for question, one in zip(batch.asked, prepared, strict=True)]
+
+
+def _row(question: Asked, prepared: Prepared, responses: Iterator[Response]) -> dict[str, Any]:
+    response = next(responses) if prepared.request else Response("", 0, 0, "")
+    raw, kind = prepared.finished(response.text), prepared.guess.task_type
+    return {
+        "id": question.id,
+        "task_type": kind.value,
+        "raw": raw,
+        "value": json.dumps(TASKS[kind].parse(raw), ensure_ascii=False),
+        "prompt_tokens": response.prompt_tokens,
+        "tokens": response.tokens,
+        "constraint": prepared.constraint,
+        "problem": prepared.problem,
+    }
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

