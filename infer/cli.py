@@ -5,11 +5,18 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datagen.cli import Commands
+
+if TYPE_CHECKING:
+    from infer.predict import Report
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,3 +94,82 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     for line in output.notices(planned, given):
         click.echo(line, err=True)
     click.echo(json.dumps(output.as_object(planned, scores)) if as_json else output.scored(planned, scores))
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE]")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N questions, of all tasks in turn.")
+@click.option(
+    "--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES", help="Stop after so long."
+)
+@click.option("--unconstrained", is_flag=True, help="Let the model say what it likes.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default="infer/runs",
+    show_default=True,
+    help="Folder of all runs.",
+)
+def run(
+    model: str,
+    questions: Path,
+    name: str | None,
+    limit: int | None,
+    time_limit: float | None,
+    unconstrained: bool,
+    runs: Path,
+) -> None:
+    """Have a model answer questions, or go on where a run stopped.
+
+    MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub.
+
+    \b
+    Example:
+      infer run finetune/runs/mine/merged --questions runs/esci_mcq --limit 500
+    """
+    from infer.batches import balanced
+    from infer.predict import predict, run_name
+    from infer.questions import read_questions
+    from infer.record import summary
+
+    asked = read_questions(questions)
+    folder = runs / (name or run_name(model, questions, limit, unconstrained))
+    with _reporting() as report:
+        done = predict(
+            balanced(asked, limit) if limit else asked,
+            model,
+            folder,
+            constrained=not unconstrained,
+            minutes=time_limit,
+            report=report,
+        )
+    click.echo(summary(done, folder, questions))
+
+
+@contextmanager
+def _reporting() -> Iterator[Report]:
+    """Lines and a bar on stderr: questions done, questions a second, time left."""
+    from tqdm import tqdm
+
+    from infer.predict import Report
+
+    bar: tqdm[Any] = tqdm(total=0, unit=" questions", leave=False, disable=None, file=sys.stderr, delay=1)
+
+    def progress(done: int, total: int) -> None:
+        if not bar.total:
+            bar.reset(total)
+            bar.initial = bar.n = done
+        bar.update(done - bar.n)
+
+    try:
+        yield Report(say=lambda line: bar.write(line, file=sys.stderr), progress=progress)
+    finally:
+        bar.close()
