@@ -169,11 +169,16 @@ def _split(outside: str) -> tuple[str, list[str]]:
     return _QUOTED.sub(quote, _LABELLED.sub(line, outside)), data
 
 
-def _cited(prompt: str) -> str:
-    """What entities are cited from: the longest labelled line, quote or line that is no instruction."""
+def passages(prompt: str) -> tuple[list[str], list[str]]:
+    """What stands behind labels (`Query: blue shoes`), and what stands in quotes."""
     labelled = [match["text"].strip() for match in _LABELLED.finditer(prompt)]
     quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(prompt)]
-    for texts in (labelled, quoted, prompt.split("\n")):
+    return labelled, quoted
+
+
+def _cited(prompt: str) -> str:
+    """What entities are cited from: the longest labelled line, quote or line that is no instruction."""
+    for texts in (*passages(prompt), prompt.split("\n")):
         found = [text for text in texts if len(text) > 1 and not _says_what(text)]
         if found:
             return max(found, key=len)

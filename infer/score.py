@@ -177,9 +177,18 @@ def score(planned: Plan, answers: Sequence[str], grader: str = "shopbench") -> S
     return scores(planned, [answers], grader)[0]
 
 
+def task_scores(planned: Plan, sets: Sequence[Sequence[str]], grader: str) -> list[dict[str, float]]:
+    """Each task's score by several sets of answers, without intervals."""
+    tables = _tables(planned, sets, grader)
+    found = {
+        task.name: _task_score(task.pooled, tables[:, task.places].mean(axis=1)) for task in planned.tasks
+    }
+    return [{name: float(of_sets[place]) for name, of_sets in found.items()} for place in range(len(sets))]
+
+
 def scores(planned: Plan, sets: Sequence[Sequence[str]], grader: str = "shopbench") -> list[Scores]:
     """Scores of several sets of answers, on the same resamples: draws of two may be subtracted."""
-    tables = np.stack([_table(planned, answers, grader) for answers in sets])
+    tables = _tables(planned, sets, grader)
     found = {task.name: _intervals(task, tables[:, task.places]) for task in planned.tasks}
     return [
         Scores(
@@ -209,10 +218,10 @@ def _grouped(
     }
 
 
-def _table(planned: Plan, answers: Sequence[str], grader: str) -> Floats:
-    """For each question its score, and what micro F1 counts: hits, predictions, truths."""
+def _tables(planned: Plan, sets: Sequence[Sequence[str]], grader: str) -> Floats:
+    """For each set and question the score, and what micro F1 counts: hits, predictions, truths."""
     parsers, asked = GRADERS[grader], planned.asked
-    table = np.full((len(asked), 4), np.nan)
+    tables = np.full((len(sets), len(asked), 4), np.nan)
     alike: dict[tuple[TaskType, str], list[int]] = {}
     for task in planned.tasks:
         for place in task.places.tolist():
@@ -220,16 +229,17 @@ def _table(planned: Plan, answers: Sequence[str], grader: str) -> Floats:
             assert kind
             alike.setdefault((kind, _metric(asked[place])), []).append(place)
     for (kind, metric), places in alike.items():
-        values = [parsers[kind](answers[place]) for place in places]
-        targets = [_target(asked[place]) for place in places]
-        table[places, 0] = _values(kind, metric, values, targets)
+        values = [parsers[kind](answers[place]) for answers in sets for place in places]
+        targets = [_target(asked[place]) for place in places] * len(sets)
+        found = np.array(_values(kind, metric, values, targets))
+        tables[:, places, 0] = found.reshape(len(sets), -1)
         if metric == POOLED:
             lengths = np.array(
                 [(len(value), len(target)) for value, target in zip(values, targets, strict=True)]
             )
-            table[places, 1] = table[places, 0] * lengths.sum(axis=1) / 2  # F1 is 2 hits / lengths
-            table[places, 2:] = lengths
-    return table
+            hits = found * lengths.sum(axis=1) / 2  # a question's F1 is 2 hits / lengths
+            tables[:, places, 1:] = np.column_stack([hits, lengths]).reshape(len(sets), -1, 3)
+    return tables
 
 
 def _target(asked: Asked) -> Any:
