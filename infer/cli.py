@@ -32,6 +32,15 @@ def main() -> None:
     """
 
 
+_GRADER = click.option(
+    "--grader",
+    type=click.Choice(["shopbench", "shopping_mmlu"]),
+    default="shopbench",
+    show_default=True,
+    help="Whose rules read an answer: the competition's, or its public release's.",
+)
+
+
 @main.command()
 @click.argument("questions", type=click.Path(path_type=Path))
 def classify(questions: Path) -> None:
@@ -63,13 +72,7 @@ def classify(questions: Path) -> None:
     metavar="RUN|FILE",
     help="A run of infer, or JSON Lines with `input_field` and `answer`.",
 )
-@click.option(
-    "--grader",
-    type=click.Choice(["shopbench", "shopping_mmlu"]),
-    default="shopbench",
-    show_default=True,
-    help="Whose rules read an answer: the competition's, or its public release's.",
-)
+@_GRADER
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, unrounded.")
 def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     """Score answers as ShopBench does.
@@ -152,6 +155,35 @@ def run(
             report=report,
         )
     click.echo(summary(done, folder, questions))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@_GRADER
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write the page. [default: compare.html beside the first run]",
+)
+def compare(runs: tuple[Path, ...], grader: str, page: Path | None) -> None:
+    """Set runs side by side with each other and with trivial answers.
+
+    Prints one table and writes one page to look at. The first RUN is what the others are compared with.
+
+    \b
+    Example:
+      infer compare infer/runs/base infer/runs/mine
+    """
+    from infer import compare
+
+    found = compare.compare(runs, grader)
+    for line in compare.notices(found):
+        click.echo(line, err=True)
+    click.echo(compare.table(found))
+    place = page or runs[0].parent / "compare.html"
+    place.write_text(compare.page(found), encoding="utf-8")
+    click.echo(f"\n{place} shows it")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ What can be read (`read_questions`):
                         the question's id is its line's number
     data.zip, data/     the public release, Shopping MMLU: `skills/*.json`, each in ShopBench's form;
                         the id is the skill and the line's number
-    questions.parquet   the copy that a run of infer keeps (`to_table`)
+    infer/runs/<name>/  what a run of infer was asked: its questions.parquet (`to_table`)
 """
 
 import json
@@ -25,6 +25,9 @@ import pyarrow.parquet as pq
 from datagen.errors import UserError
 from datagen.schema import SCHEMA_VERSION, TaskType, Track
 from datagen.shards import MANIFEST, read_manifest
+
+COPY = "questions.parquet"
+"""What a run of infer keeps of its questions."""
 
 TABLE = pa.schema(
     [
@@ -79,12 +82,14 @@ def read_questions(source: Path) -> list[Asked]:
             f"{source}: no such file or folder. Name a JSON Lines file of questions, or a run that "
             "`make data` has built, as in: runs/esci_mcq"
         )
-    if source.is_dir():
+    if source.is_dir() and (source / COPY).exists():
+        found = _of_copy(source / COPY)
+    elif source.is_dir():
         found = _of_run(source) if (source / MANIFEST).exists() else _of_release(source)
     elif source.suffix == ".zip":
         found = _of_release(source)
     elif source.suffix == ".parquet":
-        found = from_table(pq.read_table(source))
+        found = _of_copy(source)
     else:
         found = _of_lines(source.read_bytes(), str(source), "")
     if not found:
@@ -121,6 +126,15 @@ def from_table(table: pa.Table) -> list[Asked]:
         )
         for row in table.to_pylist()
     ]
+
+
+def _of_copy(path: Path) -> list[Asked]:
+    try:
+        return from_table(pq.read_table(path))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a Parquet file ({error})") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _of_run(run: Path) -> list[Asked]:
