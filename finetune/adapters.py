@@ -1,7 +1,7 @@
 """A finished training goes in; a plain model folder comes out, all of what was learnt in it or a share.
 
-With a share A (WiSE-FT, https://arxiv.org/abs/2109.01903), weights are (1 - A) base + A tuned. For an adapter that
-is base + A x scale x B·A', with its two matrices B and A': one file of the base is in memory at a time, so a 72B
+With a share A (WiSE-FT, https://arxiv.org/abs/2109.01903), weights are (1 - A) base + A tuned; for an
+adapter, base + A x scale x its two matrices' product. One file of the base is in memory at a time, so a 72B
 model needs no more than a small one.
 """
 
@@ -49,7 +49,7 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
             f"{run}: made for another base than {base} holds: its weights are others. "
             "Bring back the base that it was trained from, or train again"
         )
-    tuned = run / ("adapter_model.safetensors" if lock["config"]["lora"] else "model.safetensors")
+    tuned = run / ("adapter_model.safetensors" if lock["config"]["rank"] else "model.safetensors")
     origin = {
         "alpha": alpha,
         "base_sha256": lock["base_sha256"],
@@ -61,7 +61,10 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        _write_weights(base, unfinished, _identity if alpha == 0 else _change(run, lock, alpha))
+        change, known = _change(run, lock, alpha)
+        written = _write_weights(base, unfinished, change if alpha else _identity)
+        if known - written:
+            raise UserError(f"{run}: adapts `{min(known - written)}`, which the base has not. Train again")
         for source in (base, run):
             for file in (file for pattern in _FILES for file in source.glob(pattern)):
                 if source is base or file.name.startswith(("tokenizer", "chat_template")):
@@ -81,15 +84,18 @@ def _origin(folder: Path) -> Any:
         return None
 
 
-def _write_weights(base: Path, folder: Path, change: Change) -> None:
-    """Write each file of weights anew, every tensor in the type that it had."""
+def _write_weights(base: Path, folder: Path, change: Change) -> set[str]:
+    """Write each file of weights anew, every tensor in the type that it had; the names of all tensors."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
+    names: set[str] = set()
     for file in weight_files(base):
         with safe_open(file, framework="pt") as weights:
             tensors = {name: _changed(change, name, weights.get_tensor(name)) for name in weights.keys()}  # noqa: SIM118
         save_file(tensors, folder / file.name, metadata={"format": "pt"})
+        names |= tensors.keys()
+    return names
 
 
 def _changed(change: Change, name: str, weight: Any) -> Any:
@@ -102,12 +108,13 @@ def _identity(name: str, weight: Any) -> Any:
     return weight
 
 
-def _change(run: Path, lock: dict[str, Any], alpha: float) -> Change:
-    return _adapter(run, alpha) if lock["config"]["lora"] else _mean(run, alpha)
+def _change(run: Path, lock: dict[str, Any], alpha: float) -> tuple[Change, set[str]]:
+    """What to do with each weight, and the names of those that are to change."""
+    return _adapter(run, alpha) if lock["config"]["rank"] else _mean(run, alpha)
 
 
-def _adapter(run: Path, alpha: float) -> Change:
-    """What an adapter adds. Raises UserError where it fits no weight of the base, or one of another shape."""
+def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
+    """Add what an adapter does. Its change raises UserError where it is of another shape than the weight."""
     from safetensors.torch import load_file
 
     settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
@@ -126,14 +133,18 @@ def _adapter(run: Path, alpha: float) -> Change:
             )
         return weight.float() + scale * delta
 
-    return change
+    suffix = ".lora_A.weight"
+    names = {
+        key.removeprefix(_PREFIX).removesuffix(suffix) + ".weight" for key in matrices if key.endswith(suffix)
+    }
+    return change, names
 
 
-def _mean(run: Path, alpha: float) -> Change:
-    """The tuned weights themselves, or a mean of them and the base's."""
+def _mean(run: Path, alpha: float) -> tuple[Change, set[str]]:
+    """Take the tuned weights themselves, or a mean of them and the base's."""
     from safetensors import safe_open
 
-    files = {}
+    files: dict[str, Path] = {}
     for file in weight_files(run):
         with safe_open(file, framework="pt") as weights:
             files |= dict.fromkeys(weights.keys(), file)
@@ -145,4 +156,4 @@ def _mean(run: Path, alpha: float) -> Change:
             tuned = weights.get_tensor(name)
         return tuned if alpha == 1 else (1 - alpha) * weight.float() + alpha * tuned.float()
 
-    return change
+    return change, set(files)

@@ -7,7 +7,7 @@ the model below, so a setting and its default stand here alone.
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,30 +20,26 @@ from datagen.recipe_yaml import Document, Problem, read
 CONFIGS = Path(__file__).parent / "configs"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-Positive = Annotated[int, Field(gt=0)]
-
-
-class Lora(_Model):
-    """Low-rank matrices beside every linear layer but the output's; these alone are trained."""
-
-    rank: int = Field(default=16, gt=0, description="rank of the matrices")
-    alpha: int = Field(default=32, gt=0, description="their product is scaled by `alpha` / `rank`")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of inputs that training drops")
-
-
-class Config(_Model):
+class Config(BaseModel):
     """How a model is trained on the train split of a data set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     base: str = Field(
         default="smollm2-135m",
         min_length=1,
         description="model to start from: `smollm2-135m`, a folder, or a model of the Hugging Face hub",
     )
-    lora: Lora | None = Field(default=Lora(), description="adapter to train; null trains all weights")
+    rank: int | None = Field(
+        default=16,
+        gt=0,
+        description="rank of the adapter (LoRA) of all linear layers but the last; null: no adapter, all "
+        "weights are trained",
+    )
+    alpha: int = Field(default=32, gt=0, description="what the adapter adds is scaled by `alpha` / `rank`")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of an adapter's inputs that training drops"
+    )
     four_bit: bool = Field(
         default=False, description="keep the base in 4 bits while its adapter is trained (QLoRA); needs a GPU"
     )
@@ -93,8 +89,8 @@ class Config(_Model):
 def load(config: str, settings: Iterable[str] = ()) -> Config:
     """The config of this name, or in this `.yaml` file, with `key=value` settings in place of its own.
 
-    A value is read as JSON, and as text where it is none; `lora.rank=8` reaches inside. Raises UserError
-    with every problem of the file, or of the settings.
+    A value is read as JSON, and as text where it is none. Raises UserError with every problem of the file, or
+    of the settings.
     """
     document = read(_locate(config))
     found = validate(document, Config, document.data)
@@ -114,16 +110,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Which values of two plain mappings differ, in words: `lr: 0.001 then, 0.01 now`."""
-    found = []
-    for key in dict.fromkeys([*old, *new]):
-        before, now = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += differences(before, now, f"{prefix}{key}.")
-        elif before != now:
-            found.append(f"{prefix}{key}: {json.dumps(before)} then, {json.dumps(now)} now")
-    return found
+    return [
+        f"{key}: {json.dumps(old.get(key))} then, {json.dumps(new.get(key))} now"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
 
 
 def _locate(config: str) -> Path:
@@ -144,13 +137,7 @@ def _changed(config: Config, settings: Sequence[str]) -> Config:
         key, sign, text = setting.partition("=")
         if not (key and sign):
             raise UserError(f"--set {setting}: write a key and its value, as in `--set lr=1e-4`")
-        *outer, last = key.split(".")
-        place = data
-        for name in outer:
-            if not isinstance(place.get(name), dict):
-                place[name] = {}  # what has no keys inside is complained of below
-            place = place[name]
-        place[last] = _value(text)
+        data[key] = _value(text)
     changed = validate(document, Config, data)
     if changed is None:
         raise UserError("\n  ".join(["--set:", *map(_said, document.problems)]))
@@ -159,10 +146,9 @@ def _changed(config: Config, settings: Sequence[str]) -> Config:
 
 def _value(text: str) -> Any:
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
-    return float(value) if isinstance(value, float) else value
 
 
 def _said(problem: Problem) -> str:

@@ -124,7 +124,11 @@ def _files(run: Path, side: str) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: no such file, though the manifest names it. Build the run again")
-        if pq.read_schema(file).names != SHARD.names:
+        try:
+            names = pq.read_schema(file).names
+        except pa.ArrowInvalid:
+            raise UserError(f"{file}: is not whole. Build the run again") from None
+        if names != SHARD.names:
             raise UserError(f"{file}: its columns are not a shard's. Build the run again")
     return files
 

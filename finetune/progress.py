@@ -33,7 +33,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     @property
     def tokens_per_second(self) -> float:
-        """Since this process began, or went on with, the training; test losses and checkpoints not counted."""
+        """Since this process began or went on with the training; test losses and checkpoints not counted."""
         return self._done / self._seconds if self._seconds else 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -102,9 +102,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if math.isfinite(loss + entry.get("grad_norm", 0.0)) and loss <= self._limit:
             return
         raise UserError(
-            f"the loss diverged: it is {loss:.4g} in step {entry['step']}, and {self._limit / 2:.4g} where all "
-            "tokens are equally likely. Nothing of this is saved. Lower the learning rate (`--set lr=...`), "
-            f"and give a new --name, or delete {self._run}"
+            f"the loss diverged: it is {loss:.4g} in step {entry['step']}, not {self._limit / 2:.4g} as in a "
+            "guess. Nothing of this is saved. Lower the learning rate "
+            f"(`--set lr=...`) under another --name, or delete {self._run}"
         )
 
 

@@ -32,7 +32,7 @@ from finetune.report import write_card, write_plot
 
 CHECKPOINTS = "checkpoints"
 
-_FULL = ("No space left", "File too large", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+_FULL = ("No space left", "File too large", "Disk quota exceeded", "inline_container.cc")
 """What safetensors and torch say of a full disk, whose errors are no OSError."""
 
 Say = Callable[[str], None]
@@ -82,13 +82,13 @@ def _train(
     train_rows, lengths = splits["train"], splits["train"].lengths
     for line in _outset(config, run, train_rows, trainer.model, numbers):
         say(line)
-    say(
-        f"one of its rows, what is trained between « and »:\n{marked(train_rows.rows.slice(0, 1).to_pylist()[0], tokenizer)}"
-    )
+    [first] = train_rows.rows.slice(0, 1).to_pylist()
+    say(f"one of its rows, what is trained between « and »:\n{marked(first, tokenizer)}")
     state.wait_for_everyone()
     checkpoint = last_checkpoint(run / CHECKPOINTS)
     if checkpoint:
         say(f"goes on from step {checkpoint.name.rpartition('-')[2]}")
+        trainer.args.eval_on_start = False
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
@@ -130,7 +130,7 @@ def build(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     lengths = splits["train"].lengths
-    small = config.lora is not None  # all weights are trained in float32, whatever is multiplied
+    small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
     progress = Progress(
         run, sum(lengths) * config.epochs, 2 * math.log(model.config.get_text_config().vocab_size), say
@@ -151,13 +151,13 @@ def build(
         eval_dataset=Dataset(test.select(["input_ids", "completion_mask"])),
         processing_class=tokenizer,
         peft_config=LoraConfig(
-            r=config.lora.rank,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
+            r=config.rank,
+            lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        if config.lora
+        if config.rank
         else None,
         callbacks=callbacks,
     )
@@ -245,11 +245,8 @@ def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -
     yield f"{run}: {rows:,} of {split.available:,} rows{left_out}. {tokens:,} tokens{times}, {steps:,} steps"
     weights = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    how = f"an adapter of rank {config.lora.rank}" if config.lora else "all weights"
-    yield (
-        f"trains {how} of {config.base} in {numbers}: "
-        f"{trained / 1e6:,.1f} of {weights / 1e6:,.1f} million numbers"
-    )
+    how = f"an adapter of rank {config.rank}" if config.rank else "all weights"
+    yield (f"trains {how} of {config.base} in {numbers}: {trained:,} of {weights:,} weights")
 
 
 def _finish(
@@ -307,14 +304,8 @@ def _disk(run: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        full = (
-            "No space left",
-            "File too large",
-            "Disk quota exceeded",
-            "PytorchStreamWriter failed writing",
-        )
         number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(words in str(error) for words in full):
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(words in str(error) for words in _FULL):
             raise UserError(
                 f"{run}: the disk is full. What is done is kept: free some space and run the same again"
             ) from error

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with our batches: the rows of a step, shared out so that no part is long or mostly padding.
+"""TRL's SFTTrainer with our batches: the rows of a step, shared out so that parts are short and full.
 
 The one module that imports TRL as it is imported itself; `train` does so when it trains.
 """
@@ -14,9 +14,9 @@ from trl.trainer import utils as trl_utils
 from datagen.errors import UserError
 
 if not torch.cuda.is_available():
-    # Where Triton runs, TRL multiplies only the positions that are trained by the output matrix; elsewhere all,
-    # forwards and twice backwards, for two tokens of 200 that count. The loss is the same. In this module of
-    # TRL, the function below is asked for nothing else.
+    # Where Triton runs, TRL multiplies only the positions that are trained by the output matrix; elsewhere
+    # all, forwards and twice backwards, for two tokens of 200 that count. The loss is the same. This module
+    # of TRL asks the function below for nothing else.
     trl_utils._use_triton = lambda device: True
 
 
@@ -75,7 +75,7 @@ def parts_of_a_step(
     """
     if batch_rows % processes:
         raise UserError(
-            f"`batch_rows: {batch_rows}` can't be shared by {processes} processes: take a multiple of {processes}"
+            f"`batch_rows: {batch_rows}` can't be shared out to {processes} processes: take a multiple"
         )
     rows = batch_rows // processes
     for parts in (number for number in range(1, rows + 1) if rows % number == 0):

