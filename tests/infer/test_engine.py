@@ -1,0 +1,101 @@
+"""vLLM keeps a model that has learnt nothing to its constraints, gives the same again, and is quiet."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.errors import UserError
+from datagen.schema import TaskType
+from datagen.tasks import TASKS, Constraint
+from infer.classify import Guess
+from infer.constrain import constraint, names_listed
+from infer.engine import MOST_BIASED, Engine, Request, Response, Settings, bias, settings
+
+
+def request(engine: Engine, text: str, limits: Constraint, stops: tuple[str, ...] = ()) -> Request:
+    return Request(engine.tokenizer.encode(text, add_special_tokens=False), limits, stops)
+
+
+def test_a_random_model_names_what_is_listed_and_nothing_else(engine: Engine) -> None:
+    guesses = [
+        Guess(TaskType.MULTIPLE_CHOICE, (0, 1, 2), None, "", "en"),
+        Guess(TaskType.RANKING, (1, 2, 3, 4, 5), None, "", "en"),
+        Guess(TaskType.RETRIEVAL, tuple(range(1, 16)), None, "", "en"),
+        Guess(TaskType.RETRIEVAL, (7, 8), None, "", "en"),
+    ]
+    asked = [
+        (guess, f"{word} {number}") for guess in guesses for word in ("a", "lamp") for number in range(8)
+    ]
+    answers = engine.answer([request(engine, text, constraint(guess)) for guess, text in asked])
+    for (guess, _), answer in zip(asked, answers, strict=True):
+        assert constraint(guess).admits(answer.text)
+        assert names_listed(guess, guess.task_type, TASKS[guess.task_type].parse(answer.text))
+    assert len({answer.text for answer in answers}) > 8  # it is the model that chooses
+
+
+def test_an_answer_is_the_same_whatever_was_asked_before(engine: Engine) -> None:
+    batch = [request(engine, f"question {number}", Constraint(12)) for number in range(9)]
+    first = engine.answer(batch)
+    engine.answer([request(engine, "question 3 and another thing", Constraint(5))])
+    assert engine.answer(batch) == first
+
+
+def test_tokens_are_counted_and_the_end_is_told(engine: Engine) -> None:
+    [cut] = engine.answer([request(engine, "a lamp", Constraint(5))])
+    assert (cut.prompt_tokens, cut.tokens, cut.reason) == (len("a lamp"), 5, "length")
+    [chosen] = engine.answer([request(engine, "a lamp", Constraint(9, choices=("1,2", "2,1")))])
+    assert (chosen.tokens, chosen.reason) == (4, "stop")
+
+
+def test_an_answer_ends_at_a_stop_which_is_no_part_of_it(engine: Engine) -> None:
+    limits = Constraint(9, choices=("ab\ncd",))
+    [answer] = engine.answer([request(engine, "x", limits, stops=("\n",))])
+    assert answer.text == "ab"
+
+
+def test_a_bias_draws_to_the_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cited(answers: list[Response]) -> int:
+        return sum(letter in "qz" for answer in answers for letter in answer.text)
+
+    texts = [f"{number} {word}" for number in range(6) for word in ("qz", "zq")]
+    free = engine.answer([request(engine, text, Constraint(12)) for text in texts])
+    monkeypatch.setattr("infer.engine.BIAS", 20.0)
+    drawn = engine.answer([request(engine, text, Constraint(12, favoured="qz")) for text in texts])
+    assert cited(drawn) > 2 * cited(free)
+
+
+def test_a_bias_is_within_what_vllm_takes(tokenizer: Any) -> None:
+    tokens = bias(tokenizer, "ASUS, tablette")
+    assert tokenizer.eos_token_id in tokens
+    assert set(tokenizer.encode("ASUS, tablette")) <= set(tokens)
+
+    class Large:
+        eos_token_id = 0
+
+        def encode(self, text: str, **_: Any) -> list[int]:
+            return list(range(len(text)))
+
+    assert len(bias(Large(), "x" * 5000)) == MOST_BIASED
+
+
+def test_nothing_to_ask_gives_nothing(engine: Engine) -> None:
+    assert engine.answer([]) == []
+
+
+def test_asking_prints_nothing(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.answer([request(engine, "a lamp", Constraint(3, regex="[0-9]"))])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_settings_follow_the_model_and_the_machine(tiny_model: Path) -> None:
+    chosen = settings(tiny_model)
+    assert chosen.context == 1024
+    assert chosen.dtype in {"cpu": ("bfloat16", "float32"), "cuda": ("auto", "half")}[chosen.device]
+
+
+def test_without_vllm_it_says_what_to_install(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[infer-cpu\]'"):
+        Engine(tiny_model, Settings("cpu", "float32", 512, 8))
