@@ -105,6 +105,10 @@ def word_part(drawn: Path, batch: int, job: Job, examples: Path, rejects: Path) 
     write_arrow(worded, examples)
 
 
+def ready() -> None:
+    """Nothing: a process that has run this has loaded all that `word_part` needs."""
+
+
 class _Rejects:
     """Rows that were left out, collected column by column."""
 

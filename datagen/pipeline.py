@@ -30,7 +30,7 @@ from datagen import keep, shards
 from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
-from datagen.examples import Job, job_of, word_part
+from datagen.examples import Job, job_of, ready, word_part
 from datagen.files import batches, read_arrow, write_arrow
 from datagen.locations import Say
 from datagen.lock import LOCK, replaces
@@ -95,6 +95,8 @@ def build(
             say(replaces(run, manifest, plan.lock))
         _drop_other_work(plan.work)
         with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
+            for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
+                executor.submit(ready)
             parts = _draw_and_word(plan, opened, executor, report)
             if not parts:
                 raise UserError(_nothing_kept(plan, parts))
