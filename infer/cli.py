@@ -44,9 +44,9 @@ _GRADER = click.option(
 @main.command()
 @click.argument("questions", type=click.Path(path_type=Path))
 def classify(questions: Path) -> None:
-    """Print each question's task type as its text tells it, one JSON object a line.
+    """Print the task type that each question's text tells.
 
-    QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form, or Shopping MMLU's data.zip.
+    One JSON object a line. QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form, or Shopping MMLU's data.zip.
 
     \b
     Example:

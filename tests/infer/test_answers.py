@@ -1,0 +1,78 @@
+"""Whether each answer finds its question, and nothing is missing or left over in silence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datagen.errors import UserError
+from infer.answers import read_answers
+from infer.questions import Asked
+
+
+def asked(*prompts: str) -> list[Asked]:
+    return [
+        Asked(str(number), prompt, None, "", None, "", "", None, None)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def written(path: Path, *rows: Any) -> Path:
+    path.write_text(
+        "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8"
+    )
+    return path
+
+
+def test_a_files_answers_belong_to_questions_by_their_text(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "a.jsonl",
+        {"input_field": "b", "answer": "B"},
+        {"input_field": "a", "answer": 2},
+        {"input_field": "x", "answer": "X"},
+    )
+    found = read_answers(file, asked("a", "b", "c"))
+    assert found.texts == ("2", "B", "")
+    assert (found.missing, found.unknown) == (1, 1)
+
+
+def test_a_question_asked_twice_takes_its_answers_in_turn(tmp_path: Path) -> None:
+    one = {"input_field": "a", "answer": "1"}
+    assert read_answers(written(tmp_path / "a", one), asked("a", "a")).texts == ("1", "1")
+    two = {"input_field": "a", "answer": "2"}
+    assert read_answers(written(tmp_path / "b", one, two), asked("a", "a", "a")).texts == ("1", "2", "2")
+
+
+def test_a_runs_answers_belong_to_questions_by_id(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    pq.write_table(pa.table({"id": ["1", "9"], "raw": ["B", "X"]}), folder / "00000.parquet")
+    pq.write_table(pa.table({"id": ["0", "2"], "raw": ["A", None]}), folder / "00001.parquet")
+    found = read_answers(tmp_path, asked("a", "b", "c"))
+    assert found.texts == ("A", "B", "")
+    assert (found.missing, found.unknown) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", r"a\.jsonl:1: not JSON"),
+        ({"input_field": "a"}, r"a\.jsonl:1: has not both"),
+        ({"answer": "a"}, r"a\.jsonl:1: has not both"),
+        ({"input_field": "a", "answer": [1, 2]}, r"a\.jsonl:1: the answer \[1, 2\] is no text"),
+        ({"input_field": "other", "answer": "1"}, "none of its 1 answers belongs to one of the 1 questions"),
+    ],
+)
+def test_what_cannot_be_an_answer_is_named(tmp_path: Path, line: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_answers(written(tmp_path / "a.jsonl", line), asked("a"))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no answers/\*\.parquet"):
+        read_answers(tmp_path, asked("a"))
+    with pytest.raises(UserError, match="no such file or folder"):
+        read_answers(tmp_path / "none", asked("a"))

@@ -1,0 +1,152 @@
+"""What a person types to `infer` and reads: every command's help, output and exit code."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from infer.cli import main
+
+SLOW_TO_IMPORT = [
+    "datasets",
+    "duckdb",
+    "jinja2",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "torch",
+    "transformers",
+    "vllm",
+]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "input_field": f"Which is {number}?\n0. a\n1. b\nAnswer:",
+            "output_field": number % 2,
+            "task_name": "pick",
+            "task_type": "multiple-choice",
+            "metric": "accuracy",
+            "is_multiple_choice": True,
+            "track": "amazon-kdd-cup-24-user-behavior-alignment",
+        }
+        for number in range(20)
+    ]
+    rows.append(
+        {
+            "input_field": "Same? Answer yes or no.",
+            "output_field": "no",
+            "task_name": "judge",
+            "task_type": "multiple-choice",
+            "metric": "bool",
+        }
+    )
+    return written(tmp_path / "questions.jsonl", rows)
+
+
+def written(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def answers(questions: Path, tmp_path: Path) -> Path:
+    rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    given = [{"input_field": row["input_field"], "answer": "0"} for row in rows[:15]]
+    return written(tmp_path / "answers.jsonl", [*given, {"input_field": "another", "answer": "0"}])
+
+
+def test_the_help_of_every_command_has_an_example_that_it_understands() -> None:
+    assert isinstance(main, click.Group)
+    for name, command in main.commands.items():
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        example = re.search(r"^ +infer (.+)$", result.stdout, re.MULTILINE)
+        assert example, name
+        words = example[1].split()
+        assert words[0] == name
+        command.make_context(name, words[1:]).close()
+        assert all(option.help for option in command.params if isinstance(option, click.Option)), name
+
+
+def test_the_summary_of_every_command_fits_its_line() -> None:
+    assert "..." not in run("--help").stdout.split("Commands:")[1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["compare", "--help"]], ids=" ".join)
+def test_help_loads_no_data_library(arguments: list[str]) -> None:
+    code = (
+        "import json, sys\n"
+        "from infer.cli import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert set(SLOW_TO_IMPORT) & set(json.loads(done.stdout.splitlines()[-1])) == set()
+
+
+def test_classify_prints_a_line_for_each_question(questions: Path) -> None:
+    result = run("classify", questions)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["id"] for row in rows] == [str(number) for number in range(1, 22)]
+    assert rows[0]["task_type"] == "multiple_choice"
+    assert rows[0]["numbers"] == [0, 1]
+    assert set(rows[0]) == {"id", "task_type", "numbers", "asked", "text", "language"}
+
+
+def test_score_as_json_is_not_rounded(questions: Path, answers: Path) -> None:
+    result = run("score", questions, "--answers", answers, "--json")
+    assert json.loads(result.stdout) == {
+        "overall": 8 / 20,
+        "tracks": {"user_behavior_alignment": 8 / 20},
+        "tasks": {"pick": {"score": 8 / 20, "n": 20, "metric": "accuracy"}},
+    }
+
+
+def test_score_says_what_is_missing_and_left_out(questions: Path, answers: Path) -> None:
+    result = run("score", questions, "--answers", answers)
+    assert re.search(r"^over all +0\.400 +0\.\d\d to 0\.\d\d +20 +1 tasks$", result.stdout, re.MULTILINE)
+    assert "6 of 21 questions have no answer: each counts as empty" in result.stderr
+    assert "1 answers belong to none of the questions" in result.stderr
+    assert "metric bool is none of multiple_choice's: judge (1)" in result.stderr
+
+
+def test_the_other_grader_reads_otherwise(tmp_path: Path, questions: Path) -> None:
+    rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    given = written(tmp_path / "a", [{"input_field": row["input_field"], "answer": "\n0"} for row in rows])
+    for grader, overall in (("shopbench", 0.5), ("shopping_mmlu", 0.0)):
+        result = run("score", questions, "--answers", given, "--grader", grader, "--json")
+        assert json.loads(result.stdout)["overall"] == overall
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["classify", "none.jsonl"], 1, "error: none.jsonl: no such file or folder"),
+        (["score", "none.jsonl", "--answers", "x"], 1, "error: none.jsonl: no such file or folder"),
+        (["score", "none.jsonl"], 2, "Missing option '--answers'"),
+        (["compare", "none"], 1, "error: none: not a run of infer"),
+        (["compare"], 2, "Missing argument 'RUN...'"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_line(arguments: list[str], code: int, message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,161 @@
+"""What the comparison of runs says: who beats whom, and whom nothing tells apart."""
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from datagen.errors import UserError
+from datagen.schema import TaskType
+from infer.cli import main
+from infer.compare import FEWEST, compare, differs, mark, notices, page, table, verdicts
+from infer.questions import COPY, Asked, to_table
+from infer.score import plan, scores
+
+_RNG = random.Random(7)
+GOLD = [_RNG.randrange(4) for _ in range(300)]
+QUESTIONS = [
+    Asked(
+        str(number),
+        f"Which of these is <{number}>?\n0. a\n1. b\n2. c\n3. d\nAnswer:",
+        True,
+        f"task{number % 3}",
+        TaskType.MULTIPLE_CHOICE,
+        "reasoning",
+        "accuracy",
+        gold,
+        "en",
+    )
+    for number, gold in enumerate(GOLD)
+]
+
+
+def right_in(share: float) -> list[str]:
+    """Answers of which a share is right, spread evenly over tasks; the others are wrong."""
+    return [
+        str(gold if (number // 3) % 100 < 100 * share else (gold + 1) % 4) for number, gold in enumerate(GOLD)
+    ]
+
+
+def run(folder: Path, answers: Sequence[str], questions: Sequence[Asked] = QUESTIONS, **about: Any) -> Path:
+    (folder / "answers").mkdir(parents=True)
+    pq.write_table(to_table(questions), folder / COPY)
+    rows = pa.table({"id": [question.id for question in questions][: len(answers)], "raw": list(answers)})
+    pq.write_table(rows, folder / "answers" / "00000.parquet")
+    (folder / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    about: dict[str, Any] = {
+        "seconds": 12.5,
+        "answered": 300,
+        "peak_memory_gib": 3.4,
+        "constrained": True,
+        "model": {"path": "m"},
+    }
+    return [
+        run(tmp_path / "base", ["1"] * 300, **about),
+        run(tmp_path / "tuned", right_in(0.8), **about),
+        run(tmp_path / "twin", right_in(0.8)),
+    ]
+
+
+def test_the_table_says_who_beats_whom(three: list[Path]) -> None:
+    found = compare(three)
+    text = table(found)
+    base, tuned, twin, *changes = verdicts(found)
+    assert base.startswith("base does not beat the best trivial answers over all: ")
+    assert base.endswith("it does not beat them in multiple_choice")
+    assert tuned.startswith("tuned beats the best trivial answers over all: 0.800 [")
+    assert changes[0].startswith("tuned is better than base over all: +0.")
+    assert all(line in text for line in (base, tuned, twin, *changes))
+    overall = found.rows[0]
+    assert [mark(overall, place) for place in range(3)] == ["=", "+", "+"]
+    assert [row.group for row in found.rows] == ["over all", "track", "task type", "task", "task", "task"]
+    assert [row.questions for row in found.rows] == [300, 300, 300, 100, 100, 100]
+
+
+def test_equal_runs_cannot_be_told_apart(three: list[Path]) -> None:
+    found = compare([three[1], three[2]])
+    assert verdicts(found)[-1] == "twin cannot be told from tuned over all: +0.000 [+0.00, +0.00]"
+    assert mark(found.rows[0], 1) == ""
+
+
+def test_a_difference_is_judged_question_by_question() -> None:
+    """Five questions in a hundred more are sure where all others are answered alike, but not by intervals."""
+    planned = plan(QUESTIONS)
+    low, high = (of.overall for of in scores(planned, [right_in(0.5), right_in(0.55)]))
+    assert low.high > high.low
+    assert differs(low, high) == 1
+    assert differs(high, low) == -1
+
+
+def test_few_questions_are_not_marked(tmp_path: Path) -> None:
+    few = QUESTIONS[: FEWEST - 1]
+    golds = [str(question.target) for question in few]
+    found = compare([run(tmp_path / "a", ["x"] * len(few), few), run(tmp_path / "b", golds, few)])
+    assert mark(found.rows[0], 1) == ""
+
+
+def test_one_run_is_compared_with_trivial_answers(three: list[Path]) -> None:
+    assert "tuned beats the best trivial answers" in table(compare([three[1]]))
+
+
+def test_runs_are_compared_on_what_both_were_asked(three: list[Path], tmp_path: Path) -> None:
+    short = run(tmp_path / "short", right_in(0.8)[:90], QUESTIONS[:90])
+    found = compare([three[1], short])
+    assert found.rows[0].questions == 90
+    assert notices(found) == ["compared on the 90 questions that all were asked; some had 210 more"]
+    other = [QUESTIONS[0].__class__("x", "?", True, "", TaskType.MULTIPLE_CHOICE, "", "accuracy", 1, None)]
+    with pytest.raises(UserError, match="no question in common"):
+        compare([three[1], run(tmp_path / "other", ["1"], other)])
+    same_id = [QUESTIONS[0].__class__("1", "?", True, "", TaskType.MULTIPLE_CHOICE, "", "accuracy", 1, None)]
+    with pytest.raises(UserError, match="other questions under the same ids"):
+        compare([three[1], run(tmp_path / "same", ["1"], same_id)])
+
+
+def test_missing_answers_are_told(tmp_path: Path) -> None:
+    found = compare([run(tmp_path / "cut", right_in(1.0)[:200])])
+    assert notices(found) == ["cut: 100 questions have no answer: each counts as empty"]
+    assert found.rows[0].runs[0].score == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run of infer"):
+        compare([tmp_path])
+
+
+def test_runs_of_one_name_are_told_by_their_folders(three: list[Path], tmp_path: Path) -> None:
+    again = run(tmp_path / "elsewhere" / "tuned", right_in(0.3))
+    assert [of.name for of in compare([three[1], again]).runs] == [str(three[1]), str(again)]
+
+
+def test_the_command_prints_a_table_and_writes_a_page(three: list[Path], tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["compare", *map(str, three)], catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert table(compare(three)) in result.stdout
+    assert (tmp_path / "compare.html").read_text(encoding="utf-8") == page(compare(three))
+
+
+def test_the_page_stands_alone_and_shows_everything(three: list[Path]) -> None:
+    found = compare(three)
+    text = page(found)
+    assert not re.search(r"<(script|link|img|iframe)|https?://|url\(|@import", text)
+    for line in verdicts(found):
+        assert line in text.replace("&#39;", "'")
+    assert "12.5" in text
+    assert "3.4" in text
+    assert text.count("<svg") == len(found.rows)
+    assert "tuned right, base wrong" in text
+    assert "base right, tuned wrong" in text
+    assert "is &lt;" in text  # a prompt is text, not markup
+    assert page(compare(three)) == text
