@@ -1,0 +1,128 @@
+"""The files of a run: shards cut evenly in the order of ids, counts and facts read off them, its manifest."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from contextlib import chdir
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen import shards
+from datagen.errors import UserError
+from datagen.pipeline import build
+from datagen.recipe import load
+from datagen.schema import REJECT, SCHEMA_VERSION, SHARD
+from datagen.shards import SHARD_ROWS, counts, file_facts, read_manifest, shard_bounds, shard_files
+
+
+@pytest.fixture(scope="module")
+def many(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe `shop`, built into shards of ten rows at most."""
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch, chdir(shop):
+        patch.setattr(shards, "SHARD_ROWS", 10)
+        build(load("shop"), Path("seeds"), runs, workers=1)
+    return runs / "shop"
+
+
+@given(st.integers(0, 5), st.integers(-3, 3))
+def test_bounds_hold_each_id_once_in_shards_of_nearly_the_same_size(whole: int, more: int) -> None:
+    ids = [f"{number:08x}" for number in range(max(0, whole * SHARD_ROWS + more))]
+    bounds = shard_bounds(ids)
+    sizes = [int(last, 16) - int(first, 16) + 1 for first, last in bounds]
+    assert sum(sizes) == len(ids)
+    assert all(last < first for (_, last), (first, _) in pairwise(bounds))
+    assert not sizes or (max(sizes) <= SHARD_ROWS and max(sizes) - min(sizes) <= 1)
+
+
+def test_a_row_alone_is_a_shard() -> None:
+    assert shard_bounds(["0a"]) == [("0a", "0a")]
+
+
+def test_ids_rise_through_the_shards_of_a_side(many: Path) -> None:
+    for side in ("train", "test"):
+        files = sorted((many / "data").glob(f"{side}-*.parquet"))
+        assert [file.name for file in files] == [
+            f"{side}-{number:05}-of-{len(files):05}.parquet" for number in range(len(files))
+        ]
+        tables = [pq.read_table(file) for file in files]
+        ids = [row for table in tables for row in table["id"].to_pylist()]
+        assert ids == sorted(set(ids))
+        assert {table.num_rows for table in tables} <= {len(ids) // len(tables), len(ids) // len(tables) + 1}
+    assert len(shard_files(many)) > 5
+
+
+def test_smaller_shards_hold_the_same_rows(many: Path, shop_run: Path) -> None:
+    def rows(run: Path) -> list[dict[str, object]]:
+        read = [row for file in shard_files(run) for row in pq.read_table(file).to_pylist()]
+        return sorted(read, key=lambda row: str(row["id"]))
+
+    assert rows(many) == rows(shop_run)
+
+
+def test_train_comes_before_test(many: Path) -> None:
+    sides = [file.name.split("-")[0] for file in shard_files(many)]
+    assert sides == sorted(sides, reverse=True)
+
+
+def test_every_file_has_the_documented_columns(many: Path) -> None:
+    for folder, schema in (("data", SHARD), ("rejects", REJECT)):
+        for file in (many / folder).glob("*.parquet"):
+            found = pq.read_schema(file)  # Parquet adds metadata of its own
+            assert found.equals(schema), file
+            assert found.metadata.items() >= schema.metadata.items(), file
+            assert all(
+                (found.field(field.name).metadata or {}).items() >= (field.metadata or {}).items()
+                for field in schema
+            )
+
+
+def test_counts_are_those_of_the_rows(many: Path) -> None:
+    tasks = list(read_manifest(many)["tasks"])
+    found = counts(many, tasks)
+    for task in tasks:
+        for side in ("train", "test"):
+            files = (many / "data").glob(f"{side}-*.parquet")
+            rows = sum(pq.read_table(file)["task"].to_pylist().count(task) for file in files)
+            assert found[task]["kept"].get(side, 0) == rows
+        reasons = pq.read_table(many / "rejects" / f"{task}.parquet")["reason"].to_pylist()
+        assert found[task]["rejected"] == Counter(reasons)
+
+
+def test_facts_of_a_file_are_its_bytes_its_hash_and_its_rows(tmp_path: Path, many: Path) -> None:
+    shutil.copy(shard_files(many)[0], tmp_path / "some.parquet")
+    (tmp_path / "note.md").write_bytes(b"a note")
+    facts = file_facts(tmp_path, ["some.parquet", "note.md"])
+    assert list(facts) == ["note.md", "some.parquet"]
+    assert facts["note.md"] == {"bytes": 6, "sha256": hashlib.sha256(b"a note").hexdigest()}
+    assert facts["some.parquet"]["rows"] == pq.read_table(tmp_path / "some.parquet").num_rows
+
+
+def test_no_half_written_file_is_left(many: Path) -> None:
+    assert not list(many.rglob("*.unfinished"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps({"schema_version": SCHEMA_VERSION + 1}), f"schema version {SCHEMA_VERSION + 1}, this is"),
+        (json.dumps({"tasks": {}}), "schema version None"),
+        ("{", "not JSON"),
+        (None, "make data RECIPE=mine"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_says_what_to_do(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    if text is not None:
+        (run / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_manifest(run)
