@@ -58,10 +58,10 @@ def _task_type(found: Listed, said: str, is_multiple_choice: bool | None) -> Tas
     if is_multiple_choice:
         return TaskType.MULTIPLE_CHOICE
     if found.count > 1 and _is_choice(found, said):
-        if found.count <= ranking.MOST and cues.ORDER.search(said):
+        several = is_multiple_choice is False or cues.COMMAS.search(said) or cues.SEVERAL.search(said)
+        if found.count <= ranking.MOST and cues.ORDER.search(said) and (several or found.numbers[:1] != (0,)):
             return TaskType.RANKING
-        several = cues.COMMAS.search(said) or cues.SEVERAL.search(said)
-        return TaskType.RETRIEVAL if several or is_multiple_choice is False else TaskType.MULTIPLE_CHOICE
+        return TaskType.RETRIEVAL if several else TaskType.MULTIPLE_CHOICE
     if is_multiple_choice is None and not found.numbers and _is_closed(said):
         return TaskType.MULTIPLE_CHOICE
     if cues.ENTITY.search(said) or cues.KIND_IN_TEXT.search(said):

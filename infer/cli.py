@@ -46,7 +46,8 @@ _GRADER = click.option(
 def classify(questions: Path) -> None:
     """Print the task type that each question's text tells.
 
-    One JSON object a line. QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form, or Shopping MMLU's data.zip.
+    One JSON object a line. QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form,
+    Shopping MMLU's data.zip, or a run of infer.
 
     \b
     Example:

@@ -14,7 +14,7 @@ def _phrases(*latin: str, ja: str) -> re.Pattern[str]:
 
 ORDER = _phrases(
     r"(?:re-?)?rank|sort\b|permut|re-?order\b|order (?:the|these|them|those|all|by)\b"
-    r"|best \w* ?first|which last"
+    r"|arrange (?:the|these|them|all)\b|best \w* ?first|which last"
     r"|in (?:that|this|the|which|what|their|descending|decreasing|falling|an?) (?:\w+ )?order\b(?! to)"
     r"|(?:put|place|arrange|list|bring)\b[^.\n]{0,60} in (?:\w+ )?order\b(?! to)"
     r"|order of (?:\w+ )?(?:relevance|preference)"
@@ -28,7 +28,7 @@ ORDER = _phrases(
 """All candidates, in an order."""
 
 NUMBER = _phrases(
-    r"(?:numbers?|ind(?:ex|ices|exes)|digits?)\b",
+    r"(?:numbers?|ind(?:ex|ices|exes)|digits?|letters?)\b",
     r"(?:nummern?|zahl(?:en)?|ziffern?|ind(?:ex|izes))\b",
     r"(?:n[uú]meros?|[ií]ndices?|d[ií]gitos?|cifras?)\b",
     r"(?:num[eé]ros?|chiffres?)\b",
@@ -123,6 +123,7 @@ ENTITY = _phrases(
 QUOTE = _phrases(
     r"cop(?:y|ied)\b|cited?\b|verbatim|word for word|exactly as|just as\b"
     r"|as (?:it|they) (?:is|are|stands?|appears?)\b"
+    r"|(?:find|identify|give|list|name|output) (?:the |all |any )*(?:words?|phrases?|terms?|spans?)\b"
     r"|spelled as|as (?:typed|written|spelled)\b|keep the spelling|extract|pull out|pick out|tag\b|label\b"
     r"|identify and list",
     r"w[oö]rtlich|genau (?:so|wie)|unver[aä]ndert|extrahier|kopier|entnimm|entnehmen",
@@ -147,7 +148,8 @@ QUOTE_KIND = re.compile(rf"(?:{QUOTE.pattern})[^.\n。]{{0,40}}?(?:{KIND.pattern
 """Words of a kind, as they stand in a text: `Copy the color`."""
 
 KIND_IN_TEXT = re.compile(
-    r"(?:which|what) (?:brand|colou?r|size|material|product type)s?\b[^\n]{0,40}\b(?:title|query|text)\b"
+    r"(?:which|what)(?: is| are)?(?: the)? (?:brand|colou?r|size|material|product type)s?\b"
+    r"[^\n]{0,40}\b(?:title|query|text)\b"
     r"|(?:what|which|determine|locate|identify|find|choose|pinpoint|extract|list|name)\b[^\n]{0,80}?"
     r"['\"‘“«][\w -]{2,30}['\"’”»][^\n]{0,40}?"
     r"\b(?:in|from|of|mentioned)\b[^\n]{0,40}?\b(?:title|query|text|name)\b",

@@ -45,6 +45,7 @@ CHOICE = [
     "Which product fits the query 'boots'? (A) red shoes (B) blue leather boots (C) a garden hose. Answer:",
 ]
 RANKING = [
+    "Arrange the products by how well they match.\nQuery: lamp\nA: red\nB: blue\nC: big\nLetters, commas:",
     f"Rank the products by their relevance to the query 'boots'.\n{N5}\nOutput a permutation of 1 to 5.",
     f"Sort these reviews from most to least helpful; separate the numbers with commas.\n{N5}\nOutput:",
     f"Please re-order the 5 products so that the best comes first.\n{numbered(1, '{}) ', 5)}\n"
@@ -73,6 +74,8 @@ RETRIEVAL = [
     f"商品を3個選び、番号をカンマ区切りで答えてください。\n{N10}",
 ]
 ENTITIES = [
+    "What is the brand in the title 'acme desk lamp'? Copy it from the title.",
+    "Find the words that describe 'color' in the query 'acme red lamp'; separate several with commas.",
     "Extract the phrases of the entity type 'brand' from the query. Separate them with commas.\n"
     "Query: acme lamp\nOutput:",
     "List all colours named in the title exactly as written, separated by commas.\n"
