@@ -16,7 +16,8 @@ from finetune.config import Config, differences
 from finetune.models import fingerprint
 
 RUN = "run.json"
-LOCK = "checkpoints/lock.json"
+CHECKPOINTS = "checkpoints"
+LOCK = f"{CHECKPOINTS}/lock.json"
 
 RELEASES = ("shoptalk", "torch", "transformers", "trl", "peft")
 
@@ -51,7 +52,7 @@ def is_done(run: Path, wanted: dict[str, Any]) -> bool:
                 listed = "\n  ".join([f"{run} {what}:", *found])
                 raise UserError(f"{listed}\nGive this one a --name of its own, or delete {run}")
             return done
-    if run.is_dir() and any(run.iterdir()):
+    if run.is_dir() and any(path.name != CHECKPOINTS for path in run.iterdir()):
         raise UserError(f"{run} is in the way: it holds no training. Give --name, or delete it")
     return False
 

@@ -12,8 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from datagen.errors import UserError
-
-METRICS = "metrics.jsonl"
+from finetune.report import METRICS
 
 WARM_UP = 2
 """Steps after which the pace is told; the first one is slower than the rest."""

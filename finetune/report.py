@@ -9,10 +9,10 @@ from datagen.prompts import system
 from datagen.schema import TaskType
 from finetune.config import Config, dump
 from finetune.models import EMBEDDED
-from finetune.progress import METRICS
 
 CARD = "README.md"
 PLOT = "loss.png"
+METRICS = "metrics.jsonl"
 
 _TEMPLATE = Path(__file__).parent / "card.md.j2"
 

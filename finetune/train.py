@@ -26,11 +26,9 @@ from datagen.errors import UserError
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
-from finetune.lock import LOCK, RUN, is_done, lock, write
+from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock, write
 from finetune.models import base_model, load_model, load_tokenizer, precision
 from finetune.report import write_card, write_plot
-
-CHECKPOINTS = "checkpoints"
 
 _FULL = ("No space left", "File too large", "Disk quota exceeded", "inline_container.cc")
 """What safetensors and torch say of a full disk, whose errors are no OSError."""
