@@ -38,7 +38,7 @@ class Config(BaseModel):
     )
     alpha: int = Field(default=32, gt=0, description="what the adapter adds is scaled by `alpha` / `rank`")
     dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="share of an adapter's inputs that training drops"
+        default=0.0, ge=0, le=0.9, description="share of an adapter's inputs that training drops"
     )
     four_bit: bool = Field(
         default=False, description="keep the base in 4 bits while its adapter is trained (QLoRA); needs a GPU"

@@ -177,7 +177,7 @@ def test_a_kill_costs_no_result(tiny_config: Path, tiny_run: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(tiny_config: Path, tiny_run: Path, tmp_path: Path) -> None:
-    """Over gloo, by torch's launcher, which `accelerate launch` hands GPUs to: it has none for CPUs but MPI's."""
+    """Over gloo, by torch's launcher: `accelerate launch` uses it for GPUs, and has only MPI's for CPUs."""
     train = [
         "train",
         str(tiny_config),
