@@ -138,13 +138,18 @@ _QUOTED = re.compile(
 _LABELLED = re.compile(
     r"^[ \t]*(?P<label>[^\W\d_][\w /-]{0,30}?)[ ]?[:：][ \t]*(?P<text>\S[^\n]*)$", re.MULTILINE
 )
-_MAY_INSTRUCT = re.compile(
-    r"inputs?|instructions?|tasks?|questions?|answer|output|eingabe|anweisung|aufgabe|frage|antwort|ausgabe"
-    r"|entrada|instrucci[oó]n|tarea|pregunta|respuesta|salida|entr[eé]e|consigne|t[aâ]che|r[eé]ponse|sortie"
-    r"|istruzion[ei]|compito|domanda|risposta|入力|指示|質問|出力|答え|回答",
+_INSTRUCTS = re.compile(
+    r"instructions?|tasks?|questions?|answer|output|anweisung|aufgabe|frage|antwort|ausgabe|instrucci[oó]n|tarea"
+    r"|pregunta|respuesta|salida|consigne|t[aâ]che|r[eé]ponse|sortie|istruzion[ei]|compito|domanda|risposta"
+    r"|指示|質問|出力|答え|回答",
     re.IGNORECASE,
 )
-"""Labels of lines that may hold the instruction itself, as in `Input: Explain the product type Handbag`."""
+"""Labels of lines that are of the instruction."""
+
+_INPUT = re.compile(r"inputs?|eingabe|entrada|entr[eé]e|入力", re.IGNORECASE)
+"""Labels of lines that are data, or the instruction where there is no other: `Input: Explain the Handbag`."""
+
+_BARE_LABEL = re.compile(r"^[ \t]*\w*[ \t]*[:：]?[ \t]*$", re.MULTILINE)
 
 
 def _split(outside: str) -> tuple[str, list[str]]:
@@ -152,21 +157,24 @@ def _split(outside: str) -> tuple[str, list[str]]:
     data: list[str] = []
 
     def line(match: re.Match[str]) -> str:
-        if _MAY_INSTRUCT.fullmatch(match["label"]):
+        if _INSTRUCTS.fullmatch(match["label"]):
             return match[0]
         data.append(match["text"])
         return ""
 
     def quote(match: re.Match[str]) -> str:
         text = next(filter(None, match.groups()), "")
-        if (
-            len(text) <= 24 and len(text.split()) <= 2
-        ):  # a label of the instruction: entity type 'product type'
-            return match[0]
+        if len(text) <= 24 and len(text.split()) <= 2:
+            return match[0]  # a name in the instruction: entity type 'product type'
         data.append(text)
         return " "
 
-    return _QUOTED.sub(quote, _LABELLED.sub(line, outside)), data
+    said = _LABELLED.sub(line, outside)
+    if not _BARE_LABEL.sub("", said).strip():
+        inputs = [match["text"] for match in _LABELLED.finditer(outside) if _INPUT.fullmatch(match["label"])]
+        data = [text for text in data if text not in inputs]
+        said = "\n".join([*inputs, said])
+    return _QUOTED.sub(quote, said), data
 
 
 def passages(prompt: str) -> tuple[list[str], list[str]]:

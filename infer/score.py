@@ -9,6 +9,7 @@ An interval holds 95 of 100 bootstrap resamples: a task's questions are drawn an
 as they are. It tells what another set of such questions might give, not what another training might.
 """
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,7 +105,13 @@ def plan(asked: Sequence[Asked]) -> Plan:
     if not places:
         reasons = "; ".join(f"{reason}: {sum(tasks.values())}" for reason, tasks in left_out.items())
         raise UserError(f"none of the {len(asked)} questions can be scored. {reasons}")
-    return Plan(asked, tuple(_of_task(name, asked, of) for name, of in places.items()), left_out)
+    names = sorted(places, key=_numbers_apart)
+    return Plan(asked, tuple(_of_task(name, asked, places[name]) for name in names), left_out)
+
+
+def _numbers_apart(name: str) -> list[str | int]:
+    """What sorts `task2` before `task10`: texts and numbers in turn."""
+    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _task(question: Asked) -> str:

@@ -91,6 +91,8 @@ ENTITIES = [
     "検索語からブランド名を抜き出し、カンマで区切ってください。\n検索語: acme ランプ\nブランド:",
 ]
 TEXT = [
+    "入力: そのまま使える 色:赤、サイズ:M カンマ\n指示: この商品の名前を一つ作ってください。\n出力:",
+    "Input: Explain the product type Handbag\nOutput:",
     "Explain the product category Handbag.",
     "Instructions: Tell me what the attribute 'fabric type' means.\nOutput:",
     "Write a title for a product with these features:\n1. Made of oak\n2. 20 cm high\n"
