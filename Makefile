@@ -2,7 +2,7 @@
 # Lines that start with two hashes are what `make help` prints.
 
 # Plain `=`, so that only the command line sets them: a stray NAME or ROWS in the environment does not.
-RECIPE = esci_mcq
+RECIPE = esci_small
 SEEDS =
 ROWS =
 WORKERS =
@@ -39,16 +39,21 @@ data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)')
 
-## make sft [RECIPE=esci_mcq]
-##     Train an adapter on the data set runs/$(RECIPE), into finetune/runs/; a training that was cut off goes on.
+## make sft
+##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
 ##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it.
-sft: .venv/finetune
+sft: .venv/finetune runs/$(RECIPE)/manifest.json
 	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(foreach setting,$(SET),--set '$(setting)')
 
-## make infer [RECIPE=esci_mcq]
-##     Ask the base model and the tuned one the questions of the test split, score both, and compare them.
+# Only where there is none: a data set that is there is used as it is.
+runs/$(RECIPE)/manifest.json:
+	@$(MAKE) --no-print-directory data RECIPE='$(RECIPE)'
+
+## make infer
+##     Ask that model, before and after, the questions of the data set's test split; score and compare the answers.
 ##     QUESTIONS=file asks those of a file; ADAPTER=folder names another training; LIMIT=1000 (default) bounds them.
 infer: .venv/finetune .venv/infer
+	@test -d '$(ADAPTER)' || { echo 'error: $(ADAPTER): no such training. Make it: make sft RECIPE=$(RECIPE)' >&2; exit 1; }
 	@model=$$($(BIN)/finetune base '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)-base'
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)-tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)-base' 'infer/runs/$(ANSWERS)-tuned'

@@ -9,20 +9,23 @@ from pathlib import Path
 import pytest
 from click import Command, Context, Group
 
-from datagen.cli import main
+import datagen.cli
+import finetune.cli
+import infer.cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 HELP = [line[3:] for line in MAKEFILE.splitlines() if line.startswith("## ")]
 TARGETS = set(" ".join(re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)).split())
+CLIS = {"datagen": datagen.cli.main, "finetune": finetune.cli.main, "infer": infer.cli.main}
 VARIABLES = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
 
 
 def commands(page: Path) -> list[str]:
     """Lines that a page tells its reader to type: after `$ ` in a block, or alone in `backticks`."""
     text = page.read_text(encoding="utf-8")
-    typed = re.findall(r"^\$ (.+)", text, re.MULTILINE) + re.findall(r"`((?:make|datagen) [^`]+)`", text)
+    typed = re.findall(r"^\$ (.+)", text, re.MULTILINE) + re.findall(r"`((?:make|datagen|finetune|infer) [^`]+)`", text)
     return [re.sub(r"\s+#.*|[\[\]]", "", line) for line in typed]
 
 
@@ -45,10 +48,11 @@ def test_a_shown_make_command_is_in_the_makefile(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_a_shown_datagen_command_is_in_the_cli(command: str) -> None:
-    if not command.startswith("datagen "):
+def test_a_shown_command_is_in_its_cli(command: str) -> None:
+    program, *words = command.split()
+    if program not in CLIS or not words:
         return
-    words = command.split()[1:]
+    main = CLIS[program]
     assert isinstance(main, Group)
     known = main if words[0].startswith("-") else main.commands[words[0]]
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(known)
