@@ -95,15 +95,16 @@ def _train(
     trainer.save_model(str(run))
     if not state.is_main_process:
         return wanted
-    losses = trainer.state.log_history
+    logs = trainer.state.log_history
+    tested = [entry["eval_loss"] for entry in logs if "eval_loss" in entry]
     result = {
         "rows": train_rows.rows.num_rows,
         "tokens": sum(lengths) * config.epochs,
         "steps": trainer.state.global_step,
         "rejected": sum(split.rejects.num_rows for split in splits.values()),
-        "loss": [entry["loss"] for entry in losses if "loss" in entry][-1],
-        "eval_loss_before": next(entry["eval_loss"] for entry in losses if "eval_loss" in entry),
-        "eval_loss": trainer.state.best_metric or [e["eval_loss"] for e in losses if "eval_loss" in e][-1],
+        "loss": [entry["loss"] for entry in logs if "loss" in entry][-1],
+        "eval_loss_before": tested[0],
+        "eval_loss": trainer.state.best_metric or tested[-1],
         "precision": numbers,
         "processes": state.num_processes,
         "tokens_per_second": round(progress.tokens_per_second, 1),
@@ -205,7 +206,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         save_steps=config.eval_every,
         save_total_limit=2,
         load_best_model_at_end=config.patience is not None,
-        metric_for_best_model="eval_loss",
+        metric_for_best_model="eval_loss" if config.patience else None,
         greater_is_better=False,
         report_to="none",
         disable_tqdm=True,
