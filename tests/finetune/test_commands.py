@@ -72,9 +72,9 @@ def test_what_needs_no_training_imports_no_model_library(module: str) -> None:
     assert HEAVY & set(json.loads(loaded)) == set()
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_has_a_help_with_an_example(name: str) -> None:
-    command = main.commands[name]  # type: ignore[attr-defined]
+    command = main.commands[name]
     text = command.get_help(Context(command, info_name=f"finetune {name}"))
     assert f"finetune {name} " in text.partition("Example:")[2]
 

@@ -52,7 +52,7 @@ def test_the_commands_that_it_shows_are_there() -> None:
     assert len(shown) >= 5
     for line in shown:
         name, *words = line.split()
-        command = main.commands[name]  # type: ignore[attr-defined]
+        command = main.commands[name]
         known = {option for parameter in command.get_params(Context(command)) for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known
     for setting in re.findall(r"--set (\S+=[^\s`]+)", page):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,14 @@ def test_a_full_disk_is_told_in_one_line(train: Train, tmp_path: Path) -> None:
         {int(step): loss for step, loss in json.loads(GOLDEN.read_text(encoding="utf-8"))["loss"].items()},
         abs=1e-4,
     )
+
+
+def test_tensorboard_gets_the_losses_or_is_asked_for(train: Train) -> None:
+    if find_spec("tensorboard") is None:
+        with pytest.raises(UserError, match="pip install tensorboard"):
+            train("report_to=tensorboard")
+    else:
+        assert list((train("report_to=tensorboard", "epochs=1") / "tensorboard").iterdir())
 
 
 def test_times_are_told_in_words() -> None:
