@@ -37,6 +37,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
+from rensa import RMinHash  # not in the threads that use it: Ctrl-C in an import may leave its lock held
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -451,8 +452,6 @@ _NOTHING = 2**32 - 1  # least hash of a row without a shingle
 
 def _minhash(texts: pa.LargeStringArray, lists: _Lists) -> npt.NDArray[np.uint32]:
     """Least values of the shingles of each row under HASHES hash functions: (rows, HASHES)."""
-    from rensa import RMinHash
-
     hashes, offsets = _shingles(texts.take(pa.array(lists.values)), lists.starts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes.astype(np.uint64), offsets.astype(np.uint64), HASHES, SEED
