@@ -16,6 +16,8 @@ from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
+import pyarrow as pa
+
 from datagen.errors import UserError
 
 IN_PROCESS_ROWS = 20_000
@@ -28,6 +30,10 @@ def pool(workers: int, rows: int) -> Iterator[Executor]:
 
     Raises UserError where a worker was killed.
     """
+    with (
+        _sheltered()
+    ):  # Ctrl-C inside this import was lost, or left a lock on which other threads wait for ever
+        pa.scalar("")  # the first one imports pandas
     if workers == 1 or rows <= IN_PROCESS_ROWS:
         yield _InProcess()
         return

@@ -141,7 +141,7 @@ def test_an_interrupted_build_stops_its_workers_and_goes_on(
     assert contents(here / "runs/shop") == undisturbed
 
 
-@pytest.mark.parametrize("seconds", [0, 0.05, 0.2])
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.2, 0.5])
 def test_an_interrupt_while_workers_start_says_no_more(fresh: Fresh, seconds: float) -> None:
     with started(fresh(f"starting-{seconds}"), *BUILD) as build:
         _workers(build)
