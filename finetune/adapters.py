@@ -41,7 +41,11 @@ def wise_ft(run: Path, alpha: float) -> Path:
     return _written(run, alpha, run / f"wise-ft-{alpha:g}")
 
 
-def _written(run: Path, alpha: float, folder: Path) -> Path:
+def base_of(run: Path) -> Path:
+    """The folder of the base that a finished training started from.
+
+    Raises UserError where the run is not finished, or its base has other weights now.
+    """
     lock = read(run / RUN)
     base = base_model(lock["config"]["base"])
     if fingerprint(base) != lock["base_sha256"]:
@@ -49,6 +53,11 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
             f"{run}: made for another base than {base} holds: its weights are others. "
             "Bring back the base that it was trained from, or train again"
         )
+    return base
+
+
+def _written(run: Path, alpha: float, folder: Path) -> Path:
+    lock, base = read(run / RUN), base_of(run)
     tuned = run / ("adapter_model.safetensors" if lock["config"]["rank"] else "model.safetensors")
     origin = {
         "alpha": alpha,

@@ -67,17 +67,22 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|RUN")
 def base(name: str) -> None:
     """Print the folder of a base model, unpacked or fetched if need be.
 
+    It is named itself, or by a training that started from it.
+
     \b
-    Example:
+    Examples:
       finetune base smollm2-135m
+      finetune base finetune/runs/smollm2-135m-esci_small
     """
+    from finetune.adapters import base_of
+    from finetune.lock import RUN
     from finetune.models import base_model
 
-    click.echo(base_model(name))
+    click.echo(base_of(Path(name)) if (Path(name) / RUN).is_file() else base_model(name))
 
 
 _RUN = click.argument("run", type=click.Path(path_type=Path))

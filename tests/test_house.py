@@ -98,5 +98,6 @@ def test_every_file_of_the_package_is_installed() -> None:
             for glob in data.get(package, [])
         )
 
-    ours = [Path(name) for name in tracked() if name.startswith(("datagen/", "templates/", "recipes/"))]
+    tops = ("datagen/", "finetune/", "infer/", "templates/", "recipes/")
+    ours = [Path(name) for name in tracked() if name.startswith(tops)]
     assert [str(file) for file in ours if not installed(file)] == []

@@ -79,7 +79,9 @@ def test_every_command_has_a_help_with_an_example(name: str) -> None:
     assert f"finetune {name} " in text.partition("Example:")[2]
 
 
-def test_a_training_is_told_and_merged(tiny_config: Path, tiny_run: Path, tmp_path: Path) -> None:
+def test_a_training_is_told_and_merged(
+    tiny_base: Path, tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
     runs = ["--runs", str(tmp_path / "trained")]
     result = CliRunner().invoke(
         main, ["train", str(tiny_config), "--data", str(tiny_run), "--set", "epochs=1", *runs]
@@ -96,6 +98,8 @@ def test_a_training_is_told_and_merged(tiny_config: Path, tiny_run: Path, tmp_pa
     half = CliRunner().invoke(main, ["wise-ft", str(run), "--alpha", "0.5"])
     assert half.stdout == f"{run / 'wise-ft-0.5'}\n"
     assert (run / "wise-ft-0.5" / "model.safetensors").is_file()
+    base = CliRunner().invoke(main, ["base", str(run)])
+    assert base.stdout == CliRunner().invoke(main, ["base", str(tiny_base)]).stdout == f"{tiny_base}\n"
 
 
 def test_the_folder_of_a_base_is_printed(tiny_base: Path) -> None:
