@@ -26,11 +26,12 @@ class Fault(NamedTuple):
 
 
 CHANGING = frozenset({
-    "current_connection_id", "current_database", "current_query", "current_query_id", "current_schema",
-    "current_schemas", "current_setting", "current_transaction_id", "currval", "gen_random_uuid",
-    "get_current_time", "get_current_timestamp", "getvariable", "in_search_path", "nextval", "now",
-    "random", "setseed", "setval", "sleep_ms", "stats", "today", "transaction_timestamp",
-    "txid_current", "uuid", "uuidv4", "uuidv7", "vector_type", "write_log",
+    "current_connection_id", "current_database", "current_localtime", "current_localtimestamp",
+    "current_query", "current_query_id", "current_schema", "current_schemas", "current_setting",
+    "current_transaction_id", "currval", "gen_random_uuid", "get_current_time",
+    "get_current_timestamp", "getvariable", "in_search_path", "nextval", "now", "random",
+    "setseed", "setval", "sleep_ms", "stats", "today", "transaction_timestamp", "txid_current",
+    "uuid", "uuidv4", "uuidv7", "vector_type", "write_log",
 })  # fmt: skip
 """Functions whose result DuckDB itself calls volatile, or the same within one query only."""
 

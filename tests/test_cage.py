@@ -4,6 +4,7 @@ Two walls stand, and each is tested alone: the check, which refuses a query befo
 which stops one that nobody checked.
 """
 
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -173,8 +174,10 @@ def test_the_layout_has_the_columns_of_real_seeds(cage: duckdb.DuckDBPyConnectio
 
 
 def test_the_list_of_changing_functions_is_that_of_duckdb() -> None:
-    volatile = "select distinct function_name from duckdb_functions() where stability <> 'CONSISTENT'"
+    volatile = "select function_name, parameter_types from duckdb_functions() where stability <> 'CONSISTENT'"
     with duckdb.connect() as connection:
-        found = {name for (name,) in connection.execute(volatile).fetchall()}
-    assert found - CHANGING - CLOCKS == {"error"}  # it gives no value at all
+        overloads = connection.execute(volatile).fetchall()
+    found = {name for name, kinds in overloads if not any(re.search("TIME ZONE|TZ", kind) for kind in kinds)}
+    zoned = {"make_timestamptz", "timezone"}  # with a time zone: of an extension, which a cage cannot load
+    assert found - CHANGING - CLOCKS - zoned == {"error"}  # it gives no value at all
     assert found >= CHANGING

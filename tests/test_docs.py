@@ -25,7 +25,8 @@ VARIABLES = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
 def commands(page: Path) -> list[str]:
     """Lines that a page tells its reader to type: after `$ ` in a block, or alone in `backticks`."""
     text = page.read_text(encoding="utf-8")
-    typed = re.findall(r"^\$ (.+)", text, re.MULTILINE) + re.findall(r"`((?:make|datagen|finetune|infer) [^`]+)`", text)
+    typed = re.findall(r"^\$ (.+)", text, re.MULTILINE)
+    typed += re.findall(rf"`((?:make|{'|'.join(CLIS)}) [^`]+)`", text)
     return [re.sub(r"\s+#.*|[\[\]]", "", line) for line in typed]
 
 
