@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from processes import contents, run
 
 from datagen.sources.sample import write_sample
+from tests.processes import contents, run
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "random"])

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DATAGEN, contents, run
 
 from datagen.errors import UserError
 from datagen.pipeline import build
 from datagen.recipe import load
+from tests.processes import DATAGEN, contents, run
 
 BUILD = ["build", "shop", "--seeds", "seeds", "--rows", "3000", "--workers", "1"]
 

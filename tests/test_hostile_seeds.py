@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from processes import run
 
 from datagen.errors import UserError
 from datagen.pipeline import build
@@ -22,6 +21,7 @@ from datagen.seeds import open_seeds
 from datagen.shards import read_manifest
 from datagen.sources import SOURCES
 from datagen.verify import problems
+from tests.processes import run
 
 PRODUCTS = "esci/shopping_queries_dataset_products.parquet"
 EXAMPLES = "esci/shopping_queries_dataset_examples.parquet"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import Process, contents, ended, run, started
 
 from datagen.seeds import bounded, open_seeds
 from datagen.sources import SOURCES
 from datagen.sources.sample import write_sample
+from tests.processes import Process, contents, ended, run, started
 
 BUILD = ["build", "shop", "--seeds", "seeds", "--rows", "30000", "--workers", "2"]
 """More rows than a build does in its own process, so that there are workers; the seeds give fewer."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_base
 
 from datagen.errors import UserError
 from finetune.adapters import merge, wise_ft
 from finetune.config import load
+from tests.finetune.conftest import write_base
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from click import Context
 from click.testing import CliRunner
-from conftest import metrics
 
 from finetune.cli import main
+from tests.finetune.conftest import metrics
 
 FINETUNE = [sys.executable, "-m", "finetune.cli"]
 LONG = 300

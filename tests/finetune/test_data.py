@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import WriteRun, rows
 
 from datagen.errors import UserError
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
 from datagen.shards import MANIFEST, shard_files
 from finetune.data import marked, read_split
+from tests.finetune.conftest import WriteRun, rows
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import WriteRun, metrics, rows
 
 from datagen.errors import UserError
 from finetune.config import load
 from finetune.data import ROW, Split, read_split
+from tests.finetune.conftest import WriteRun, metrics, rows
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
 """Losses of `tiny_config` on `tiny_run`. If a change should shift them: delete the file, test twice."""

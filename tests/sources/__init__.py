@@ -1,0 +1,1 @@
+"""Sources are tested on what the sample marketplace writes."""
