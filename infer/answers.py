@@ -3,7 +3,6 @@
 A run's answers belong to questions by id, a file's (`input_field` and `answer`) by the question's text.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
-from infer.questions import Asked
+from infer.prepare import printable
+from infer.questions import COPY, Asked, read_questions, read_rows
 
 ANSWERS = "answers"
+
+_EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Answers:
 def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
     """The answers of a run or a file, in the order of the questions.
 
-    Raises UserError where a line cannot be read, or where no answer belongs to any question.
+    Raises UserError where a line cannot be read, where no answer belongs to any question, or where a run was
+    asked something else under the same id.
     """
     if not source.exists():
         raise UserError(
@@ -42,6 +45,7 @@ def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
         )
     if source.is_dir():
         found = _of_run(source)
+        _check_asked(source, asked)
         keys = [question.id for question in asked]
     else:
         found = _of_lines(source)
@@ -69,23 +73,32 @@ def _of_run(run: Path) -> dict[str, list[str]]:
     if not files:
         raise UserError(f"{run}: no {ANSWERS}/*.parquet in it. Name a run of infer, as in: infer/runs/mine")
     try:
-        tables = [pq.read_table(file, columns=["id", "raw"]) for file in files]
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise UserError(f"{run / ANSWERS}: cannot be read as answers ({error})") from None
+        tables = [pq.read_table(file).select(["id", "raw"]) for file in files]
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise UserError(
+            f"{run / ANSWERS}: cannot be read as answers ({error}). Remove the file and have them given again"
+        ) from None
     rows = pa.concat_tables(tables).to_pylist()
     return {row["id"]: [row["raw"]] for row in rows if row["raw"] is not None}
 
 
+def _check_asked(run: Path, asked: Sequence[Asked]) -> None:
+    """Other files count their lines from 1, too: an id alone does not make it the same question."""
+    if not (run / COPY).is_file():
+        return
+    prompts = {question.id: question.prompt for question in read_questions(run)}
+    for question in asked:
+        if prompts.get(question.id, question.prompt) not in (question.prompt, printable(question.prompt)):
+            raise UserError(
+                f"{run}: was asked something else than {question.id!r} of these questions. "
+                f"Name those that it was asked, or {run} itself"
+            )
+
+
 def _of_lines(source: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for number, line in enumerate(source.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    for number, row in read_rows(source.read_bytes(), str(source), _EXAMPLE):
         place = f"{source}:{number}"
-        try:
-            row = json.loads(line.decode("utf-8-sig"))
-        except ValueError as error:
-            raise UserError(f"{place}: not JSON ({error}). Each line is one object") from None
         if not isinstance(row, dict) or not isinstance(row.get("input_field"), str) or "answer" not in row:
             raise UserError(f"{place}: has not both `input_field` (the question's text) and `answer`")
         answer = row["answer"]

@@ -56,11 +56,11 @@ def classify(questions: Path) -> None:
     import dataclasses
     import json
 
-    from infer.classify import classify
+    from infer.prepare import guessed
     from infer.questions import read_questions
 
     for asked in read_questions(questions):
-        guess = dataclasses.asdict(classify(asked.prompt, asked.is_multiple_choice))
+        guess = dataclasses.asdict(guessed(asked.prompt, asked.is_multiple_choice))
         click.echo(json.dumps({"id": asked.id, **guess}, ensure_ascii=False))
 
 
@@ -183,6 +183,7 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None) -> None:
         click.echo(line, err=True)
     click.echo(compare.table(found))
     place = page or runs[0].parent / "compare.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(compare.page(found), encoding="utf-8")
     click.echo(f"\n{place} shows it")
 

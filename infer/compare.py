@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from datagen.errors import UserError
+from infer import record
 from infer.answers import Answers, read_answers
 from infer.baselines import Trivial, best
 from infer.questions import COPY, Asked, read_questions
@@ -82,7 +83,7 @@ def compare(folders: Sequence[Path], grader: str = "shopbench") -> Comparison:
     planned = plan(common)
     names = _names(folders)
     runs = tuple(
-        Run(name, _about(folder), read_answers(folder, common))
+        Run(name, record.read(folder), read_answers(folder, common))
         for name, folder in zip(names, folders, strict=True)
     )
     found = tuple(scores(planned, [run.answers.texts for run in runs], grader))
@@ -101,17 +102,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
     """The folders' own names; with their parents where two are the same."""
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():
-        return {}
-    try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
-    return about
 
 
 def _rows(planned: Plan, found: Sequence[Scores], trivial: Trivial) -> Iterator[Row]:

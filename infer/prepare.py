@@ -20,6 +20,9 @@ UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 
 LEFT_OUT = "\n...\n"
 
+_READ = 2**15
+"""Characters at a prompt's ends that the guess is made from: a hostile megabyte would take the rules minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -45,7 +48,10 @@ class Prepared:
 def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The guess for any prompt at all; UNKNOWN where it cannot be read."""
     try:
-        return classify(printable(prompt), is_multiple_choice)
+        text = printable(prompt)
+        if len(text) > _READ:  # more than any context here holds
+            text = text[: _READ // 2] + LEFT_OUT + text[-_READ // 2 :]
+        return classify(text, is_multiple_choice)
     except Exception:  # one prompt never takes the others with it; it still gets an answer
         return UNKNOWN
 

@@ -13,7 +13,7 @@ What can be read (`read_questions`):
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ _TRACKS = {
     "amazon-kdd-cup-24-multi-lingual-abilities": Track.LANGUAGES.value,
 }
 """ShopBench's names of its tracks, in our words."""
+
+
+_EXAMPLE = '{"input_field": "Which ...?", "output_field": 0, "task_type": "multiple-choice"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,33 +131,56 @@ def from_table(table: pa.Table) -> list[Asked]:
     ]
 
 
+def read_rows(content: bytes, place: str, example: str) -> Iterator[tuple[int, Any]]:
+    """Each line's number and what it holds, of JSON Lines; blank lines hold nothing.
+
+    Raises UserError where a line is not JSON, with `example` of one that is.
+    """
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"))  # some editors put a mark before the first line
+        except UnicodeDecodeError as error:
+            raise UserError(f"{place}:{number}: not UTF-8 ({error}). Save the file in UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{place}:{number}: not JSON ({error}). Each line is one object, as in: {example}"
+            ) from None
+        yield number, row
+
+
 def _of_copy(path: Path) -> list[Asked]:
     try:
         return from_table(pq.read_table(path))
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not a Parquet file ({error})") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a whole Parquet file ({error}). Copy or write it again") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
 def _of_run(run: Path) -> list[Asked]:
     """The test split of a data set, in the order of its ids."""
-    read_manifest(run)  # finished, and of this schema
-    files = sorted((run / "data").glob("test-*.parquet"))
-    if not files:
+    listed = [name for name in read_manifest(run)["files"] if name.startswith("data/test-")]
+    if not listed:
         raise UserError(
             f"{run}: has no test split. Give its recipe one, as in `split: {{test: 0.1}}`, and build it again"
         )
     columns = ["id", "prompt", "task", "task_type", "track", "language", "metric", "target"]
     found = []
-    for file in files:
-        metadata = pq.read_schema(file).metadata or {}
-        version = metadata.get(b"shoptalk.schema_version", b"none").decode()
+    for file in (run / name for name in sorted(listed)):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file, though the manifest names it. Build the run again")
+        try:
+            whole = pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError):
+            raise UserError(f"{file}: not a whole Parquet file. Build the run again") from None
+        version = (whole.schema_arrow.metadata or {}).get(b"shoptalk.schema_version", b"none").decode()
         if version != str(SCHEMA_VERSION):
             raise UserError(
                 f"{file}: written in schema version {version}, this is {SCHEMA_VERSION}. Build the run again"
             )
-        table = pq.read_table(file, columns=columns)
+        table = whole.read(columns)
         user = pc.struct_field(pc.list_element(table["prompt"].combine_chunks(), 1), "content")
         for row in table.set_column(1, "prompt", user).to_pylist():
             kind = TaskType(row.pop("task_type"))
@@ -205,24 +231,17 @@ def _track_of_skill(skill: str) -> str:
 
 def _of_lines(content: bytes, place: str, prefix: str, track: str = "") -> list[Asked]:
     """The questions of JSON Lines in ShopBench's form; an id is `prefix` and the line's number."""
-    found = []
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip():
-            found.append(_of_line(line, f"{place}:{number}", f"{prefix}{number}", track))
-    return found
+    return [
+        _of_row(row, f"{place}:{number}", f"{prefix}{number}", track)
+        for number, row in read_rows(content, place, _EXAMPLE)
+    ]
 
 
-def _of_line(line: bytes, place: str, name: str, track: str) -> Asked:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))  # some editors put a mark before the first line
-    except ValueError as error:
-        raise UserError(
-            f"{place}: not JSON ({error}). Each line is one object, as in: "
-            '{"input_field": "Which ...?", "output_field": 0, "task_type": "multiple-choice"}'
-        ) from None
+def _of_row(row: Any, place: str, name: str, track: str) -> Asked:
     prompt = row.get("input_field") if isinstance(row, dict) else None
     if not isinstance(prompt, str) or not prompt.strip():
         raise UserError(f"{place}: no text under `input_field`, where ShopBench's form has the question")
+    _check_characters({**row, "input_field": ""}, place)  # a prompt is asked with `?` in their place
     kind = _task_type(row.get("task_type"), place)
     flag = row.get("is_multiple_choice")
     if flag is None and kind is not None:
@@ -241,6 +260,16 @@ def _of_line(line: bytes, place: str, name: str, track: str) -> Asked:
         target=row.get("output_field"),
         language=str(row["language"]) if row.get("language") else None,
     )
+
+
+def _check_characters(row: dict[str, Any], place: str) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise UserError(
+            f"{place}: half of a surrogate pair ({half}), which is no character. Take it out"
+        ) from None
 
 
 def _task_type(value: Any, place: str) -> TaskType | None:

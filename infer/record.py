@@ -35,18 +35,28 @@ def identity(folder: Path, settings: Settings, constrained: bool, questions: pa.
     }
 
 
+def read(run: Path) -> dict[str, Any]:
+    """What a run's `run.json` says, empty where there is none. Raises UserError where it can't be read."""
+    path = run / RUN
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Remove {run}, or name another run by --name") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: not as a run wrote it. Remove {run}, or name another run by --name")
+    return found
+
+
 def begin(run: Path, said: dict[str, Any]) -> dict[str, Any]:
     """What the folder's `run.json` says, empty where there is none.
 
     Raises UserError where it is of another run, with what differs.
     """
-    path = run / RUN
-    if not path.is_file():
+    found = read(run)
+    if not found:
         return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Remove {run}, or name another run by --name") from None
     differing = [
         f"{name}: there {json.dumps(found.get(name))}, now {json.dumps(said[name])}"
         for name in said
@@ -68,7 +78,7 @@ def _without_path(value: Any) -> Any:
 def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]:
     """Write and give the whole `run.json`."""
     there = [batch for batch in batches if batch.path.is_file()]
-    rows = [row for batch in there for row in pq.read_table(batch.path).to_pylist()]
+    rows = [row for batch in there for row in _rows(batch.path)]
     asked = [question for batch in there for question in batch.asked]
     guesses = [guess for batch in there for guess in batch.guesses]
     known = [
@@ -98,6 +108,14 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
     }
     write(run, whole)
     return whole
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except (pa.ArrowInvalid, OSError):
+        raise UserError(f"{path}: not a whole Parquet file. Remove it and run the same again") from None
+    return rows
 
 
 def _releases() -> dict[str, str]:

@@ -30,6 +30,8 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 SEED = 2024
 POOLED = "micro f1"
+_LARGEST_GAIN = 100
+"""NDCG counts 2 to its power, which is no number from 1024 on."""
 _AT_ONCE = 4_000_000
 """Numbers drawn at a time: 32 MB."""
 
@@ -157,15 +159,19 @@ def _fits(kind: TaskType, metric: str, target: Any) -> bool:
     if kind is TaskType.GENERATION:
         several = "transformer" in metric and isinstance(target, list) and bool(target)
         return isinstance(target, str) or (several and all(isinstance(each, str) for each in target))
-    item = {TaskType.NAMED_ENTITY_RECOGNITION: str, TaskType.RETRIEVAL: int}.get(kind, int | float)
-    return isinstance(target, list) and bool(target) and all(isinstance(each, item) for each in target)
+    if not (isinstance(target, list) and target):
+        return False
+    if kind is TaskType.RANKING:
+        return all(isinstance(gain, int | float) and 0 <= gain <= _LARGEST_GAIN for gain in target)
+    item = str if kind is TaskType.NAMED_ENTITY_RECOGNITION else int
+    return all(isinstance(each, item) for each in target)
 
 
 def _choice(target: Any) -> int | None:
-    """The number of the right option, which some files hold as text."""
+    """The number of the right option, which some files hold as text. -1 is how an unreadable answer is read."""
     if isinstance(target, str) and target.strip().isdecimal():
         return int(target)
-    return target if isinstance(target, int) and not isinstance(target, bool) else None
+    return target if isinstance(target, int) and not isinstance(target, bool) and target >= 0 else None
 
 
 def _without_model(metrics: Iterable[str]) -> dict[str, str]:

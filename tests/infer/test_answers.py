@@ -10,7 +10,7 @@ import pytest
 
 from datagen.errors import UserError
 from infer.answers import read_answers
-from infer.questions import Asked
+from infer.questions import COPY, Asked, to_table
 
 
 def asked(*prompts: str) -> list[Asked]:
@@ -56,10 +56,31 @@ def test_a_runs_answers_belong_to_questions_by_id(tmp_path: Path) -> None:
     assert (found.missing, found.unknown) == (1, 1)
 
 
+def test_an_answer_to_something_else_of_the_same_id_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    pq.write_table(pa.table({"id": ["0", "1"], "raw": ["A", "B"]}), tmp_path / "answers" / "00000.parquet")
+    pq.write_table(to_table(asked("a", "b")), tmp_path / COPY)
+    assert read_answers(tmp_path, asked("a", "b", "c")).texts == ("A", "B", "")
+    with pytest.raises(UserError, match="was asked something else than '1' of these questions"):
+        read_answers(tmp_path, asked("a", "x"))
+
+
+def test_answers_that_are_cut_off_or_no_answers_are_named(tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    file = tmp_path / "answers" / "00000.parquet"
+    pq.write_table(pa.table({"id": ["0"], "text": ["A"]}), file)
+    with pytest.raises(UserError, match="cannot be read as answers"):
+        read_answers(tmp_path, asked("a"))
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(UserError, match="cannot be read as answers"):
+        read_answers(tmp_path, asked("a"))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", r"a\.jsonl:1: not JSON"),
+        ("[" * 100_000, r"a\.jsonl:1: not JSON"),
         ({"input_field": "a"}, r"a\.jsonl:1: has not both"),
         ({"answer": "a"}, r"a\.jsonl:1: has not both"),
         ({"input_field": "a", "answer": [1, 2]}, r"a\.jsonl:1: the answer \[1, 2\] is no text"),

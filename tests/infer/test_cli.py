@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -108,6 +109,17 @@ def test_classify_prints_a_line_for_each_question(questions: Path) -> None:
     assert rows[0]["task_type"] == "multiple_choice"
     assert rows[0]["numbers"] == [0, 1]
     assert set(rows[0]) == {"id", "task_type", "numbers", "asked", "text", "language"}
+
+
+def test_classify_takes_whatever_a_prompt_holds(tmp_path: Path) -> None:
+    hostile = [r"Extract the brand.\nTitle: nike \ud800 shoe", " 'a" * 50_000, r"\n1. a" * 100_000]
+    file = tmp_path / "q.jsonl"
+    file.write_text("\n".join(f'{{"input_field": "{prompt}"}}' for prompt in hostile), encoding="utf-8")
+    start = time.monotonic()
+    result = run("classify", file)
+    assert time.monotonic() - start < 20
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["1", "2", "3"]
+    assert json.loads(result.stdout.splitlines()[0])["text"] == "nike ? shoe"
 
 
 def test_score_as_json_is_not_rounded(questions: Path, answers: Path) -> None:

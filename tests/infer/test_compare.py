@@ -134,6 +134,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         compare([tmp_path])
 
 
+@pytest.mark.parametrize("content", ["[]", '{"seconds":'])
+def test_a_half_written_record_is_named(tmp_path: Path, content: str) -> None:
+    folder = run(tmp_path / "run", ["1"] * 300)
+    (folder / "run.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{folder}/run\.json: not .* Remove {folder}, or name another"):
+        compare([folder])
+
+
+def test_the_page_is_written_into_a_new_folder(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "page.html"
+    few = run(tmp_path / "run", ["1"] * 3, QUESTIONS[:3])
+    result = CliRunner().invoke(main, ["compare", str(few), "--page", str(place)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert place.is_file()
+
+
 def test_runs_of_one_name_are_told_by_their_folders(three: list[Path], tmp_path: Path) -> None:
     again = run(tmp_path / "elsewhere" / "tuned", right_in(0.3))
     assert [of.name for of in compare([three[1], again]).runs] == [str(three[1]), str(again)]

@@ -149,6 +149,20 @@ def test_a_stopped_run_asks_for_what_is_missing_and_ends_the_same(
     assert done["finished"] is True
 
 
+def test_answers_that_are_cut_off_are_named_and_given_again(tmp_path: Path, model: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        ask(run, model, Counter(calls=2))
+    file = run / "answers" / "00000.parquet"
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(
+        UserError, match=rf"{file}: not a whole Parquet file\. Remove it and run the same again"
+    ):
+        ask(run, model, Counter())
+    file.unlink()
+    assert ask(run, model, Counter())["answered"] == 24
+
+
 def test_a_finished_run_is_not_asked_again(tmp_path: Path, model: Path) -> None:
     done = ask(tmp_path / "run", model, Counter())
     again = Counter(calls=0)

@@ -73,11 +73,26 @@ def test_an_id_is_its_lines_number_whatever_stands_between(tmp_path: Path) -> No
         ({**ROW, "input_field": 3}, r"q\.jsonl:2: no text under `input_field`"),
         ({**ROW, "task_type": "sorting"}, r"q\.jsonl:2: task_type 'sorting': not one of multiple_choice, "),
         ({**ROW, "is_multiple_choice": "yes"}, r"q\.jsonl:2: is_multiple_choice 'yes'"),
+        ("[" * 100_000, r"q\.jsonl:2: not JSON"),
+        (r'{"input_field": "?", "task_name": "\ud83d"}', r"q\.jsonl:2: half of a surrogate pair \(\\ud83d\)"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_questions(written(tmp_path / "q.jsonl", ROW, line))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"input_field": "Où ?"}', encoding=encoding)
+    with pytest.raises(UserError, match=r"q\.jsonl:1: not UTF-8 .* Save the file in UTF-8"):
+        read_questions(file)
+
+
+def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([json.dumps(ROW).encode()] * 2))
+    assert [question.prompt for question in read_questions(tmp_path / "q.jsonl")] == [ROW["input_field"]] * 2
 
 
 def test_what_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
@@ -107,9 +122,21 @@ def test_a_data_set_gives_its_test_split(shop_run: Path) -> None:
 
 def test_a_data_set_without_a_test_split_says_what_to_do(shop_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(shop_run, tmp_path / "run")
-    for file in (run / "data").glob("test-*"):
-        file.unlink()
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"] = {name: of for name, of in manifest["files"].items() if "/test-" not in name}
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(UserError, match=r"no test split\. Give its recipe one"):
+        read_questions(run)
+
+
+def test_a_shard_that_is_missing_or_cut_off_is_named(shop_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(shop_run, tmp_path / "run")
+    file = next((run / "data").glob("test-*.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match=rf"{file}: not a whole Parquet file\. Build the run again"):
+        read_questions(run)
+    file.unlink()
+    with pytest.raises(UserError, match=rf"{file}: no such file, though the manifest names it"):
         read_questions(run)
 
 

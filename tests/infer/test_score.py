@@ -90,6 +90,25 @@ def test_what_cannot_be_scored_is_left_out_by_name() -> None:
         plan(questions[4:])
 
 
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        (CHOICE, -1),
+        (CHOICE, True),
+        (RANKING, [1, math.nan]),
+        (RANKING, [5000, 1]),
+        (RANKING, [-1, 1]),
+        (RANKING, ["1"]),
+        (RETRIEVAL, []),
+        (ENTITIES, "a"),
+        (TEXT, {"a": 1}),
+    ],
+)
+def test_a_right_answer_that_no_answer_can_be_held_against_is_left_out(kind: TaskType, target: Any) -> None:
+    planned = plan([QUESTIONS[0], asked("odd", kind, target)])
+    assert planned.left_out == {f"its right answer has another form than {kind.value}'s": {"odd": 1}}
+
+
 def test_a_task_whose_model_is_not_at_hand_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(name: str) -> None:
         raise UserError(f"the model {name} is not within reach")
