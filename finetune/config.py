@@ -23,7 +23,7 @@ CONFIGS = Path(__file__).parent / "configs"
 class Config(BaseModel):
     """How a model is trained on the train split of a data set."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     base: str = Field(
         default="smollm2-135m",
@@ -80,7 +80,7 @@ class Config(BaseModel):
         description="test losses without a new best after which training stops and the best one is kept; "
         "null: never",
     )
-    seed: int = Field(default=2024, ge=0, description="shapes order, first weights and dropout")
+    seed: int = Field(default=2024, ge=0, le=2**32 - 1, description="shapes order, first weights and dropout")
     report_to: Literal["tensorboard"] | None = Field(
         default=None, description="also log there, into the run's folder `tensorboard/`"
     )

@@ -76,6 +76,8 @@ def test_a_setting_comes_in_place_of_the_configs_own(setting: str, key: str, val
         ("epochs=0", "`epochs` is `0`: write a whole number above 0"),
         ("precision=float8", "`precision` is `float8`: "),
         ("lr", "--set lr: write a key and its value"),
+        ("lr=1e999", "`lr` is `inf`: write a number above 0"),
+        ("seed=4294967296", "`seed` is `4294967296`: write a whole number from 0 to 4294967295"),
         ("lr=[1]", "`lr` is a list: write a number above 0"),
     ],
 )
