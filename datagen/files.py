@@ -1,9 +1,33 @@
 """Arrow tables to files and back, between the stages of a build: a file of its name is a whole file."""
 
+import errno
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+
+from datagen.errors import UserError
+
+_FULL = ("No space left", "File too large", "Disk quota exceeded", "inline_container.cc")
+"""What is said of a full disk by libraries whose errors have no number, safetensors and torch among them."""
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """Turn a full disk into a UserError about `folder`, whichever library meets it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(words in str(error) for words in _FULL):
+            raise UserError(
+                f"{folder}: the disk is full. What is done is kept: free some space and run the same again"
+            ) from error
+        raise
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,6 @@
 Every file is renamed into place when it is whole, so a killed build goes on where it stopped.
 """
 
-import errno
 import os
 import shutil
 from collections import Counter
@@ -31,7 +30,7 @@ from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, ready, word_part
-from datagen.files import batches, read_arrow, write_arrow
+from datagen.files import batches, full_disk, read_arrow, write_arrow
 from datagen.locations import Say
 from datagen.lock import LOCK, replaces
 from datagen.recipe import fingerprint, resolved
@@ -82,7 +81,7 @@ def build(
     report = progress or (lambda stage, done, total: None)
     run = runs / recipe.name
     with (
-        _disk(run),
+        full_disk(run),
         _held(run),
         open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened,
     ):
@@ -295,16 +294,3 @@ def _held(run: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
-
-
-@contextmanager
-def _disk(run: Path) -> Iterator[None]:
-    """Turn a full disk into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
-            raise UserError(
-                f"{run}: the disk is full. What is done is kept: free some space and run the same again"
-            ) from error
-        raise

@@ -9,7 +9,6 @@
 The training itself is TRL's SFTTrainer, alone or in the processes of `accelerate launch`.
 """
 
-import errno
 import json
 import math
 import shutil
@@ -23,15 +22,13 @@ from accelerate import PartialState
 from filelock import FileLock, Timeout
 
 from datagen.errors import UserError
+from datagen.files import full_disk
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
 from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock, write
 from finetune.models import base_model, load_model, load_tokenizer, precision
 from finetune.report import write_card, write_plot
-
-_FULL = ("No space left", "File too large", "Disk quota exceeded", "inline_container.cc")
-"""What safetensors and torch say of a full disk, whose errors are no OSError."""
 
 Say = Callable[[str], None]
 
@@ -51,7 +48,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
             say(f"{run} is trained already")
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
-    with _alone(run, state), _disk(run):
+    with full_disk(run), _alone(run, state):
         tokenizer = load_tokenizer(base)
         length = config.max_length
         splits = {
@@ -293,19 +290,3 @@ def _alone(run: Path, state: Any) -> Iterator[None]:
         yield
     finally:
         held.release()
-
-
-@contextmanager
-def _disk(run: Path) -> Iterator[None]:
-    """Turn a full disk into a UserError, whichever library meets it."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(words in str(error) for words in _FULL):
-            raise UserError(
-                f"{run}: the disk is full. What is done is kept: free some space and run the same again"
-            ) from error
-        raise

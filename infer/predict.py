@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from datagen.files import full_disk
 from datagen.schema import TaskType
 from datagen.shards import write_parquet
 from datagen.tasks import TASKS
@@ -85,14 +86,14 @@ def predict(
 
     What is answered there already is not asked again. After `minutes` it stops, with as much left as
     `run.json` says; the same call goes on from there. Raises UserError where the model cannot be used
-    or the folder holds a run of something else.
+    or the folder holds a run of something else, or the disk is full.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     folder = model_folder(model)
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     said = record.identity(folder, chosen, constrained, questions)
-    with record.held(run):
+    with full_disk(run), record.held(run):
         done = record.begin(run, said)
         if done.get("finished"):
             return done

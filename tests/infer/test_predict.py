@@ -163,6 +163,17 @@ def test_answers_that_are_cut_off_are_named_and_given_again(tmp_path: Path, mode
     assert ask(run, model, Counter())["answered"] == 24
 
 
+def test_a_full_disk_is_told_in_one_line(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: object, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("infer.predict.write_parquet", full)
+    with pytest.raises(UserError, match=rf"{tmp_path}/run: the disk is full\. What is done is kept"):
+        ask(tmp_path / "run", model, Counter())
+
+
 def test_a_finished_run_is_not_asked_again(tmp_path: Path, model: Path) -> None:
     done = ask(tmp_path / "run", model, Counter())
     again = Counter(calls=0)
