@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.files import sha256
+from datagen.files import full_disk, sha256
 from finetune.lock import RUN, read
-from finetune.models import base_model, fingerprint, weight_files
+from finetune.models import base_model, check_whole, fingerprint, weight_files
 
 ORIGIN = "shoptalk.json"
 """In a written model: what it was made from."""
@@ -35,8 +35,8 @@ def merge(run: Path) -> Path:
 def wise_ft(run: Path, alpha: float) -> Path:
     """Write (1 - alpha) base + alpha tuned into `RUN/wise-ft-<alpha>/`, if it is not there.
 
-    An alpha of 0 gives the base's own bits. Raises UserError where the run is not finished, or was made for
-    other weights than the base has.
+    An alpha of 0 gives the base's own bits. Raises UserError where the run is not finished or not whole, was
+    made for other weights than the base has, or the disk is full.
     """
     return _written(run, alpha, run / f"wise-ft-{alpha:g}")
 
@@ -59,6 +59,8 @@ def base_of(run: Path) -> Path:
 def _written(run: Path, alpha: float, folder: Path) -> Path:
     lock, base = read(run / RUN), base_of(run)
     tuned = run / ("adapter_model.safetensors" if lock["config"]["rank"] else "model.safetensors")
+    for file in [tuned] if lock["config"]["rank"] else weight_files(run) or [tuned]:
+        check_whole(file)
     origin = {
         "alpha": alpha,
         "base_sha256": lock["base_sha256"],
@@ -68,22 +70,28 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
         return folder
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     try:
-        change, known = _change(run, lock, alpha)
-        written = _write_weights(base, unfinished, change if alpha else _identity)
-        if known - written:
-            raise UserError(f"{run}: adapts `{min(known - written)}`, which the base has not. Train again")
-        for source in (base, run):
-            for file in (file for pattern in _FILES for file in source.glob(pattern)):
-                if source is base or file.name.startswith(("tokenizer", "chat_template")):
-                    shutil.copyfile(file, unfinished / file.name)
-        (unfinished / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        with full_disk(folder):
+            unfinished.mkdir()
+            _write(run, lock, base, alpha, unfinished)
+            (unfinished / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _write(run: Path, lock: dict[str, Any], base: Path, alpha: float, folder: Path) -> None:
+    """Write the weights and what else a model folder holds."""
+    change, known = _change(run, lock, alpha)
+    written = _write_weights(base, folder, change if alpha else _identity)
+    if known - written:
+        raise UserError(f"{run}: adapts `{min(known - written)}`, which the base has not. Train again")
+    for source in (base, run):
+        for file in (file for pattern in _FILES for file in source.glob(pattern)):
+            if source is base or file.name.startswith(("tokenizer", "chat_template")):
+                shutil.copyfile(file, folder / file.name)
 
 
 def _origin(folder: Path) -> Any:
@@ -126,7 +134,10 @@ def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
     """Add what an adapter does. Its change raises UserError where it is of another shape than the weight."""
     from safetensors.torch import load_file
 
-    settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
+    try:
+        settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{run}: its adapter_config.json cannot be read ({error}). Train again") from None
     root = math.sqrt(settings["r"]) if settings.get("use_rslora") else settings["r"]
     scale = alpha * settings["lora_alpha"] / root
     matrices = load_file(run / "adapter_model.safetensors")

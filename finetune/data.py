@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
@@ -54,7 +55,7 @@ class Split(NamedTuple):
     @property
     def lengths(self) -> list[int]:
         """Tokens of each row."""
-        lengths: list[int] = pa.compute.list_value_length(self.rows["input_ids"]).to_pylist()
+        lengths: list[int] = pc.list_value_length(self.rows["input_ids"]).to_pylist()
         return lengths
 
 
@@ -126,7 +127,7 @@ def _files(run: Path, side: str) -> list[Path]:
             raise UserError(f"{file}: no such file, though the manifest names it. Build the run again")
         try:
             names = pq.read_schema(file).names
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, OSError):
             raise UserError(f"{file}: is not whole. Build the run again") from None
         if names != SHARD.names:
             raise UserError(f"{file}: its columns are not a shard's. Build the run again")

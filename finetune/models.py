@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
+from datagen.files import full_disk
 from datagen.paths import among
 
 
@@ -37,7 +38,7 @@ _SAMPLE = 2**20
 def base_model(name: str) -> Path:
     """The folder of a base model: embedded, a folder already, or a model of the hub, which is fetched.
 
-    Raises UserError where there is none, or one without safetensors.
+    Raises UserError where there is none, or one without whole safetensors.
     """
     if name in EMBEDDED:
         folder = cache() / name
@@ -66,7 +67,20 @@ def checked(folder: Path) -> Path:
             f"only pickled weights ({', '.join(pickled)}), which can run code" if pickled else "no weights"
         )
         raise UserError(f"{folder}: {found}. Save the model again with `save_pretrained`, as safetensors")
+    for file in weight_files(folder):
+        check_whole(file)
     return folder
+
+
+def check_whole(file: Path) -> None:
+    """Raises UserError where a file of weights is not there, or is cut off: its head tells its length."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: not a whole file of weights ({error}). Copy or write it again") from None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -128,7 +142,10 @@ def precision(wanted: str) -> str:
 
 
 def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
-    """The model with float32 weights, or as it is kept on a GPU in bfloat16, or in 4 bits."""
+    """The model with float32 weights, or as it is kept on a GPU in bfloat16, or in 4 bits.
+
+    Raises UserError where it cannot be loaded, or lacks weights: these would be random numbers.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -137,7 +154,21 @@ def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
         settings["dtype"] = torch.bfloat16
     if four_bit:
         settings["quantization_config"] = _four_bit()
-    return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **settings)
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **settings
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: does not load as a language model: {str(error).splitlines()[0]}. "
+            "Name another base, or copy it again"
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"{folder}: has no weights for {', '.join(missing[:3])} ({len(missing)} in all). "
+            "Copy or save the model again"
+        )
+    return model
 
 
 def _four_bit() -> Any:
@@ -180,7 +211,8 @@ def _unpack(model: Embedded, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _convert(gguf, unfinished)
+        with full_disk(folder):
+            _convert(gguf, unfinished)
         if not folder.is_dir():  # else another process was faster
             unfinished.rename(folder)
     finally:

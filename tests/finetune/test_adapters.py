@@ -151,6 +151,29 @@ def test_a_matrix_for_no_weight_is_refused(run: Path) -> None:
         merge(run)
 
 
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_training_whose_files_are_gone_or_cut_off_is_refused(run: Path, name: str) -> None:
+    file = run / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=name):
+        merge(run)
+    file.unlink()
+    with pytest.raises(UserError, match=name):
+        merge(run)
+    assert not any(run.glob(".merged*"))
+
+
+def test_a_disk_that_fills_leaves_no_half_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensors: object, file: Path, metadata: object) -> None:
+        file.write_bytes(b"half")
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(UserError, match=rf"{run}/merged: the disk is full"):
+        merge(run)
+    assert not any(run.glob("*merged*"))
+
+
 def test_a_folder_without_a_finished_training_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run.json: no such file. .* is no finished training"):
         merge(tmp_path)

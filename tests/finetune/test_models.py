@@ -88,7 +88,7 @@ def test_an_unpacking_that_fails_leaves_nothing(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("finetune.models._convert", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match="the disk is full"):
         base_model("smollm2-135m")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -116,6 +116,35 @@ def test_pickled_weights_alone_are_refused(folder: Path) -> None:
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no model: it has no `config.json`"):
         base_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [0, 5_000])
+def test_weights_that_are_cut_off_are_refused(folder: Path, size: int) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(
+        UserError, match=r"model\.safetensors: not a whole file of weights .* Copy or write it"
+    ):
+        base_model(str(folder))
+
+
+def test_a_model_that_lacks_weights_is_not_filled_up_with_random_ones(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"has no weights for model\.layers\.1\.mlp\.up_proj\.weight \(1 in all\)"
+    ):
+        load_model(folder, "float32")
+
+
+@pytest.mark.parametrize("config", ["{}", '{"model_type": "vit"}', '{"model_type": "of_tomorrow"}'])
+def test_what_is_no_language_model_is_refused(folder: Path, config: str) -> None:
+    (folder / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(UserError, match=r"does not load as a language model: .* Name another base"):
+        load_model(folder, "float32")
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(folder: Path) -> None:
