@@ -21,7 +21,7 @@ UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 LEFT_OUT = "\n...\n"
 
 _READ = 2**15
-"""Characters at a prompt's ends that the guess is made from: a hostile megabyte would take the rules minutes."""
+"""Characters at a prompt's ends that the guess is made from: rules take minutes for a hostile megabyte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _fits(kind: TaskType, metric: str, target: Any) -> bool:
 
 
 def _choice(target: Any) -> int | None:
-    """The number of the right option, which some files hold as text. -1 is how an unreadable answer is read."""
+    """The number of the right option, which some files hold as text; -1 is how an unreadable answer reads."""
     if isinstance(target, str) and target.strip().isdecimal():
         return int(target)
     return target if isinstance(target, int) and not isinstance(target, bool) and target >= 0 else None
