@@ -51,7 +51,7 @@ def base_of(run: Path) -> Path:
     if fingerprint(base) != lock["base_sha256"]:
         raise UserError(
             f"{run}: made for another base than {base} holds: its weights are others. "
-            "Bring back the base that it was trained from, or train again"
+            f"Bring back the base that it was trained from, or delete {run} and train again"
         )
     return base
 
@@ -60,7 +60,7 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
     lock, base = read(run / RUN), base_of(run)
     tuned = run / ("adapter_model.safetensors" if lock["config"]["rank"] else "model.safetensors")
     for file in [tuned] if lock["config"]["rank"] else weight_files(run) or [tuned]:
-        check_whole(file)
+        check_whole(file, f"Delete {run} and train again")
     origin = {
         "alpha": alpha,
         "base_sha256": lock["base_sha256"],
@@ -87,7 +87,9 @@ def _write(run: Path, lock: dict[str, Any], base: Path, alpha: float, folder: Pa
     change, known = _change(run, lock, alpha)
     written = _write_weights(base, folder, change if alpha else _identity)
     if known - written:
-        raise UserError(f"{run}: adapts `{min(known - written)}`, which the base has not. Train again")
+        raise UserError(
+            f"{run}: adapts `{min(known - written)}`, which the base has not. Delete {run} and train again"
+        )
     for source in (base, run):
         for file in (file for pattern in _FILES for file in source.glob(pattern)):
             if source is base or file.name.startswith(("tokenizer", "chat_template")):
@@ -137,7 +139,9 @@ def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
     try:
         settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{run}: its adapter_config.json cannot be read ({error}). Train again") from None
+        raise UserError(
+            f"{run}: its adapter_config.json cannot be read ({error}). Delete {run} and train again"
+        ) from None
     root = math.sqrt(settings["r"]) if settings.get("use_rslora") else settings["r"]
     scale = alpha * settings["lora_alpha"] / root
     matrices = load_file(run / "adapter_model.safetensors")
@@ -171,7 +175,7 @@ def _mean(run: Path, alpha: float) -> tuple[Change, set[str]]:
 
     def change(name: str, weight: Any) -> Any:
         if name not in files:
-            raise UserError(f"{run}: has no `{name}`, which its base has. Train again")
+            raise UserError(f"{run}: has no `{name}`, which its base has. Delete {run} and train again")
         with safe_open(files[name], framework="pt") as weights:
             tuned = weights.get_tensor(name)
         return tuned if alpha == 1 else (1 - alpha) * weight.float() + alpha * tuned.float()

@@ -32,7 +32,7 @@ def main() -> None:
 
 _RUNS = click.option(
     "--runs",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default="finetune/runs",
     show_default=True,
     help="Folder of all trainings.",

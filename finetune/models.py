@@ -68,19 +68,19 @@ def checked(folder: Path) -> Path:
         )
         raise UserError(f"{folder}: {found}. Save the model again with `save_pretrained`, as safetensors")
     for file in weight_files(folder):
-        check_whole(file)
+        check_whole(file, "Copy or save the model again")
     return folder
 
 
-def check_whole(file: Path) -> None:
-    """Raises UserError where a file of weights is not there, or is cut off: its head tells its length."""
+def check_whole(file: Path, todo: str) -> None:
+    """Raises UserError, with what to do, where a file of weights is missing or cut off, as its head tells."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="numpy"):
             pass
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: not a whole file of weights ({error}). Copy or write it again") from None
+        raise UserError(f"{file}: not a whole file of weights ({error}). {todo}") from None
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -46,6 +46,8 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
         wanted = lock(config, data, base)
         if is_done(run, wanted):
             say(f"{run} is trained already")
+            if state.is_main_process:  # a kill after `run.json` leaves them
+                shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
     with full_disk(run), _alone(run, state):

@@ -76,7 +76,8 @@ def _of_run(run: Path) -> dict[str, list[str]]:
         tables = [pq.read_table(file).select(["id", "raw"]) for file in files]
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise UserError(
-            f"{run / ANSWERS}: cannot be read as answers ({error}). Remove the file and have them given again"
+            f"{run / ANSWERS}: cannot be read as answers ({error}). Remove the file that is not whole: "
+            "`infer run` asks its questions again"
         ) from None
     rows = pa.concat_tables(tables).to_pylist()
     return {row["id"]: [row["raw"]] for row in rows if row["raw"] is not None}

@@ -117,7 +117,7 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
 @click.option("--unconstrained", is_flag=True, help="Let the model say what it likes.")
 @click.option(
     "--runs",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default="infer/runs",
     show_default=True,
     help="Folder of all runs.",

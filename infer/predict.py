@@ -95,7 +95,7 @@ def predict(
     said = record.identity(folder, chosen, constrained, questions)
     with full_disk(run), record.held(run):
         done = record.begin(run, said)
-        if done.get("finished"):
+        if done.get("finished") and record.answered(run) == done["answered"]:
             return done
         (run / "answers").mkdir(exist_ok=True)
         write_parquet(questions, run / "questions.parquet")

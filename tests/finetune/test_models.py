@@ -123,7 +123,7 @@ def test_weights_that_are_cut_off_are_refused(folder: Path, size: int) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
     with pytest.raises(
-        UserError, match=r"model\.safetensors: not a whole file of weights .* Copy or write it"
+        UserError, match=r"model\.safetensors: not a whole file of weights .* Copy or save the"
     ):
         base_model(str(folder))
 

@@ -181,6 +181,15 @@ def test_a_finished_run_is_not_asked_again(tmp_path: Path, model: Path) -> None:
     assert again.asked == []
 
 
+def test_answers_that_were_removed_from_a_finished_run_are_given_again(tmp_path: Path, model: Path) -> None:
+    run = tmp_path / "run"
+    done = ask(run, model, Counter())
+    before = answers(run)
+    (run / "answers" / "00001.parquet").unlink()
+    assert ask(run, model, Counter(calls=1))["answered"] == done["answered"]
+    assert answers(run) == before
+
+
 def test_another_model_setting_or_question_under_the_same_name_is_refused(
     tmp_path: Path, model: Path
 ) -> None:
