@@ -79,10 +79,11 @@ def base(name: str) -> None:
       finetune base finetune/runs/smollm2-135m-esci_small
     """
     from finetune.adapters import base_of
-    from finetune.lock import RUN
+    from finetune.lock import LOCK, RUN
     from finetune.models import base_model
 
-    click.echo(base_of(Path(name)) if (Path(name) / RUN).is_file() else base_model(name))
+    trained = any((Path(name) / file).is_file() for file in (RUN, LOCK))
+    click.echo(base_of(Path(name)) if trained else base_model(name))
 
 
 _RUN = click.argument("run", type=click.Path(path_type=Path))

@@ -74,7 +74,10 @@ def read(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found["config"], found["data"], found["data_sha256"], found["base_sha256"]
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file. {path.parent} is no finished training") from None
+        raise UserError(
+            f"{path}: no such file. {path.parent} is no finished training: `finetune train` makes one, "
+            "or goes on with what was cut off"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not as a training wrote it ({error}). Delete {path.parent}") from None
     return found

@@ -97,6 +97,8 @@ class Engine:
                 os.environ.setdefault(name, value)
         with _quiet():
             vllm = _imported("vllm")
+            from safetensors import SafetensorError
+
             further = _cpu(settings) if settings.device == "cpu" else _gpu(folder)
             try:
                 self._llm = vllm.LLM(
@@ -108,8 +110,11 @@ class Engine:
                     enable_prefix_caching=True,
                     **further,
                 )
-            except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
-                raise UserError(f"{folder}: vLLM cannot load it: {_first_line(error)}") from error
+            except (ValueError, RuntimeError, OSError, NotImplementedError, SafetensorError) as error:
+                raise UserError(
+                    f"{folder}: vLLM cannot load it: {_first_line(error)}. Copy or merge the model again, "
+                    "or name one that vLLM supports"
+                ) from error
             self.tokenizer: Tokenizer = self._llm.get_tokenizer()
         self._parameters: dict[tuple[Any, ...], Any] = {}
 

@@ -106,6 +106,15 @@ def test_the_folder_of_a_base_is_printed(tiny_base: Path) -> None:
     assert CliRunner().invoke(main, ["base", str(tiny_base)]).stdout == f"{tiny_base}\n"
 
 
+def test_the_base_of_a_training_that_was_cut_off_is_not_told(tmp_path: Path) -> None:
+    lock = tmp_path / "checkpoints" / "lock.json"
+    lock.parent.mkdir()
+    lock.touch()
+    result = CliRunner().invoke(main, ["base", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{tmp_path} is no finished training: `finetune train` makes one, or goes on with" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -35,6 +35,21 @@ def test_a_random_model_names_what_is_listed_and_nothing_else(engine: Engine) ->
     assert len({answer.text for answer in answers}) > 8  # it is the model that chooses
 
 
+def test_weights_that_are_cut_off_end_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"cut")
+
+    class Vllm:
+        LLM = staticmethod(lambda *_, **__: safetensors.safe_open(weights, "numpy"))
+
+    monkeypatch.setattr("infer.engine._imported", lambda name: Vllm)
+    with pytest.raises(
+        UserError, match=r"vLLM cannot load it: Error while .*\. Copy or merge the model again"
+    ):
+        Engine(tmp_path, Settings("cpu", "float32", 100, 1))
+
+
 def test_an_answer_is_the_same_whatever_was_asked_before(engine: Engine) -> None:
     batch = [request(engine, f"question {number}", Constraint(12)) for number in range(9)]
     first = engine.answer(batch)
