@@ -30,10 +30,9 @@ def pool(workers: int, rows: int) -> Iterator[Executor]:
 
     Raises UserError where a worker was killed.
     """
-    with (
-        _sheltered()
-    ):  # Ctrl-C inside this import was lost, or left a lock on which other threads wait for ever
-        pa.scalar("")  # the first one imports pandas
+    with _sheltered():
+        # The first scalar imports pandas: Ctrl-C in it was lost, or left a lock that other threads waited for
+        pa.scalar("")
     if workers == 1 or rows <= IN_PROCESS_ROWS:
         yield _InProcess()
         return
@@ -41,6 +40,7 @@ def pool(workers: int, rows: int) -> Iterator[Executor]:
     try:
         yield executor
     except BrokenProcessPool:  # from any call of the executor or of its futures
+        executor.terminate()
         raise UserError(
             "a worker process was killed, most likely for memory. What is done is kept: run the same again, "
             "with fewer WORKERS"
@@ -63,6 +63,14 @@ class _Processes(ProcessPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         with _sheltered():  # a worker starts here, where none is idle
             return super().submit(fn, *args, **kwargs)
+
+    def terminate(self) -> None:
+        """End all workers. One that was starting while another died is not among those that Python ends then.
+
+        It is waited for all the same, and would wait for work for ever.
+        """
+        for process in list(self._processes.values()):
+            process.terminate()
 
 
 @contextmanager
