@@ -36,11 +36,10 @@ def pool(workers: int, rows: int) -> Iterator[Executor]:
     if workers == 1 or rows <= IN_PROCESS_ROWS:
         yield _InProcess()
         return
-    executor = _Processes(workers, mp_context=get_context("spawn"), initializer=_start)
+    executor = _Processes(workers)
     try:
         yield executor
     except BrokenProcessPool:  # from any call of the executor or of its futures
-        executor.terminate()
         raise UserError(
             "a worker process was killed, most likely for memory. What is done is kept: run the same again, "
             "with fewer WORKERS"
@@ -60,17 +59,20 @@ def finish(futures: list[Future[None]], progress: Callable[[int, int], None]) ->
 class _Processes(ProcessPoolExecutor):
     """Worker processes that never see Ctrl-C, from their first moment on: their parent stops them."""
 
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, mp_context=get_context("spawn"), initializer=_start)
+        # All start at the first call, before Python watches them, as where they fork. One that started while
+        # another died was not among those that Python ends then, and was waited for, for ever.
+        self._safe_to_dynamically_spawn_children = False
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with _sheltered():  # a worker starts here, where none is idle
-            return super().submit(fn, *args, **kwargs)
-
-    def terminate(self) -> None:
-        """End all workers. One that was starting while another died is not among those that Python ends then.
-
-        It is waited for all the same, and would wait for work for ever.
-        """
-        for process in list(self._processes.values()):
-            process.terminate()
+        with _sheltered():  # the workers start here
+            try:
+                return super().submit(fn, *args, **kwargs)
+            except OSError as error:
+                if self._broken:  # while this call was on its way, so that it met closed pipes
+                    raise BrokenProcessPool(self._broken) from error
+                raise
 
 
 @contextmanager
