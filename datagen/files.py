@@ -1,10 +1,12 @@
-"""Arrow tables to files and back, between the stages of a build: a file of its name is a whole file."""
+"""Tables and objects to files and back: a file of its name is a whole file."""
 
 import errno
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -34,6 +36,15 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(value: Any, path: Path, *, sort_keys: bool = False) -> None:
+    """Write an indented object beside `path`, then rename it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    text = json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.rename(path)
 
 
 def write_arrow(table: pa.Table, path: Path) -> None:

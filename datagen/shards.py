@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
-from datagen.files import read_arrow, sha256
+from datagen.files import read_arrow, sha256, write_json
 from datagen.prompts import system
 from datagen.schema import MESSAGES, REJECT, SCHEMA_VERSION, SHARD, TaskType
 
@@ -175,12 +175,7 @@ def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
 
 def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:
     """Write `manifest.json`: from then on the run is done."""
-    unfinished = run / f"{MANIFEST}.unfinished"
-    text = json.dumps(
-        {"schema_version": SCHEMA_VERSION, **manifest}, indent=2, sort_keys=True, ensure_ascii=False
-    )
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.rename(run / MANIFEST)
+    write_json({"schema_version": SCHEMA_VERSION, **manifest}, run / MANIFEST, sort_keys=True)
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

@@ -81,11 +81,3 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not as a training wrote it ({error}). Delete {path.parent}") from None
     return found
-
-
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write and rename, so that a file of this name is a whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.rename(path)

@@ -22,11 +22,11 @@ from accelerate import PartialState
 from filelock import FileLock, Timeout
 
 from datagen.errors import UserError
-from datagen.files import full_disk
+from datagen.files import full_disk, write_json
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
-from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock, write
+from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock
 from finetune.models import base_model, load_model, load_tokenizer, precision
 from finetune.report import write_card, write_plot
 
@@ -58,7 +58,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
             "test": read_split(data, "test", tokenizer, length, config.eval_rows),
         }
         if state.is_main_process:
-            write(run / LOCK, wanted)
+            write_json(wanted, run / LOCK)
             (run / "config.yaml").write_text(dump(config), encoding="utf-8")
             _write_rejects(run, splits.values())
         return _train(config, run, base, tokenizer, splits, wanted, state, say)
@@ -254,7 +254,7 @@ def _finish(
     (run / "training_args.bin").unlink(missing_ok=True)  # a pickle
     write_plot(run)
     write_card(run, config, splits["train"].licenses, wanted, result)
-    write(run / RUN, wanted | result)
+    write_json(wanted | result, run / RUN)
     shutil.rmtree(run / CHECKPOINTS)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
+from datagen.files import write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.constrain import names_listed
@@ -142,10 +143,7 @@ def _digest(table: pa.Table) -> str:
 
 def write(run: Path, value: dict[str, Any]) -> None:
     """Write `run.json` beside its place, then rename it there."""
-    path = run / RUN
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.rename(path)
+    write_json(value, run / RUN)
 
 
 @contextmanager
