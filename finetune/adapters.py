@@ -14,8 +14,9 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import full_disk, sha256
+from datagen.model_folder import check_whole, fingerprint, weight_files
 from finetune.lock import RUN, read
-from finetune.models import base_model, check_whole, fingerprint, weight_files
+from finetune.models import base_model
 
 ORIGIN = "shoptalk.json"
 """In a written model: what it was made from."""
@@ -48,7 +49,7 @@ def base_of(run: Path) -> Path:
     """
     lock = read(run / RUN)
     base = base_model(lock["config"]["base"])
-    if fingerprint(base) != lock["base_sha256"]:
+    if fingerprint(weight_files(base)) != lock["base_sha256"]:
         raise UserError(
             f"{run}: made for another base than {base} holds: its weights are others. "
             f"Bring back the base that it was trained from, or delete {run} and train again"
@@ -64,7 +65,7 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
     origin = {
         "alpha": alpha,
         "base_sha256": lock["base_sha256"],
-        "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(run),
+        "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
     }
     if _origin(folder) == origin:
         return folder

@@ -11,9 +11,9 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import sha256
+from datagen.model_folder import fingerprint, weight_files
 from datagen.shards import MANIFEST, read_manifest
 from finetune.config import Config, differences
-from finetune.models import fingerprint
 
 RUN = "run.json"
 CHECKPOINTS = "checkpoints"
@@ -33,7 +33,7 @@ def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
         "data": manifest["recipe"],
         "made_up": manifest["made_up"],
         "data_sha256": sha256(data / MANIFEST),
-        "base_sha256": fingerprint(base),
+        "base_sha256": fingerprint(weight_files(base)),
         "releases": {name: metadata.version(name) for name in RELEASES},
     }
 

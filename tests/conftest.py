@@ -5,6 +5,7 @@ import shutil
 from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -26,6 +27,17 @@ def real() -> Path:
     if not folder:
         pytest.skip("needs real data: set SHOPTALK_SHARED to its folder")
     return Path(folder)
+
+
+def write_model_files(folder: Path) -> Path:
+    """Write all files that a model folder has; their weights are whole, and those of no model."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"max_position_embeddings": 512}')
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>", "chat_template": "x"}')
+    save_file({"weight": np.arange(1000)}, folder / "model.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from infer.cli import main
 from infer.engine import Request, Response, Settings
 from infer.predict import ANSWERS, Report, predict, run_name
 from infer.questions import Asked, read_questions
+from tests.conftest import write_model_files
 
 OPTIONS = "\n0. a lamp\n1. a chair\n2. a mug\nAnswer: "
 
@@ -79,13 +80,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder with the files of a model; the weights are never opened."""
-    folder = tmp_path / "models" / "mine"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>", "chat_template": "x"}')
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return folder
+    """A folder with the files of a model; nobody loads it."""
+    return write_model_files(tmp_path / "models" / "mine")
 
 
 def choice(number: int) -> Asked:
@@ -200,7 +196,7 @@ def test_another_model_setting_or_question_under_the_same_name_is_refused(
         ask(run, model, Counter(), constrained=False)
     with pytest.raises(UserError, match=r'questions: there \{"rows": 24'):
         ask(run, model, Counter(), [replace(QUESTIONS[0], prompt="Which?"), *QUESTIONS[1:]])
-    (model / "model.safetensors").write_bytes(b"others")
+    (model / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"(?s)--name.*model: there"):
         ask(run, model, Counter())
     assert answers(run) == before
@@ -278,7 +274,7 @@ def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"input_field": "Explain lamp."}\n')
     result = CliRunner().invoke(main, ["run", str(tmp_path), "--questions", str(tmp_path / "q.jsonl")])
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: {tmp_path}: no config.json")
+    assert result.stderr.startswith(f"error: {tmp_path}: no model: it has no config.json")
 
 
 @pytest.mark.slow

@@ -1,0 +1,150 @@
+"""A model's folder goes in; what is missing in it or not whole, its config and its fingerprint come out.
+
+Such a folder is in Hugging Face layout: `config.json`, weights as safetensors, a tokenizer with a chat
+template. All is found by looking at its files, before anything is loaded.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+"""What other weights come as."""
+
+_WANTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
+_SAMPLE = 2**20
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether the name may be a model of the Hugging Face hub, such as `Qwen/Qwen2-0.5B-Instruct`."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def fetched(name: str) -> Path:
+    """The folder of a model of the Hugging Face hub. Raises UserError where it is not to be had."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
+    except (OSError, ValueError) as error:  # the hub's own errors are among these
+        raise UserError(
+            f"{name}: neither a folder nor to be had from the hub ({str(error).splitlines()[0]}). "
+            "Name a folder that is there, or see to its spelling and the network"
+        ) from None
+
+
+def checked(folder: Path) -> Path:
+    """The folder, if a model can be loaded from it. Raises UserError where not."""
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        merged = folder / "merged"
+        todo = "" if merged.is_dir() else f"Run: finetune merge {folder}; then "
+        raise UserError(
+            f"{folder}: an adapter, not a whole model. {todo or 'Its merged model is there: '}name {merged}"
+        )
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no model: it has no config.json. Name the folder that holds one")
+    _check_weights(folder)
+    _check_tokenizer(folder)
+    return folder
+
+
+def check_whole(file: Path, todo: str) -> None:
+    """Raises UserError, with what to do, where a file of weights is missing or cut off, as its head tells."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError:
+        raise UserError(
+            "safetensors is not installed, and weights are read by it. Run: pip install -e '.[finetune]' to "
+            "train, '.[infer-cpu]' to answer (where there is a GPU: '.[infer]')"
+        ) from None
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: not a whole file of weights ({error}). {todo}") from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a model, by name."""
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """A model's `config.json`; a model that also sees or hears has its text part's in it."""
+    whole = _json(folder / "config.json")
+    return {**whole, **(whole.get("text_config") or {})}
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Hex sha256 of files and names; of weights, of their size and a MiB from start, middle and end.
+
+    All of 145 GB would take minutes, and two models of one shape already differ in every such piece.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if path.suffix != ".safetensors":
+                digest.update(file.read())
+                continue
+            for start in (0, size // 2, size - _SAMPLE):
+                file.seek(max(start, 0))
+                digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _check_weights(folder: Path) -> None:
+    files = weight_files(folder)
+    if not files:
+        pickled = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
+        if pickled:
+            raise UserError(
+                f"{folder}: only pickled weights ({', '.join(pickled)}), which can run code when they are "
+                "opened. Save the model as safetensors: `save_pretrained` does, where you trust its author"
+            )
+        raise UserError(
+            f"{folder}: no weights (model*.safetensors) in it. Copy them there, or save the model again"
+        )
+    index = folder / "model.safetensors.index.json"
+    wanted = set(_json(index).get("weight_map", {}).values()) if index.is_file() else set()
+    if missing := wanted - {file.name for file in files}:
+        raise UserError(
+            f"{folder}: {len(missing)} of its {len(wanted)} weight files are missing, {min(missing)} first. "
+            "Copy or save the model again"
+        )
+    for file in files:
+        check_whole(file, "Copy or save the model again")
+
+
+def _check_tokenizer(folder: Path) -> None:
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file():
+        raise UserError(
+            f"{folder}: no tokenizer in it (tokenizer_config.json). Copy the base model's files there"
+        )
+    said = _json(settings)
+    if not (
+        said.get("chat_template") or any(folder.glob("chat_template*")) or any(folder.glob("*chat_templates"))
+    ):
+        raise UserError(
+            f"{folder}: its tokenizer has no chat template, so nothing says what a turn looks like. "
+            "Take an instruct model, or put the template into chat_template.jinja"
+        )
+    if not said.get("eos_token"):
+        raise UserError(
+            f"{folder}: its tokenizer has no end token, so an answer would never end. "
+            "Set `eos_token` in tokenizer_config.json"
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Copy or save the model again") from None
+    return read if isinstance(read, dict) else {}
