@@ -12,9 +12,8 @@ Every file is renamed into place when it is whole, so a killed build goes on whe
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -31,6 +30,7 @@ from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, ready, word_part
 from datagen.files import batches, full_disk, read_arrow, write_arrow
+from datagen.held import held
 from datagen.locations import Say
 from datagen.lock import LOCK, replaces
 from datagen.recipe import fingerprint, resolved
@@ -80,28 +80,27 @@ def build(
     cores = workers or os.cpu_count() or 1
     report = progress or (lambda stage, done, total: None)
     run = runs / recipe.name
-    with (
-        full_disk(run),
-        _held(run),
-        open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened,
-    ):
-        plan = _plan(recipe, run, opened)
-        if (run / shards.MANIFEST).is_file():
-            manifest = _readable_manifest(run)
-            if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
-                shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
-                return manifest
-            say(replaces(run, manifest, plan.lock))
-        _drop_other_work(plan.work)
-        with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
-            for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
-                executor.submit(ready)
-            parts = _draw_and_word(plan, opened, executor, report)
-            if not parts:
-                raise UserError(_nothing_kept(plan, parts))
-            ids = _keep(plan, parts, report)
-            _write(plan, parts, ids, executor, report)
-        return _publish(plan)
+    with full_disk(run), held(run, f"{run} is being built"):
+        for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
+            shutil.rmtree(spilt, ignore_errors=True)
+        with open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened:
+            plan = _plan(recipe, run, opened)
+            if (run / shards.MANIFEST).is_file():
+                manifest = _readable_manifest(run)
+                if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
+                    shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
+                    return manifest
+                say(replaces(run, manifest, plan.lock))
+            _drop_other_work(plan.work)
+            with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
+                for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
+                    executor.submit(ready)
+                parts = _draw_and_word(plan, opened, executor, report)
+                if not parts:
+                    raise UserError(_nothing_kept(plan, parts))
+                ids = _keep(plan, parts, report)
+                _write(plan, parts, ids, executor, report)
+            return _publish(plan)
 
 
 def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
@@ -269,28 +268,3 @@ def _drop_other_work(work: Path) -> None:
         if folder != work:
             shutil.rmtree(folder, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def _held(run: Path) -> Iterator[None]:
-    """Hold the run's folder for this process. Raises UserError with the holder where another has it."""
-    from filelock import FileLock, Timeout
-
-    run.mkdir(parents=True, exist_ok=True)
-    holder = run / ".lock.json"
-    lock = FileLock(run / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
-        raise UserError(
-            f"{run} is being built by {who}. Wait for it, or stop it; what it has done so far is kept"
-        ) from None
-    try:
-        for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
-            shutil.rmtree(spilt, ignore_errors=True)
-        holder.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()

@@ -13,16 +13,16 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from filelock import FileLock, Timeout
 
 from datagen.errors import UserError
 from datagen.files import full_disk, write_json
+from datagen.held import held
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
@@ -50,7 +50,8 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
                 shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
-    with full_disk(run), _alone(run, state):
+    alone = held(run / CHECKPOINTS, f"{run} is being trained") if state.is_main_process else nullcontext()
+    with full_disk(run), alone:
         tokenizer = load_tokenizer(base)
         length = config.max_length
         splits = {
@@ -274,21 +275,3 @@ def _write_rejects(run: Path, splits: Any) -> None:
     import pyarrow as pa
 
     write_parquet(pa.concat_tables([split.rejects for split in splits]), run / "rejects.parquet")
-
-
-@contextmanager
-def _alone(run: Path, state: Any) -> Iterator[None]:
-    """Keep other trainings out of the folder. Raises UserError where one is in it."""
-    if not state.is_main_process:
-        yield
-        return
-    (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    held = FileLock(run / CHECKPOINTS / ".lock")
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{run} is being trained by another process: wait for it, or give --name") from None
-    try:
-        yield
-    finally:
-        held.release()

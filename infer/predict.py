@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from datagen.files import full_disk
+from datagen.held import held
 from datagen.schema import TaskType
 from datagen.shards import write_parquet
 from datagen.tasks import TASKS
@@ -93,7 +94,7 @@ def predict(
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     said = record.identity(folder, chosen, constrained, questions)
-    with full_disk(run), record.held(run):
+    with full_disk(run), held(run, f"{run} is being answered into"):
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:
             return done

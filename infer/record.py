@@ -3,8 +3,6 @@
 import json
 import resource
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import blake2b
 from importlib import metadata
@@ -144,25 +142,6 @@ def _digest(table: pa.Table) -> str:
 def write(run: Path, value: dict[str, Any]) -> None:
     """Write `run.json` beside its place, then rename it there."""
     write_json(value, run / RUN)
-
-
-@contextmanager
-def held(run: Path) -> Iterator[None]:
-    """Hold the run's folder for this process. Raises UserError where another has it."""
-    from filelock import FileLock, Timeout
-
-    run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{run}: another process is answering into it. Wait for it, or stop it; what it has done is kept"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def summary(done: dict[str, Any], run: Path, source: Path) -> str:

@@ -1,0 +1,46 @@
+"""A folder is held by one process, which is named to others, and by nobody once it has ended."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datagen.errors import UserError
+from datagen.held import held
+
+HOLD = "import sys; from pathlib import Path; from datagen.held import held\n"
+HOLD += "with held(Path(sys.argv[1]), ''): print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "mine"
+    with held(folder, "it is being built"):
+        with pytest.raises(UserError) as caught, held(folder, "it is being built"):
+            pytest.fail("two have it")
+        assert f"it is being built by process {os.getpid()} on " in str(caught.value)
+    with held(folder, "it is being built"):
+        assert folder.is_dir()
+
+
+def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=f"by process {process.pid} on "), held(tmp_path, "held"):
+            pytest.fail("two have it")
+        process.kill()
+    with held(tmp_path, "held"):
+        pass
+
+
+def test_a_folder_that_was_deleted_meanwhile_is_let_go(tmp_path: Path) -> None:
+    import shutil
+
+    with held(tmp_path / "mine", "held"):
+        shutil.rmtree(tmp_path / "mine")
+    with held(tmp_path / "mine", "held"):
+        pass
