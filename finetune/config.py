@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from datagen.errors import UserError
 from datagen.paths import among
@@ -59,7 +60,10 @@ class Config(BaseModel):
         default=None, gt=0, description="most tokens to train on in an epoch, whole rows; null: all of them"
     )
     max_length: int = Field(
-        default=3072, gt=0, description="longest prompt and answer in tokens; longer rows are left out"
+        default=3072,
+        gt=0,
+        description="longest prompt and answer in tokens, at most what the base can read; longer rows are "
+        "left out",
     )
     batch_rows: int = Field(default=16, gt=0, description="rows of one step, over all processes")
     micro_batch_tokens: int = Field(
@@ -84,6 +88,16 @@ class Config(BaseModel):
     report_to: Literal["tensorboard"] | None = Field(
         default=None, description="also log there, into the run's folder `tensorboard/`"
     )
+
+    @field_validator("four_bit")
+    @classmethod
+    def _only_with_an_adapter(cls, four_bit: bool, info: ValidationInfo) -> bool:
+        if four_bit and info.data.get("rank", 0) is None:
+            advice = (
+                "weights of 4 bits are not trained themselves. Give a `rank`, such as 16, or set it to false"
+            )
+            raise PydanticCustomError("no_adapter", "{advice}", {"advice": advice})
+        return four_bit
 
 
 def load(config: str, settings: Iterable[str] = ()) -> Config:

@@ -23,6 +23,7 @@ from accelerate import PartialState
 from datagen.errors import UserError
 from datagen.files import full_disk, write_json
 from datagen.held import held
+from datagen.model_folder import config as model_config
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
@@ -50,6 +51,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
                 shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
+        _check_length(config, base)
     alone = held(run / CHECKPOINTS, f"{run} is being trained") if state.is_main_process else nullcontext()
     with full_disk(run), alone:
         tokenizer = load_tokenizer(base)
@@ -233,6 +235,16 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         whole[step] = path
     return whole[max(whole)] if whole else None
+
+
+def _check_length(config: Config, base: Path) -> None:
+    """Raises UserError where rows may be longer than what the base was made for."""
+    context = model_config(base).get("max_position_embeddings")
+    if context and config.max_length > context:
+        raise UserError(
+            f"`max_length: {config.max_length}` is more than the {context} tokens that {config.base} reads. "
+            f"Set it to {context} or less, as in --set max_length={context}"
+        )
 
 
 def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -> Iterator[str]:

@@ -126,7 +126,8 @@ def tiny_config(tiny_base: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(
         f"base: {tiny_base}\nrank: 4\nalpha: 8\ndropout: 0.1\nprecision: float32\nlr: 0.02\n"
-        "warmup_steps: 2\nepochs: 5\nbatch_rows: 4\nmicro_batch_tokens: 300\neval_rows: 6\neval_every: 4\n",
+        "warmup_steps: 2\nepochs: 5\nmax_length: 512\nbatch_rows: 4\n"
+        "micro_batch_tokens: 300\neval_rows: 6\neval_every: 4\n",
         encoding="utf-8",
     )
     return path

@@ -28,7 +28,8 @@ def train(base: Path, data: Path, folder: Path, rank: str) -> Path:
 
     config = folder / "tiny.yaml"
     config.write_text(
-        f"base: {base}\nrank: {rank}\nalpha: 8\nprecision: float32\nlr: 0.02\nepochs: 2\nbatch_rows: 4\n"
+        f"base: {base}\nrank: {rank}\nalpha: 8\nprecision: float32\nlr: 0.02\nepochs: 2\nmax_length: 512\n"
+        "batch_rows: 4\n"
     )
     train(load(str(config)), data, folder / "run", lambda text: None)
     return folder / "run"

@@ -87,6 +87,19 @@ def test_a_wrong_setting_is_explained(setting: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_weights_of_four_bits_are_not_trained_themselves(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("four_bit: true\nrank: null\n", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"mine\.yaml:1:11: no_adapter: `four_bit` is `true`: .* Give a `rank`"
+    ):
+        load(str(tmp_path / "mine.yaml"))
+    with pytest.raises(
+        UserError, match="no_adapter: `four_bit` is `true`: weights of 4 bits are not trained"
+    ):
+        load("qwen2-72b", ["rank=null"])
+    assert load("qwen2-72b", ["rank=null", "four_bit=false"]).rank is None
+
+
 def test_a_dumped_config_loads_to_the_same(tmp_path: Path) -> None:
     config = load("qwen2-72b")
     (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")

@@ -259,6 +259,14 @@ def test_only_trained_positions_meet_the_output_matrix(train: Train, monkeypatch
     assert max(seen) < 10
 
 
+def test_rows_may_not_be_longer_than_the_base_reads(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"`max_length: 513` is more than the 512 tokens .* --set max_length=512"
+    ):
+        train("max_length=513")
+    assert not (tmp_path / "trainings").exists()
+
+
 def test_the_outset_tells_what_is_trained_and_on_what(train: Train) -> None:
     said: list[str] = []
     run = train("epochs=1", "rows=9", say=said.append)
