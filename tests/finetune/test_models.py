@@ -92,6 +92,45 @@ def test_an_unpacking_that_fails_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_damaged_model_in_the_cache_is_unpacked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
+) -> None:
+    unpacked = []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        unpacked.append(folder)
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+        (folder / "model.safetensors").write_bytes(bytes(100))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models._convert", convert)
+    folder = base_model("smollm2-135m")
+    (folder / "notes.txt").write_text("of its user", encoding="utf-8")
+    assert base_model("smollm2-135m") == folder
+    assert len(unpacked) == 1
+    for times, (name, content) in enumerate(
+        [
+            ("model.safetensors", bytes(99)),
+            ("model.safetensors", bytes(50) + b"1" + bytes(49)),
+            ("config.json", None),
+            ("SHA256SUMS", None),
+            ("SHA256SUMS", b""),
+            ("SHA256SUMS", b"\xff half a line"),
+        ],
+        start=2,
+    ):
+        if content is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_bytes(content)
+        assert base_model("smollm2-135m") == folder
+        assert len(unpacked) == times
+        assert (folder / "model.safetensors").read_bytes() == bytes(100)
+        assert base_model("smollm2-135m") == folder
+    assert len(unpacked) == times
+    assert [path.name for path in folder.parent.iterdir()] == ["smollm2-135m"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
