@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 from datagen.errors import UserError
 from finetune.report import METRICS
 
-WARM_UP = 2
-"""Steps after which the pace is told; the first one is slower than the rest."""
+TOLD_AFTER = 4
+"""Steps of this process after which the time to go is told: one to warm up, three of unlike lengths."""
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
@@ -27,8 +27,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, run: Path, tokens: int, loss_limit: float, say: Callable[[str], None]) -> None:
         self._run, self._tokens, self._limit, self._say = run, tokens, loss_limit, say
         self._bar: Any = None
-        self._before = self._done = 0
+        self._before = self._done = self._steps = 0
         self._seconds = self._step_began = 0.0
+        self._warm_up = (0, 0.0)
 
     @property
     def tokens_per_second(self) -> float:
@@ -59,6 +60,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Write one line of metrics. Raises UserError where the loss or its gradient is lost."""
         if "num_tokens" in logs and "loss" in logs:
             self._done = int(logs["num_tokens"])
+            if self._steps == 1:
+                self._warm_up = (self._done, self._seconds)
             # TRL counts from 0 again after a resume
             state.log_history[-1]["num_tokens"] = logs["num_tokens"] = self._before + self._done
         entry = _entry(state.log_history[-1])
@@ -77,6 +80,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop the watch; take the test loss of the last step, too."""
         self._seconds += time.perf_counter() - self._step_began
+        self._steps += 1
         if state.global_step == state.max_steps:
             control.should_evaluate = True
 
@@ -88,8 +92,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def _show(self, entry: dict[str, Any], steps: int) -> None:
         self._bar.set_postfix_str(f"step {entry['step']}/{steps}, loss {entry['loss']:.3f}", refresh=False)
         self._bar.update(entry["tokens"] - self._bar.n)
-        if entry["step"] == WARM_UP < steps:
-            rate, left = self.tokens_per_second, self._tokens - entry["tokens"]
+        if self._steps == TOLD_AFTER and entry["step"] < steps:
+            tokens, seconds = self._warm_up
+            rate, left = (self._done - tokens) / (self._seconds - seconds), self._tokens - entry["tokens"]
             self._tell(f"{rate:,.0f} tokens a second: {minutes(left / rate)} to go, test losses not counted")
 
     def _tell(self, text: str) -> None:

@@ -269,9 +269,9 @@ def test_rows_may_not_be_longer_than_the_base_reads(train: Train, tmp_path: Path
 
 def test_the_outset_tells_what_is_trained_and_on_what(train: Train) -> None:
     said: list[str] = []
-    run = train("epochs=1", "rows=9", say=said.append)
-    assert said[0].startswith(f"{run}: 9 of 24 rows. ")
-    assert said[0].endswith(" tokens, 3 steps")
+    run = train("epochs=1", "rows=18", say=said.append)
+    assert said[0].startswith(f"{run}: 18 of 24 rows. ")
+    assert said[0].endswith(" tokens, 5 steps")
     assert said[1].startswith("trains an adapter of rank 4 of ")
     assert said[2].endswith("<|im_start|>assistant\n«1<|im_end|>»")
     assert any("tokens a second: about" in line for line in said)
