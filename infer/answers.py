@@ -13,9 +13,7 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from infer.prepare import printable
-from infer.questions import COPY, Asked, read_questions, read_rows
-
-ANSWERS = "answers"
+from infer.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows
 
 _EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 
@@ -69,15 +67,17 @@ def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
 
 
 def _of_run(run: Path) -> dict[str, list[str]]:
-    files = sorted((run / ANSWERS).glob("*.parquet"))
+    files = sorted((run / ANSWERS_FOLDER).glob("*.parquet"))
     if not files:
-        raise UserError(f"{run}: no {ANSWERS}/*.parquet in it. Name a run of infer, as in: infer/runs/mine")
+        raise UserError(
+            f"{run}: no {ANSWERS_FOLDER}/*.parquet in it. Name a run of infer, as in: infer/runs/mine"
+        )
     try:
         tables = [pq.read_table(file).select(["id", "raw"]) for file in files]
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise UserError(
-            f"{run / ANSWERS}: cannot be read as answers ({error}). Remove the file that is not whole: "
-            "`infer run` asks its questions again"
+            f"{run / ANSWERS_FOLDER}: cannot be read as answers ({error}). Remove the file that is not "
+            "whole: `infer run` asks its questions again"
         ) from None
     rows = pa.concat_tables(tables).to_pylist()
     return {row["id"]: [row["raw"]] for row in rows if row["raw"] is not None}

@@ -42,7 +42,7 @@ class Trivial:
 def best(planned: Plan, grader: str = "shopbench") -> Trivial:
     """For each task type the trivial answers that score best."""
     guesses = [classify(question.prompt, question.is_multiple_choice) for question in planned.asked]
-    sets = [(name, _each(planned, guesses, answer)) for name, answer in _ANSWERS.items()]
+    sets = [(name, _each(planned, guesses, answer)) for name, answer in _RULES.items()]
     sets += [("constant", answers) for answers in _constants(planned)]
     found = task_scores(planned, [answers for _, answers in sets], grader)
     how, chosen = {}, [""] * len(planned.asked)
@@ -95,7 +95,7 @@ def _opening(words: int) -> Callable[[Asked, Guess], str]:
     return lambda asked, guess: " ".join(guess.text.split()[:words])
 
 
-_ANSWERS: dict[str, Callable[[Asked, Guess], str]] = {
+_RULES: dict[str, Callable[[Asked, Guess], str]] = {
     "random": _random,
     "quote": _quote,
     "name": _name,

@@ -12,7 +12,7 @@ from pathlib import Path
 from datagen.schema import TaskType
 from infer.classify import Guess
 from infer.prepare import guessed
-from infer.questions import Asked
+from infer.questions import ANSWERS_FOLDER, Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def schedule(run: Path, asked: Sequence[Asked], size: int) -> list[Batch]:
             parts.append((number > 0, (number + 0.5) / len(cut), kind.value, part))
     parts.sort(key=lambda part: part[:3])
     return [
-        Batch(run / "answers" / f"{number:05}.parquet", [q for q, _ in part], [g for _, g in part])
+        Batch(run / ANSWERS_FOLDER / f"{number:05}.parquet", [q for q, _ in part], [g for _, g in part])
         for number, (*_, part) in enumerate(parts)
     ]
 

@@ -3,7 +3,7 @@
 infer/runs/<name>/
   questions.parquet       what is asked, as infer.questions has it
   run.json                model, settings and hashes from the start; counts and times at the end
-  answers/NNNNN.parquet   ANSWERS of one batch, renamed into place
+  answers/NNNNN.parquet   answers of one batch, by ANSWER_ROW, renamed into place
 
 A batch holds questions of one guessed task type, evenly from all tasks, and is decided by the
 questions alone. So a killed run goes on with the batches that are missing, to the same answers, and
@@ -31,9 +31,9 @@ from infer.batches import Batch, schedule
 from infer.engine import Engine, Request, Response, Settings, settings
 from infer.model import model_folder
 from infer.prepare import Prepared, prepare, printable
-from infer.questions import Asked, to_table
+from infer.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 
-ANSWERS = pa.schema(
+ANSWER_ROW = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("task_type", pa.string(), metadata={"description": "as guessed from the prompt"}),
@@ -53,7 +53,7 @@ ANSWERS = pa.schema(
 """Columns of every file in `answers/`."""
 
 
-class Answers(Protocol):
+class Answerer(Protocol):
     """What of an engine is used here."""
 
     tokenizer: Any
@@ -81,7 +81,7 @@ def predict(
     constrained: bool = True,
     minutes: float | None = None,
     report: Report = SILENT,
-    load: Callable[[Path, Settings], Answers] = Engine,
+    load: Callable[[Path, Settings], Answerer] = Engine,
 ) -> dict[str, Any]:
     """Have the questions answered into the folder `run`; gives what is in its `run.json`.
 
@@ -98,8 +98,8 @@ def predict(
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:
             return done
-        (run / "answers").mkdir(exist_ok=True)
-        write_parquet(questions, run / "questions.parquet")
+        (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
+        write_parquet(questions, run / COPY)
         record.write(run, said)
         batches = schedule(run, asked, chosen.batch)
         missing = [batch for batch in batches if not batch.path.is_file()]
@@ -124,7 +124,7 @@ def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -
 def _answer(
     batches: list[Batch],
     missing: list[Batch],
-    engine: Answers,
+    engine: Answerer,
     context: int,
     constrained: bool,
     deadline: float | None,
@@ -149,7 +149,7 @@ def _answer(
         taken = (time.monotonic() - start) / len(rows)
         seconds[batch.task_type].append(taken)
         write_parquet(
-            pa.Table.from_pylist([{**row, "seconds": taken} for row in rows], schema=ANSWERS), batch.path
+            pa.Table.from_pylist([{**row, "seconds": taken} for row in rows], schema=ANSWER_ROW), batch.path
         )
         done += len(rows)
     report.progress(done, total)
@@ -186,8 +186,8 @@ def _expected(batches: list[Batch], seconds: dict[TaskType, list[float]]) -> flo
     )
 
 
-def _ask(batch: Batch, engine: Answers, context: int, constrained: bool) -> list[dict[str, Any]]:
-    """The rows of ANSWERS of a batch, but for their seconds."""
+def _ask(batch: Batch, engine: Answerer, context: int, constrained: bool) -> list[dict[str, Any]]:
+    """The rows of a batch, as ANSWER_ROW has them but for their seconds."""
     prepared = [
         prepare(engine.tokenizer, question.prompt, guess, context, constrained)
         for question, guess in zip(batch.asked, batch.guesses, strict=True)

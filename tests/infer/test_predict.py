@@ -23,7 +23,7 @@ from datagen.prompts import chat
 from datagen.schema import TaskType
 from infer.cli import main
 from infer.engine import Request, Response, Settings
-from infer.predict import ANSWERS, Report, predict, run_name
+from infer.predict import ANSWER_ROW, Report, predict, run_name
 from infer.questions import Asked, read_questions
 from tests.conftest import write_model_files
 
@@ -123,7 +123,7 @@ def test_every_question_has_one_answer_and_the_run_says_how_it_went(tmp_path: Pa
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == done
     assert read_questions(tmp_path / "run" / "questions.parquet") == QUESTIONS
     for path in (tmp_path / "run" / "answers").iterdir():
-        assert pq.read_schema(path).equals(ANSWERS)
+        assert pq.read_schema(path).equals(ANSWER_ROW)
     by_id = {row["id"]: row for row in rows(tmp_path / "run")}
     assert by_id["t0"]["raw"] == "a text"
     assert by_id["t0"]["value"] == '"a text"'
