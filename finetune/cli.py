@@ -16,6 +16,7 @@ from types import FrameType
 import click
 
 from datagen.cli import INTERRUPTED, Commands
+from datagen.threads import sleep_while_waiting
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,6 +29,7 @@ def main() -> None:
       finetune train smollm2-135m --data runs/esci_mcq    finetune/runs/smollm2-135m-esci_mcq
       finetune merge finetune/runs/smollm2-135m-esci_mcq  a model that can be served
     """
+    sleep_while_waiting()
 
 
 _RUNS = click.option(

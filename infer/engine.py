@@ -20,6 +20,7 @@ from datagen.errors import UserError
 from datagen.model_folder import config
 from datagen.prompts import Tokenizer
 from datagen.tasks import Constraint
+from datagen.threads import sleep_while_waiting
 
 CONTEXT = 4096
 """Tokens of prompt and answer; ShopBench's questions have at most some 2,000."""
@@ -29,12 +30,6 @@ MOST_BIASED = 1024
 
 BIAS = 1.0
 """What is added to the logits of tokens that a text is cited by; the winners' value."""
-
-_ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads cost five times the CPU on a busy machine
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
-"""Read once, when torch and vLLM are imported."""
 
 _CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: what it uses is ours to see and to end
@@ -77,8 +72,8 @@ def settings(folder: Path) -> Settings:
     A 135M model answered 100 questions in 12 CPU seconds in bfloat16 with AMX tiles, and in 40 in
     float32; with AVX-512 alone, bfloat16 was not done after 200.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    sleep_while_waiting()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vLLM is imported
     torch = _imported("torch")
     context = min(CONTEXT, config(folder).get("max_position_embeddings") or CONTEXT)
     if torch.cuda.is_available():

@@ -1,15 +1,15 @@
 """What the tests of asking a model stand on: a tiny model of random weights, and vLLM with it loaded."""
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datagen.threads import sleep_while_waiting
 from infer.engine import Engine, settings
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine has it, before anything imports torch
+sleep_while_waiting()  # as the engine has it, before anything imports torch
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
