@@ -48,7 +48,9 @@ _RUNS = click.option(
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="In place of the config's own.")
 @_RUNS
 def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], runs: Path) -> None:
-    """Train a base model on a data set, or go on where a training stopped.
+    """Train a base model on a data set, or go on with a training.
+
+    One that was cut off goes on where it stopped; one that is done is not repeated.
 
     \b
     Example:
@@ -71,9 +73,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 @main.command()
 @click.argument("name", metavar="NAME|RUN")
 def base(name: str) -> None:
-    """Print the folder of a base model, unpacked or fetched if need be.
+    """Print the folder of a base model.
 
-    It is named itself, or by a training that started from it.
+    It is unpacked or fetched if need be. The model is named itself, or by a training that started from it.
 
     \b
     Examples:
@@ -94,9 +96,9 @@ _RUN = click.argument("run", type=click.Path(path_type=Path))
 @main.command()
 @_RUN
 def merge(run: Path) -> None:
-    """Write a tuned model as one plain folder, RUN/merged.
+    """Write a tuned model as one plain folder.
 
-    It is what a server loads; where it is there already, nothing is done.
+    It is RUN/merged, which is what a server loads; where it is there already, nothing is done.
 
     \b
     Example:
@@ -111,7 +113,9 @@ def merge(run: Path) -> None:
 @_RUN
 @click.option("--alpha", type=click.FloatRange(0, 1), required=True, help="Share of what was learnt.")
 def wise_ft(run: Path, alpha: float) -> None:
-    """Write (1 - ALPHA) base + ALPHA tuned as one plain folder, RUN/wise-ft-ALPHA.
+    """Write a model between base and tuned as one plain folder.
+
+    It is RUN/wise-ft-ALPHA: (1 - ALPHA) base + ALPHA tuned.
 
     \b
     Example:

@@ -1,12 +1,13 @@
-"""A `datagen` command line in, a real process out: what tests need that kill, limit or count processes."""
+"""A command line in, a real process out: what tests need that kill, limit or count processes."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]
 LONG = 300
@@ -16,23 +17,24 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    """The command `datagen <arguments>` at work in `folder`, in a process group that ends with the block."""
-    process = subprocess.Popen(
-        [*DATAGEN, *arguments],
-        cwd=folder,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def at_work(command: Sequence[str | Path], **settings: Any) -> Iterator[Process]:
+    """The command at work, its stderr to be read, in a process group that ends with the block."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, **settings)
     with process:
         try:
             yield process
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    """The command `datagen <arguments>` at work in `folder`."""
+    with at_work(
+        [*DATAGEN, *arguments], cwd=folder, env=os.environ | environment, stdout=subprocess.DEVNULL
+    ) as process:
+        yield process
 
 
 def ended(process: Process) -> tuple[int, str]:

@@ -40,22 +40,6 @@ def output(*arguments: str) -> str:
     return result.stdout
 
 
-def test_the_help_of_every_command_has_an_example_that_it_understands() -> None:
-    assert isinstance(main, click.Group)
-    for name, command in main.commands.items():
-        text = output(name, "--help")
-        example = re.search(r"^ +datagen (.+)$", text, re.MULTILINE)
-        assert example, name
-        words = example[1].split()
-        assert words[0] == name
-        command.make_context(name, words[1:]).close()
-        assert all(option.help for option in command.params if isinstance(option, click.Option)), name
-
-
-def test_the_summary_of_every_command_fits_its_line() -> None:
-    assert "..." not in output("--help").split("Commands:")[1]
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

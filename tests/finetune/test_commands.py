@@ -8,22 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click import Context
 from click.testing import CliRunner
 
 from finetune.cli import main
 from tests.finetune.conftest import metrics
+from tests.processes import LONG, Process, at_work
 
 FINETUNE = [sys.executable, "-m", "finetune.cli"]
-LONG = 300
-"""Seconds after which a command hangs, however busy the machine is."""
 
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "matplotlib"}
-SLOW = {"duckdb", "jinja2", "numpy", "pandas", "pyarrow", "pydantic"}
 
 
 def python(code: str) -> str:
@@ -34,49 +31,17 @@ def python(code: str) -> str:
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command at work, in a process group that ends with the block."""
-    process = subprocess.Popen(
-        [*FINETUNE, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["merge", "--help"]], ids=" ".join)
-def test_help_loads_nothing_that_takes_time(arguments: list[str]) -> None:
-    loaded = python(
-        "import json, sys\n"
-        "from finetune.cli import main\n"
-        "try:\n"
-        f"    main({arguments})\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    assert (HEAVY | SLOW) & set(json.loads(loaded)) == set()
+def started(*arguments: str | Path) -> Iterator[Process]:
+    """The command `finetune <arguments>` at work."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with at_work([*FINETUNE, *arguments], env=environment, stdout=subprocess.PIPE) as process:
+        yield process
 
 
 @pytest.mark.parametrize("module", ["config", "models", "data", "lock", "adapters", "report"])
 def test_what_needs_no_training_imports_no_model_library(module: str) -> None:
     loaded = python(f"import finetune.{module}, json, sys; print(json.dumps(sorted(sys.modules)))")
     assert HEAVY & set(json.loads(loaded)) == set()
-
-
-@pytest.mark.parametrize("name", sorted(main.commands))
-def test_every_command_has_a_help_with_an_example(name: str) -> None:
-    command = main.commands[name]
-    text = command.get_help(Context(command, info_name=f"finetune {name}"))
-    assert f"finetune {name} " in text.partition("Example")[2]
 
 
 def test_a_training_is_told_and_merged(

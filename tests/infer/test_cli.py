@@ -2,28 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
 from infer.cli import main
-
-SLOW_TO_IMPORT = [
-    "datasets",
-    "duckdb",
-    "jinja2",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "torch",
-    "transformers",
-    "vllm",
-]
 
 
 def run(*arguments: str | Path) -> Result:
@@ -66,40 +51,6 @@ def answers(questions: Path, tmp_path: Path) -> Path:
     rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
     given = [{"input_field": row["input_field"], "answer": "0"} for row in rows[:15]]
     return written(tmp_path / "answers.jsonl", [*given, {"input_field": "another", "answer": "0"}])
-
-
-def test_the_help_of_every_command_has_an_example_that_it_understands() -> None:
-    assert isinstance(main, click.Group)
-    for name, command in main.commands.items():
-        result = run(name, "--help")
-        assert result.exit_code == 0
-        example = re.search(r"^ +infer (.+)$", result.stdout, re.MULTILINE)
-        assert example, name
-        words = example[1].split()
-        assert words[0] == name
-        command.make_context(name, words[1:]).close()
-        assert all(option.help for option in command.params if isinstance(option, click.Option)), name
-
-
-def test_the_summary_of_every_command_fits_its_line() -> None:
-    assert "..." not in run("--help").stdout.split("Commands:")[1]
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["compare", "--help"]], ids=" ".join)
-def test_help_loads_no_data_library(arguments: list[str]) -> None:
-    code = (
-        "import json, sys\n"
-        "from infer.cli import main\n"
-        "try:\n"
-        f"    main({arguments})\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert set(SLOW_TO_IMPORT) & set(json.loads(done.stdout.splitlines()[-1])) == set()
 
 
 def test_classify_prints_a_line_for_each_question(questions: Path) -> None:
