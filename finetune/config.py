@@ -42,7 +42,8 @@ class Config(BaseModel):
         default=0.0, ge=0, le=0.9, description="share of an adapter's inputs that training drops"
     )
     four_bit: bool = Field(
-        default=False, description="keep the base in 4 bits while its adapter is trained (QLoRA); needs a GPU"
+        default=False,
+        description="keep the base in 4 bits while its adapter is trained (QLoRA); needs a GPU and a `rank`",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
