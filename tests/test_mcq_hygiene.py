@@ -4,6 +4,7 @@ What is right and wrong is worked out here anew from the seed tables, not with t
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,16 @@ def test_best_match_is_the_only_exact_product_shown(questions: Questions, judged
         for wrong in asked.wrong:
             assert labels[fold(wrong)], f"not judged for the query: {wrong}"
             assert "E" not in labels[fold(wrong)], asked
+
+
+def test_best_match_says_that_what_is_unwanted_is_absent(questions: Questions) -> None:
+    """A title that says `no window` is no answer to `envelopes without security tint`."""
+    for asked in questions["best_match"]:
+        unwanted = re.search(r"\bwithout (.+)", fold(asked.fields[0]))
+        if unwanted:
+            words = r"\b(?:without|no) (\w+?)s?\b|\b(\w+?)s?[ -]free\b"
+            absent = {word for pair in re.findall(words, fold(asked.options[asked.right])) for word in pair}
+            assert absent & set(re.findall(r"(\w+?)s?\b", fold(asked.fields[0]))) - {""}, asked
 
 
 def test_odd_one_is_the_only_product_that_does_not_fit(questions: Questions, judged: Judged) -> None:

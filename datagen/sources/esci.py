@@ -49,6 +49,10 @@ TABLES = {
     ),
 }
 
+NEGATION = r"(?i)\b(?:without|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)"
+"""Queries that ask for something to be absent. The publisher's file of sources marks few of them: it covers a
+part of the queries, none of them Spanish or Japanese, and the hub has no such file."""
+
 HUB_ID = "tasksource/esci"
 """One joined table with the labels spelled out; the publisher itself has no data set on the hub."""
 
@@ -68,13 +72,17 @@ class Options(BaseModel):
 
 
 def views(options: Options) -> dict[str, str]:
-    """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix."""
+    """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix.
+
+    Queries whose words ask for an absence are among the `negations` of `sources`, whatever their file says.
+    """
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     chosen = f"where product_locale in ({locales})"
     return {
         "examples": f"select * from examples_file {chosen}",
         "products": f"select * from products_file {chosen}",
-        "sources": "select * from sources_file",
+        "sources": "select * from sources_file union select query_id, 'negations' from examples_file"
+        f" {chosen} and regexp_matches(query, '{NEGATION}')",
     }
 
 
