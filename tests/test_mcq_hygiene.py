@@ -197,6 +197,19 @@ def test_missed_attribute_is_asked_of_a_substitute(questions: Questions, judged:
             assert judged.brands[locale, product].split()[0] not in query.split(), asked
 
 
+def test_whom_or_what_a_product_is_for_is_not_its_size(questions: Questions, judged: Judged) -> None:
+    """`dog bed for large dogs` names no size of a bed, and a `baby bottle` is not for anybody else."""
+    seen = 0
+    for asked in questions["missed_attribute"]:
+        query = judged.queries[asked.key[0], asked.key[1]]
+        if re.search(r"\bfor (small|large) ", query) and not re.search(r"\d", query):
+            assert asked.options[asked.right] != "size", asked
+        if re.search(r"\bbaby\b", query):
+            seen += 1
+            assert "audience" not in asked.options, asked
+    assert seen or not questions["odd_one_out"], "the made-up market asks for things for babies"
+
+
 @pytest.mark.parametrize("task", [*TASKS, "all"])
 def test_right_answers_stand_anywhere(questions: Questions, task: str) -> None:
     rows = [asked for name, of_task in questions.items() if task in (name, "all") for asked in of_task]
