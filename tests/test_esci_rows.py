@@ -60,3 +60,42 @@ def test_two_colours_are_not_one(
     product = {"product_locale": locale, "product_title": title, "product_color": color}
     rows = rows_of(tmp_path, "esci_ner/color_in_title", [product])
     assert [row["entities"] for row in rows] == ([entities] if entities else [])
+
+
+BULLETS = {
+    "us": ["Fits pots of up to 8 inch", "Steel that does not rust", "Holds 20 pounds with ease"],
+    "es": ["Para macetas de hasta 20 cm", "Acero que no se oxida nunca", "Soporta hasta nueve kilos"],
+    "jp": ["直径二十センチまでの植木鉢に対応しています", "錆びにくい鋼を使った頑丈なつくりです", "九キロまでの重さに耐えられるので安心です"],
+}
+
+
+@pytest.mark.parametrize(
+    ("locale", "line"),
+    [
+        ("us", "30 days money back guarantee, no questions asked"),
+        ("us", "A great gift for Mom on her birthday"),
+        ("us", "高品質な原材料を使った色鉛筆です、初心者にもおすすめです"),
+        ("es", "Hundreds of secrets to discover and puzzles to solve"),
+        ("es", "Ver descripción del producto para obtener más información."),
+        ("jp", "Works with Alexa and Google Assistant"),
+        ("jp", "《지적 대화를 위한 넓고 얕은 지식》 2"),
+        ("jp", "到着後三十日以内なら返品返金いたします、お気軽にどうぞ"),
+    ],
+)
+def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
+    tmp_path: Path, locale: str, line: str
+) -> None:
+    """Twelve products share the same kind of line; one of them has too few of its own to be asked about."""
+    shared = [
+        {
+            "product_title": f"Thing{place} {place}",
+            "product_bullet_point": "\n".join(f"{place} {text}" for text in [*BULLETS[locale], line]),
+        }
+        for place in range(12)
+    ]
+    shared[3]["product_bullet_point"] = "\n".join([*BULLETS[locale][:2], line])
+    products = [{**product, "product_locale": locale} for product in shared]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    assert len(rows) == 4, "the last ones have too few after them"
+    assert all("P3" not in row["key"] for row in rows)
+    assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
