@@ -99,3 +99,58 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     assert len(rows) == 4, "the last ones have too few after them"
     assert all("P3" not in row["key"] for row in rows)
     assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "query", "asked"),
+    [
+        ("jp", "水虫クリーム 30g 3個セット", "水虫薬", True),
+        ("jp", "外付けハードディスク 500GB テレビ録画", "hdd 500", True),
+        ("jp", "フェンダー Affinity ストラトキャスター 黒", "affinity", False),  # printed by the title
+        ("jp", "絶体絶命 単行本", "太陽はうごかない", False),
+        ("jp", "究極のアコースティック・ブルース", "guitar", False),
+        ("es", "Rompecabezas de madera para niños", "puzle madera", True),
+        ("es", "Láminas para pared de dormitorio", "cuadros para enmarcar", False),
+    ],
+)
+def test_a_query_to_guess_has_something_to_do_with_the_title(
+    tmp_path: Path, locale: str, title: str, query: str, asked: bool
+) -> None:
+    product = {"product_locale": locale, "product_title": title}
+    rows = rows_of(tmp_path, "esci_generation/query_for_foreign_product", [product], [query])
+    assert [row["reference"] for row in rows] == [query] * asked
+
+
+def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: Path) -> None:
+    lines = [
+        "Fast Shipping: Leaves our house on the day after you have ordered it",
+        "Pls Note: Wash it by hand in cold water and hang it up to dry",
+        "Made To Last For Many Long Years: Steel that does not rust, even at sea",
+        "Great Gift: She will love it, and so will everybody whom you know",
+    ]
+    products = [{"product_bullet_point": line} for line in lines]
+    products.append({"product_bullet_point": "\n".join([*lines, "Rust Proof: Steel that stands rain and sea"])})
+    rows = rows_of(tmp_path, "esci_generation/feature_heading", products)
+    assert [(row["key"], row["reference"]) for row in rows] == [("P4", "rust proof")]
+
+
+@pytest.mark.parametrize("task", ["feature_heading", "feature_by_heading"])
+def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
+    """Many products share their features' texts: a product in test alone would test what was learnt by heart."""
+    text = "\n".join(
+        ["Rust Proof: Steel that does not rust at all", "Easy Grip: You grip it firmly, even when it is wet"]
+        + ["Two Lids: Keeps lids of both sizes where you find them"]
+    )
+    rows = rows_of(tmp_path, f"esci_generation/{task}", [{"product_bullet_point": text}] * 20)
+    assert len(rows) == 20
+    heading = "reference" if task == "feature_heading" else "heading"
+    assert all(row["groups"][0] == f"heading:{row[heading]}" for row in rows)
+    assert all(row["groups"][1] == f"product:us:{row['key']}" for row in rows)
+
+
+def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
+    bullets = "\n".join(["Steel that does not rust", "Fits pots of all usual sizes", "Holds twenty pounds, or more"])
+    long, short = " ".join(["Pan"] * 31), " ".join(["Pan"] * 30)
+    products = [{"product_title": title, "product_bullet_point": bullets + "." * 40} for title in (long, short)]
+    rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
+    assert [row["reference"] for row in rows] == [short]
