@@ -1,4 +1,4 @@
-"""A product or two as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
+"""A few products as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +65,11 @@ def test_two_colours_are_not_one(
 BULLETS = {
     "us": ["Fits pots of up to 8 inch", "Steel that does not rust", "Holds 20 pounds with ease"],
     "es": ["Para macetas de hasta 20 cm", "Acero que no se oxida nunca", "Soporta hasta nueve kilos"],
-    "jp": ["直径二十センチまでの植木鉢に対応しています", "錆びにくい鋼を使った頑丈なつくりです", "九キロまでの重さに耐えられるので安心です"],
+    "jp": [
+        "直径二十センチまでの植木鉢に対応しています",
+        "錆びにくい鋼を使った頑丈なつくりです",
+        "九キロまでの重さに耐えられるので安心です",
+    ],
 }
 
 
@@ -129,19 +133,22 @@ def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: 
         "Great Gift: She will love it, and so will everybody whom you know",
     ]
     products = [{"product_bullet_point": line} for line in lines]
-    products.append({"product_bullet_point": "\n".join([*lines, "Rust Proof: Steel that stands rain and sea"])})
+    lines.append("Rust Proof: Steel that stands rain and the sea")
+    products.append({"product_bullet_point": "\n".join(lines)})
     rows = rows_of(tmp_path, "esci_generation/feature_heading", products)
     assert [(row["key"], row["reference"]) for row in rows] == [("P4", "rust proof")]
 
 
 @pytest.mark.parametrize("task", ["feature_heading", "feature_by_heading"])
 def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
-    """Many products share their features' texts: a product in test alone would test what was learnt by heart."""
-    text = "\n".join(
-        ["Rust Proof: Steel that does not rust at all", "Easy Grip: You grip it firmly, even when it is wet"]
-        + ["Two Lids: Keeps lids of both sizes where you find them"]
-    )
-    rows = rows_of(tmp_path, f"esci_generation/{task}", [{"product_bullet_point": text}] * 20)
+    """Many products share their features' texts: what products in test ask could be learnt by heart."""
+    lines = [
+        "Rust Proof: Steel that does not rust at all",
+        "Easy Grip: You grip it firmly, even when it is wet",
+        "Two Lids: Keeps lids of both sizes where you find them",
+    ]
+    products = [{"product_bullet_point": "\n".join(lines)}] * 20
+    rows = rows_of(tmp_path, f"esci_generation/{task}", products)
     assert len(rows) == 20
     heading = "reference" if task == "feature_heading" else "heading"
     assert all(row["groups"][0] == f"heading:{row[heading]}" for row in rows)
@@ -149,8 +156,8 @@ def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
 
 
 def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
-    bullets = "\n".join(["Steel that does not rust", "Fits pots of all usual sizes", "Holds twenty pounds, or more"])
+    bullets = "Steel that does not rust\nFits pots of all the usual sizes\nHolds " + "20 pounds, " * 6
     long, short = " ".join(["Pan"] * 31), " ".join(["Pan"] * 30)
-    products = [{"product_title": title, "product_bullet_point": bullets + "." * 40} for title in (long, short)]
+    products = [{"product_title": title, "product_bullet_point": bullets} for title in (long, short)]
     rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
     assert [row["reference"] for row in rows] == [short]

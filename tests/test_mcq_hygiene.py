@@ -3,6 +3,7 @@
 What is right and wrong is worked out here anew from the seed tables, not with the recipe's SQL.
 """
 
+import html
 import math
 import re
 from collections import Counter, defaultdict
@@ -54,7 +55,10 @@ class Judged:
     def __init__(self, seeds: Path) -> None:
         files = {name: seeds / "esci" / table.file for name, table in esci.TABLES.items()}
         products = pq.read_table(files["products"]).to_pylist()
-        titles = {(row["product_locale"], row["product_id"]): fold(row["product_title"]) for row in products}
+        titles = {
+            (row["product_locale"], row["product_id"]): fold(html.unescape(row["product_title"]))
+            for row in products
+        }
         self.brands = {
             (row["product_locale"], row["product_id"]): fold(row["product_brand"]) for row in products
         }

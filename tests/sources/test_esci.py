@@ -44,3 +44,20 @@ def test_a_query_that_asks_for_an_absence_is_a_negation_without_any_mark(query: 
 def test_marks_of_the_file_stay() -> None:
     marked = {0: "negations", 1: "negations", 2: "other"}
     assert negations(["jar without lid", "jar - lid", "jar without handle"], marked) == {0, 1, 2}
+
+
+def test_titles_come_as_a_page_shows_them() -> None:
+    connection = duckdb.connect()
+    connection.execute("create table products_file (product_title text, product_locale text)")
+    written = [
+        "Pots &amp; Pans",
+        "10&quot; Pan, the Chef&#39;s",
+        "&amp;quot; is a quote",
+        "R&D; 5 pieces",
+        None,
+    ]
+    connection.executemany("insert into products_file values (?, 'us')", [[title] for title in written])
+    found = connection.sql(esci.views(esci.Options())["products"])
+    assert found.columns == ["product_title", "product_locale"]
+    shown = ["Pots & Pans", "10\" Pan, the Chef's", "&quot; is a quote", "R&D; 5 pieces", None]
+    assert [row[0] for row in found.fetchall()] == shown
