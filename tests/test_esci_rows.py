@@ -161,3 +161,20 @@ def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     products = [{"product_title": title, "product_bullet_point": bullets} for title in (long, short)]
     rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
     assert [row["reference"] for row in rows] == [short]
+
+
+@pytest.mark.parametrize(
+    ("task", "locale", "line"),
+    [
+        ("title_from_features", "us", "Hecho de acero inoxidable para una vida larga"),
+        ("title_from_foreign_features", "es", "Leichte und druckgeschäumte Zwischensohle"),
+        ("title_from_foreign_features", "jp", "Works with Alexa and Google Assistant"),
+    ],
+)
+def test_what_a_title_is_written_from_is_in_its_language(
+    tmp_path: Path, task: str, locale: str, line: str
+) -> None:
+    own = [bullet * 2 for bullet in BULLETS[locale]]
+    products = [{"product_locale": locale, "product_bullet_point": "\n".join([line, *own])}]
+    rows = rows_of(tmp_path, f"esci_generation/{task}", products)
+    assert [row["bullets"] for row in rows] == [own]
