@@ -83,6 +83,7 @@ def views(options: Options) -> dict[str, str]:
     title = "product_title"
     for entity, character in ENTITIES.items():
         title = f"replace({title}, '{entity}', '{character}')"
+    title = f"case when contains(product_title, '&') then {title} else product_title end"
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     chosen = f"where product_locale in ({locales})"
     return {
