@@ -175,9 +175,10 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
       datagen build esci_mcq --seeds ~/seeds --rows 50000
     """
     from datagen import locations, output, pipeline
+    from datagen.files import writable
 
     loaded, start = _load(recipe, rows), time.monotonic()
-    where = _seeds(seeds, loaded, runs)
+    where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), _progress() as (progress, stages):
         manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
@@ -261,10 +262,11 @@ def sources(write_sample: Path | None, size: str) -> None:
 
         click.echo(output.sources())
         return
+    from datagen.files import writable
     from datagen.sources import sample
 
     sample.write_sample(
-        write_sample, int(size) if size.isdecimal() else cast(Literal["sample", "full"], size)
+        writable(write_sample), int(size) if size.isdecimal() else cast(Literal["sample", "full"], size)
     )
     click.echo(f"{write_sample}: written. Build from it: datagen build esci_mcq --seeds {write_sample}")
 
@@ -356,3 +358,7 @@ def _progress() -> Iterator[tuple[Progress, set[str]]]:
         yield progress, stages
     finally:
         close()
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,15 @@ def full_disk(folder: Path) -> Iterator[None]:
         raise
 
 
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises UserError where it can be neither."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: no folder can be made there ({error.strerror}). Name another") from error
+    return folder
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:

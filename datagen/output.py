@@ -22,6 +22,8 @@ def previewed(found: TaskPreview) -> str:
         parts.append("\n".join([about, block("asked", row.prompt, 8), block("gold", answer, 8)]))
     reasons = Counter(reason for _, reason in found.rejects)
     lines = [f"{len(found.rejects)} of {found.looked_at} rows looked at would be left out"]
+    if not found.looked_at:
+        lines = ["its query gives no rows from these seeds"]
     for reason, count in reasons.most_common():
         key = next(key for key, of in found.rejects if of == reason)
         lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}")
@@ -48,7 +50,7 @@ def planned(plans: Iterable[TaskPlan]) -> str:
     return "\n".join(
         [
             table(headers, [_plan_row(plan) for plan in plans]),
-            f"about {rows:,} rows, {_rough(tokens)} tokens, {_rough(size)}B of Parquet",
+            f"about {rows:,} rows, {_rough(tokens).strip()} tokens, {_rough(size)}B of Parquet",
             aside(f"Judged by up to {looked_at} rows a task; duplicates show only when all rows are there."),
         ]
     )

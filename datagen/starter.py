@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from datagen.errors import UserError
+from datagen.paths import names
 
 RECIPE = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
@@ -53,7 +54,7 @@ TASK = "best_match"
 def write_starter(name: str, folder: Path = Path()) -> list[Path]:
     """Write `recipes/<name>.yaml` and its template below `folder`; gives their paths.
 
-    Raises UserError for a name that no recipe may have, or where one of the files is there already.
+    Raises UserError for a name that no recipe may have or that one has, or where a file is there already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
@@ -64,6 +65,8 @@ def write_starter(name: str, folder: Path = Path()) -> list[Path]:
     for path in texts:
         if path.exists():
             raise UserError(f"{path} is there already. Take another name, or move it away")
+    if name in names("recipes"):
+        raise UserError(f"`{name}` is a recipe that ships with shoptalk. Take another name")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -216,6 +216,41 @@ def test_a_new_recipe_builds_at_once(here: Path) -> None:
     assert "recipes/mine.yaml is there already" in result.stderr
 
 
+def test_a_new_recipe_does_not_hide_one_of_ours(here: Path) -> None:
+    result = run("new", "esci_mcq")
+    assert result.exit_code == 1
+    assert "`esci_mcq` is a recipe that ships" in result.stderr
+    assert not (here / "recipes" / "esci_mcq.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["build", "shop", "--runs"], ["sources", "--size", "1000", "--write-sample"]]
+)
+def test_a_place_that_can_be_no_folder_is_named(here: Path, command: list[str]) -> None:
+    result = run(*command, "recipes/shop.yaml/runs")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: recipes/shop.yaml/runs: no folder can be made there (Not a directory). Name another\n"
+    )
+
+
+def test_the_module_is_the_command(here: Path) -> None:
+    """`python -m datagen.cli` builds with several processes, which import it anew."""
+    command = [sys.executable, "-m", "datagen.cli", "build", "shop", "--seeds", "seeds", "--workers", "2"]
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("shop: ")
+
+
+def test_a_task_without_rows_says_so(here: Path) -> None:
+    recipe = here / "recipes" / "shop.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(
+        text.replace("sources: {esci: {}}", "sources: {esci: {locale: [es]}}"), encoding="utf-8"
+    )
+    assert "its query gives no rows from these seeds" in output("preview", "shop", "--seeds", "seeds")
+
+
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
     text = output("sources")
     assert "esci.products" in text

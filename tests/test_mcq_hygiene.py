@@ -3,7 +3,9 @@
 What is right and wrong is worked out here anew from the seed tables, not with the recipe's SQL.
 """
 
+import html
 import math
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,10 @@ class Judged:
     def __init__(self, seeds: Path) -> None:
         files = {name: seeds / "esci" / table.file for name, table in esci.TABLES.items()}
         products = pq.read_table(files["products"]).to_pylist()
-        titles = {(row["product_locale"], row["product_id"]): fold(row["product_title"]) for row in products}
+        titles = {
+            (row["product_locale"], row["product_id"]): fold(html.unescape(row["product_title"]))
+            for row in products
+        }
         self.brands = {
             (row["product_locale"], row["product_id"]): fold(row["product_brand"]) for row in products
         }
@@ -146,6 +151,16 @@ def test_best_match_is_the_only_exact_product_shown(questions: Questions, judged
             assert "E" not in labels[fold(wrong)], asked
 
 
+def test_best_match_says_that_what_is_unwanted_is_absent(questions: Questions) -> None:
+    """A title that says `no window` is no answer to `envelopes without security tint`."""
+    for asked in questions["best_match"]:
+        unwanted = re.search(r"\bwithout (.+)", fold(asked.fields[0]))
+        if unwanted:
+            words = r"\b(?:without|no) (\w+?)s?\b|\b(\w+?)s?[ -]free\b"
+            absent = {word for pair in re.findall(words, fold(asked.options[asked.right])) for word in pair}
+            assert absent & set(re.findall(r"(\w+?)s?\b", fold(asked.fields[0]))) - {""}, asked
+
+
 def test_odd_one_is_the_only_product_that_does_not_fit(questions: Questions, judged: Judged) -> None:
     for asked in questions["odd_one_out"]:
         locale, query_id, product = asked.key
@@ -184,6 +199,19 @@ def test_missed_attribute_is_asked_of_a_substitute(questions: Questions, judged:
         assert query in shown, asked
         if right in ("brand", "marca", "ブランド"):
             assert judged.brands[locale, product].split()[0] not in query.split(), asked
+
+
+def test_whom_or_what_a_product_is_for_is_not_its_size(questions: Questions, judged: Judged) -> None:
+    """`dog bed for large dogs` names no size of a bed, and a `baby bottle` is not for anybody else."""
+    seen = 0
+    for asked in questions["missed_attribute"]:
+        query = judged.queries[asked.key[0], asked.key[1]]
+        if re.search(r"\bfor (small|large) ", query) and not re.search(r"\d", query):
+            assert asked.options[asked.right] != "size", asked
+        if re.search(r"\bbaby\b", query):
+            seen += 1
+            assert "audience" not in asked.options, asked
+    assert seen or not questions["odd_one_out"], "the made-up market asks for things for babies"
 
 
 @pytest.mark.parametrize("task", [*TASKS, "all"])

@@ -49,6 +49,13 @@ TABLES = {
     ),
 }
 
+NEGATION = r"(?i)\b(?:without|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)"
+"""Queries that ask for something to be absent. The publisher's file of sources marks few of them: it covers a
+part of the queries, none of them Spanish or Japanese, and the hub has no such file."""
+
+ENTITIES = {"&quot;": '"', "&#39;": "''", "&apos;": "''", "&lt;": "<", "&gt;": ">", "&amp;": "&"}
+"""Found in titles, and what they stand for, as SQL writes it in a text."""
+
 HUB_ID = "tasksource/esci"
 """One joined table with the labels spelled out; the publisher itself has no data set on the hub."""
 
@@ -68,13 +75,22 @@ class Options(BaseModel):
 
 
 def views(options: Options) -> dict[str, str]:
-    """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix."""
+    """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix.
+
+    Queries whose words ask for an absence are among the `negations` of `sources`, whatever their file says;
+    titles come without the commonest HTML entities, which a page would not show.
+    """
+    title = "product_title"
+    for entity, character in ENTITIES.items():
+        title = f"replace({title}, '{entity}', '{character}')"
+    title = f"case when contains(product_title, '&') then {title} else product_title end"
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     chosen = f"where product_locale in ({locales})"
     return {
         "examples": f"select * from examples_file {chosen}",
-        "products": f"select * from products_file {chosen}",
-        "sources": "select * from sources_file",
+        "products": f"select * replace ({title} as product_title) from products_file {chosen}",
+        "sources": "select * from sources_file union select query_id, 'negations' from examples_file"
+        f" {chosen} and regexp_matches(query, '{NEGATION}')",
     }
 
 

@@ -1,0 +1,63 @@
+"""ESCI's seed tables, as recipes see them."""
+
+import duckdb
+import pytest
+
+from datagen.sources import esci
+
+
+def negations(queries: list[str], marked: dict[int, str]) -> set[int]:
+    """Which of the queries, by position, the seed table `sources` has among its negations."""
+    connection = duckdb.connect()
+    connection.execute("create table examples_file (query_id bigint, query text, product_locale text)")
+    connection.execute("create table sources_file (query_id bigint, source text)")
+    connection.executemany("insert into examples_file values (?, ?, 'us')", list(enumerate(queries)) * 2)
+    connection.executemany("insert into sources_file values (?, ?)", list(marked.items()))
+    found = connection.sql(esci.views(esci.Options())["sources"]).fetchall()
+    assert len(found) == len(set(found))
+    assert {number: source for number, source in found if source != "negations"} == {
+        number: source for number, source in marked.items() if source != "negations"
+    }
+    return {number for number, source in found if source == "negations"}
+
+
+@pytest.mark.parametrize(
+    ("query", "asks"),
+    [
+        ("glass jar without lid", True),
+        ("Mask WITHOUT ear straps", True),
+        ("black latex gloves not nitrile", True),
+        ("bañador sin tirantes", True),
+        ("メッセージカード 封筒なし", True),
+        ("芯無しトイレットペーパー", True),
+        ("glass jar with lid", False),
+        ("notebook", False),
+        ("sinopsis de libros", False),
+        ("おはなし 絵本", False),
+        ("割れない鏡", False),
+    ],
+)
+def test_a_query_that_asks_for_an_absence_is_a_negation_without_any_mark(query: str, asks: bool) -> None:
+    assert negations([query], {7: "other"}) == ({0} if asks else set())
+
+
+def test_marks_of_the_file_stay() -> None:
+    marked = {0: "negations", 1: "negations", 2: "other"}
+    assert negations(["jar without lid", "jar - lid", "jar without handle"], marked) == {0, 1, 2}
+
+
+def test_titles_come_as_a_page_shows_them() -> None:
+    connection = duckdb.connect()
+    connection.execute("create table products_file (product_title text, product_locale text)")
+    written = [
+        "Pots &amp; Pans",
+        "10&quot; Pan, the Chef&#39;s",
+        "&amp;quot; is a quote",
+        "R&D; 5 pieces",
+        None,
+    ]
+    connection.executemany("insert into products_file values (?, 'us')", [[title] for title in written])
+    found = connection.sql(esci.views(esci.Options())["products"])
+    assert found.columns == ["product_title", "product_locale"]
+    shown = ["Pots & Pans", "10\" Pan, the Chef's", "&quot; is a quote", "R&D; 5 pieces", None]
+    assert [row[0] for row in found.fetchall()] == shown

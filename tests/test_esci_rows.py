@@ -1,0 +1,180 @@
+"""A few products as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datagen.draw import draw
+from datagen.recipe import load
+from datagen.seeds import columns_of, open_seeds
+from datagen.sources import esci
+
+ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string()}
+PRODUCT = {"product_locale": "us", "product_title": "Some kind of thing, large", "product_brand": "Acme"}
+
+
+def write(folder: Path, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    columns = {name: ARROW[kind] for name, kind in esci.TABLES[table].columns.items()}
+    filled = [{name: row.get(name) for name in columns} for row in rows]
+    pq.write_table(pa.Table.from_pylist(filled, pa.schema(columns.items())), folder / esci.TABLES[table].file)
+
+
+def rows_of(
+    folder: Path, name: str, products: Sequence[dict[str, Any]], queries: Sequence[str] = ("thing",)
+) -> list[dict[str, Any]]:
+    """What the task `recipe/task` makes of the products, the first of which is exact for all queries."""
+    recipe_name, _, task_name = name.partition("/")
+    seeds = folder / "seeds"
+    (seeds / "esci").mkdir(parents=True)
+    full = [{"product_id": f"P{place}", **PRODUCT, **product} for place, product in enumerate(products)]
+    first = {"product_id": "P0", "product_locale": full[0]["product_locale"], "esci_label": "E"}
+    asked = [{**first, "query": query, "query_id": place} for place, query in enumerate(queries)]
+    write(seeds / "esci", "products", full)
+    write(seeds / "esci", "examples", [{"split": "train", "example_id": 0, **row} for row in asked])
+    (seeds / "esci" / esci.TABLES["sources"].file).write_text("query_id,source\n")
+    recipe = load(recipe_name)
+    task, path = recipe.tasks[task_name], folder / "drawn.arrow"
+    with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
+        draw(opened, task_name, task.query, list(columns_of(opened.connection, task.query)), 1000, 0.0, path)
+    with pa.OSFile(str(path)) as file:
+        found: list[dict[str, Any]] = pa.ipc.open_file(file).read_all().to_pylist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "color", "entities"),
+    [
+        ("us", "Pullover Hoodie for Men, Navy Blue, Large", "Navy Blue", ["Navy Blue"]),
+        ("es", "Anillo de acero para mujer, oro rosa", "Oro rosa", ["oro rosa"]),
+        ("es", "Bikini de rayas para mujer (Verde Rosa,L)", "Verde Rosa", None),
+        ("us", "Striped Socks for Women, Black White", "Black White", None),
+    ],
+)
+def test_two_colours_are_not_one(
+    tmp_path: Path, locale: str, title: str, color: str, entities: list[str] | None
+) -> None:
+    product = {"product_locale": locale, "product_title": title, "product_color": color}
+    rows = rows_of(tmp_path, "esci_ner/color_in_title", [product])
+    assert [row["entities"] for row in rows] == ([entities] if entities else [])
+
+
+BULLETS = {
+    "us": ["Fits pots of up to 8 inch", "Steel that does not rust", "Holds 20 pounds with ease"],
+    "es": ["Para macetas de hasta 20 cm", "Acero que no se oxida nunca", "Soporta hasta nueve kilos"],
+    "jp": [
+        "直径二十センチまでの植木鉢に対応しています",
+        "錆びにくい鋼を使った頑丈なつくりです",
+        "九キロまでの重さに耐えられるので安心です",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("locale", "line"),
+    [
+        ("us", "30 days money back guarantee, no questions asked"),
+        ("us", "A great gift for Mom on her birthday"),
+        ("us", "高品質な原材料を使った色鉛筆です、初心者にもおすすめです"),
+        ("es", "Hundreds of secrets to discover and puzzles to solve"),
+        ("es", "Ver descripción del producto para obtener más información."),
+        ("jp", "Works with Alexa and Google Assistant"),
+        ("jp", "《지적 대화를 위한 넓고 얕은 지식》 2"),
+        ("jp", "到着後三十日以内なら返品返金いたします、お気軽にどうぞ"),
+    ],
+)
+def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
+    tmp_path: Path, locale: str, line: str
+) -> None:
+    """Twelve products share the same kind of line; one of them has too few of its own to be asked about."""
+    shared = [
+        {
+            "product_title": f"Thing{place} {place}",
+            "product_bullet_point": "\n".join(f"{place} {text}" for text in [*BULLETS[locale], line]),
+        }
+        for place in range(12)
+    ]
+    shared[3]["product_bullet_point"] = "\n".join([*BULLETS[locale][:2], line])
+    products = [{**product, "product_locale": locale} for product in shared]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    assert len(rows) == 4, "the last ones have too few after them"
+    assert all("P3" not in row["key"] for row in rows)
+    assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "query", "asked"),
+    [
+        ("jp", "水虫クリーム 30g 3個セット", "水虫薬", True),
+        ("jp", "外付けハードディスク 500GB テレビ録画", "hdd 500", True),
+        ("jp", "フェンダー Affinity ストラトキャスター 黒", "affinity", False),  # printed by the title
+        ("jp", "絶体絶命 単行本", "太陽はうごかない", False),
+        ("jp", "究極のアコースティック・ブルース", "guitar", False),
+        ("es", "Rompecabezas de madera para niños", "puzle madera", True),
+        ("es", "Láminas para pared de dormitorio", "cuadros para enmarcar", False),
+    ],
+)
+def test_a_query_to_guess_has_something_to_do_with_the_title(
+    tmp_path: Path, locale: str, title: str, query: str, asked: bool
+) -> None:
+    product = {"product_locale": locale, "product_title": title}
+    rows = rows_of(tmp_path, "esci_generation/query_for_foreign_product", [product], [query])
+    assert [row["reference"] for row in rows] == [query] * asked
+
+
+def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: Path) -> None:
+    lines = [
+        "Fast Shipping: Leaves our house on the day after you have ordered it",
+        "Pls Note: Wash it by hand in cold water and hang it up to dry",
+        "Made To Last For Many Long Years: Steel that does not rust, even at sea",
+        "Great Gift: She will love it, and so will everybody whom you know",
+    ]
+    products = [{"product_bullet_point": line} for line in lines]
+    lines.append("Rust Proof: Steel that stands rain and the sea")
+    products.append({"product_bullet_point": "\n".join(lines)})
+    rows = rows_of(tmp_path, "esci_generation/feature_heading", products)
+    assert [(row["key"], row["reference"]) for row in rows] == [("P4", "rust proof")]
+
+
+@pytest.mark.parametrize("task", ["feature_heading", "feature_by_heading"])
+def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
+    """Many products share their features' texts: what products in test ask could be learnt by heart."""
+    lines = [
+        "Rust Proof: Steel that does not rust at all",
+        "Easy Grip: You grip it firmly, even when it is wet",
+        "Two Lids: Keeps lids of both sizes where you find them",
+    ]
+    products = [{"product_bullet_point": "\n".join(lines)}] * 20
+    rows = rows_of(tmp_path, f"esci_generation/{task}", products)
+    assert len(rows) == 20
+    heading = "reference" if task == "feature_heading" else "heading"
+    assert all(row["groups"][0] == f"heading:{row[heading]}" for row in rows)
+    assert all(row["groups"][1] == f"product:us:{row['key']}" for row in rows)
+
+
+def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
+    bullets = "Steel that does not rust\nFits pots of all the usual sizes\nHolds " + "20 pounds, " * 6
+    long, short = " ".join(["Pan"] * 31), " ".join(["Pan"] * 30)
+    products = [{"product_title": title, "product_bullet_point": bullets} for title in (long, short)]
+    rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
+    assert [row["reference"] for row in rows] == [short]
+
+
+@pytest.mark.parametrize(
+    ("task", "locale", "line"),
+    [
+        ("title_from_features", "us", "Hecho de acero inoxidable para una vida larga"),
+        ("title_from_foreign_features", "es", "Leichte und druckgeschäumte Zwischensohle"),
+        ("title_from_foreign_features", "jp", "Works with Alexa and Google Assistant"),
+    ],
+)
+def test_what_a_title_is_written_from_is_in_its_language(
+    tmp_path: Path, task: str, locale: str, line: str
+) -> None:
+    own = [bullet * 2 for bullet in BULLETS[locale]]
+    products = [{"product_locale": locale, "product_bullet_point": "\n".join([line, *own])}]
+    rows = rows_of(tmp_path, f"esci_generation/{task}", products)
+    assert [row["bullets"] for row in rows] == [own]
