@@ -54,7 +54,8 @@ runs/$(RECIPE)/manifest.json:
 ##     QUESTIONS=file asks those of a file; ADAPTER=folder names another training; LIMIT=1000 (default) bounds them.
 infer: .venv/finetune .venv/infer
 	@test -d '$(ADAPTER)' || { echo 'error: $(ADAPTER): no such training. Make it: make sft RECIPE=$(RECIPE)' >&2; exit 1; }
-	@model=$$($(BIN)/finetune base '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)/base'
+	@model=$$($(BIN)/finetune base '$(ADAPTER)') && choose=$$(sed -n 's/^choose: //p' '$(ADAPTER)/config.yaml') && \
+		$(ASK) "$$model" --name '$(ANSWERS)/base' --choose "$${choose:-number}"
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)/tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from finetune.config import Config, load
+from finetune.config import load
 from finetune.data import read_split
 from finetune.models import base_model, load_model, load_tokenizer, precision
 
@@ -108,9 +108,11 @@ def plain_loop(data: Path, rows: int) -> float:
     from peft import LoraConfig, get_peft_model
     from torch.nn.functional import cross_entropy
 
+    from finetune.train import micro_batch_tokens
+
     config = load(CONFIG)
     base = base_model(config.base)
-    split = read_split(data, "train", load_tokenizer(base), config.max_length, rows)
+    split = read_split(data, "train", load_tokenizer(base), config.max_length, rows, choose=config.choose)
     numbers = precision(config.precision)
     model = load_model(base, numbers)
     adapter = LoraConfig(
@@ -124,7 +126,7 @@ def plain_loop(data: Path, rows: int) -> float:
     for first in range(0, rows, config.batch_rows):
         step = table[first : first + config.batch_rows]
         trained = sum(sum(row["completion_mask"]) for row in step)
-        for part in micro_batches(step, config):
+        for part in micro_batches(step, micro_batch_tokens(config)):
             ids, mask = padded(part, "input_ids"), padded(part, "completion_mask")
             attention = padded(part, "attention")
             with torch.autocast("cpu", torch.bfloat16, enabled=numbers == "bfloat16"):
@@ -141,13 +143,13 @@ def plain_loop(data: Path, rows: int) -> float:
     return sum(split.lengths) / (time.perf_counter() - start)
 
 
-def micro_batches(step: list[dict[str, Any]], config: Config) -> list[list[dict[str, Any]]]:
-    """The rows by length, in parts that hold at most as many tokens as the config says, with padding."""
+def micro_batches(step: list[dict[str, Any]], most: int) -> list[list[dict[str, Any]]]:
+    """The rows by length, in parts that hold at most as many tokens as that, with padding."""
     parts: list[list[dict[str, Any]]] = []
     for row in sorted(step, key=lambda row: -len(row["input_ids"])):
         row["attention"] = [1] * len(row["input_ids"])
         longest = len(parts[-1][0]["input_ids"]) if parts else 0
-        if parts and longest * (len(parts[-1]) + 1) <= config.micro_batch_tokens:
+        if parts and longest * (len(parts[-1]) + 1) <= most:
             parts[-1].append(row)
         else:
             parts.append([row])

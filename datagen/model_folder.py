@@ -12,6 +12,9 @@ from typing import Any
 
 from datagen.errors import UserError
 
+ORIGIN = "shoptalk.json"
+"""In a model that finetune wrote: what it was made from, and how options are chosen with it."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 """What other weights come as."""
 
@@ -77,6 +80,12 @@ def config(folder: Path) -> dict[str, Any]:
     """A model's `config.json`; a model that also sees or hears has its text part's in it."""
     whole = _json(folder / "config.json")
     return {**whole, **(whole.get("text_config") or {})}
+
+
+def chooses_by(folder: Path) -> str:
+    """How options are chosen with a model: by `text` if it was trained so, else by `number`."""
+    origin = folder / ORIGIN
+    return _json(origin).get("choose", "number") if origin.is_file() else "number"
 
 
 def fingerprint(files: Iterable[Path]) -> str:

@@ -14,12 +14,9 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import full_disk, sha256
-from datagen.model_folder import check_whole, fingerprint, weight_files
+from datagen.model_folder import ORIGIN, check_whole, fingerprint, weight_files
 from finetune.lock import RUN, read
 from finetune.models import base_model
-
-ORIGIN = "shoptalk.json"
-"""In a written model: what it was made from."""
 
 _PREFIX = "base_model.model."
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -64,6 +61,7 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
         check_whole(file, f"Delete {run} and train again")
     origin = {
         "alpha": alpha,
+        "choose": lock["config"].get("choose", "number"),
         "base_sha256": lock["base_sha256"],
         "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
     }

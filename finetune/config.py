@@ -56,6 +56,12 @@ class Config(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     epochs: int = Field(default=1, gt=0, description="how often each row is seen")
+    choose: Literal["number", "text"] = Field(
+        default="number",
+        description="how options and candidates are chosen: by number, as the grader reads it, or by text: "
+        "such questions are then asked without their list, and answered by the text of a right option. For "
+        "small models; a run of infer does the same",
+    )
     rows: int | None = Field(default=None, gt=0, description="most rows to train on; null: all of them")
     token_budget: int | None = Field(
         default=None, gt=0, description="most tokens to train on in an epoch, whole rows; null: all of them"
@@ -67,10 +73,11 @@ class Config(BaseModel):
         "left out",
     )
     batch_rows: int = Field(default=16, gt=0, description="rows of one step, over all processes")
-    micro_batch_tokens: int = Field(
-        default=3072,
+    micro_batch_tokens: int | None = Field(
+        default=None,
         gt=0,
-        description="tokens that go through the model at once, padding included; a longer row goes alone",
+        description="tokens that go through the model at once, padding included; a longer row goes alone; "
+        "null: 3,072 on a CPU, 16,384 on a GPU",
     )
     gradient_checkpointing: bool = Field(
         default=False, description="save memory by computing activations twice: about a fifth slower"

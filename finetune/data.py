@@ -3,6 +3,9 @@
 The tokens before the answer are made by `datagen.prompts.prompt_ids`, as they are where a model is asked;
 after them come the answer and the tokenizer's end token, and these alone are trained. A row is used whole or
 not at all.
+
+Where options are chosen by text, their questions are asked without the list (`datagen.by_text`), and a right
+option's text is the answer.
 """
 
 from collections import Counter
@@ -14,10 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datagen.errors import UserError
+from datagen.by_text import CHOICES, unlisted
+from datagen.errors import Reject, UserError
 from datagen.prompts import chat, prompt_ids
 from datagen.schema import SHARD, TaskType
 from datagen.shards import read_manifest
+from datagen.tasks import TASKS
 
 ROW = pa.schema(
     [
@@ -33,8 +38,10 @@ REJECT = pa.schema(
     [
         pa.field("id", pa.string()),
         pa.field("split", pa.string()),
-        pa.field("reason", pa.string(), metadata={"description": "over_length"}),
-        pa.field("tokens", pa.int32(), metadata={"description": "of prompt, answer and end token"}),
+        pa.field("reason", pa.string(), metadata={"description": "over_length, no_list or asks_for_unfit"}),
+        pa.field(
+            "tokens", pa.int32(), metadata={"description": "of prompt, answer and end token; null: not made"}
+        ),
     ]
 )
 """Columns of `rejects.parquet`."""
@@ -66,8 +73,11 @@ def read_split(
     max_length: int,
     rows: int | None = None,
     token_budget: int | None = None,
+    choose: str = "number",
 ) -> Split:
     """The first rows of `train` or `test`, as many as `rows` and `token_budget` allow; shards are shuffled.
+
+    `choose` is how options are chosen, by `number` or by `text`.
 
     Raises UserError where the run is missing, not finished, of another schema version, or no row can be used.
     """
@@ -79,7 +89,11 @@ def read_split(
     for row in _rows(files):
         if rows is not None and len(kept["id"]) == rows:
             break
-        prompt, answer = row_ids(row, tokenizer)
+        try:
+            prompt, answer = row_ids(row, tokenizer, choose)
+        except Reject as reject:
+            _append(rejects, [row["id"], side, reject.reason, None])
+            continue
         length = len(prompt) + len(answer)
         if length > max_length:
             _append(rejects, [row["id"], side, "over_length", length])
@@ -96,13 +110,40 @@ def read_split(
     return Split(pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, available)
 
 
-def row_ids(row: dict[str, Any], tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens before the answer, and the answer's with the end token, of one row of a shard."""
+def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tuple[list[int], list[int]]:
+    """The tokens before the answer, and the answer's with the end token, of one row of a shard.
+
+    Raises Reject where an option is to be chosen by text and cannot be.
+    """
     task_type, question = TaskType(row["task_type"]), row["prompt"][-1]["content"]
     if row["prompt"] != chat(task_type, question):
         raise UserError(f"row {row['id']}: its prompt is not one that this version asks. Build the run again")
-    answer = tokenizer.encode(row["completion"][0]["content"], add_special_tokens=False)
-    return prompt_ids(tokenizer, task_type, question), [*answer, tokenizer.eos_token_id]
+    answer = row["completion"][0]["content"]
+    if choose == "text" and task_type in CHOICES:
+        question, answer = _by_text(row["id"], task_type, question, answer)
+    ids = tokenizer.encode(answer, add_special_tokens=False)
+    return prompt_ids(tokenizer, task_type, question), [*ids, tokenizer.eos_token_id]
+
+
+def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple[str, str]:
+    """The question without its list, and the text of a right option: of a ranking the first, of several any.
+
+    Raises Reject where there is no list, or where the answer is what does not fit: no likely text.
+    """
+    asked = unlisted(question)
+    if asked is None:
+        raise Reject("no_list")
+    if asked.unfit:
+        raise Reject("asks_for_unfit")
+    right = TASKS[task_type].parse(answer)
+    if task_type is TaskType.RETRIEVAL:
+        right = right[int(row, 16) % len(right)]
+    elif task_type is TaskType.RANKING:
+        right = right[0]
+    numbers = asked.numbers(task_type)
+    if right not in numbers:
+        raise Reject("no_list")
+    return asked.prompt, asked.texts[numbers.index(right)]
 
 
 def marked(row: dict[str, Any], tokenizer: Any) -> str:

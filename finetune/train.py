@@ -12,6 +12,7 @@ The training itself is TRL's SFTTrainer, alone or in the processes of `accelerat
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -57,8 +58,10 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
         tokenizer = load_tokenizer(base)
         length = config.max_length
         splits = {
-            "train": read_split(data, "train", tokenizer, length, config.rows, config.token_budget),
-            "test": read_split(data, "test", tokenizer, length, config.eval_rows),
+            "train": read_split(
+                data, "train", tokenizer, length, config.rows, config.token_budget, config.choose
+            ),
+            "test": read_split(data, "test", tokenizer, length, config.eval_rows, choose=config.choose),
         }
         if state.is_main_process:
             write_json(wanted, run / LOCK)
@@ -175,7 +178,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
     parts = parts_of_a_step(
         splits["train"].lengths,
         config.batch_rows,
-        config.micro_batch_tokens,
+        micro_batch_tokens(config),
         seed=config.seed,
         processes=processes,
     )
@@ -184,7 +187,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         output_dir=str(run / CHECKPOINTS),
         per_device_train_batch_size=config.batch_rows // (parts * processes),
         gradient_accumulation_steps=parts,
-        per_device_eval_batch_size=max(1, config.micro_batch_tokens // longest),
+        per_device_eval_batch_size=max(1, micro_batch_tokens(config) // longest),
         learning_rate=config.lr,
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_steps,
@@ -213,6 +216,11 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def micro_batch_tokens(config: Config) -> int:
+    """The config's, or what the machine is fast with: a GPU wastes most of its time on small parts."""
+    return config.micro_batch_tokens or (16_384 if torch.cuda.is_available() else 3_072)
 
 
 def _tensorboard(run: Path) -> Any:
@@ -252,7 +260,8 @@ def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -
     tokens, rows = sum(split.lengths), split.rows.num_rows
     steps = math.ceil(rows / config.batch_rows) * config.epochs
     times = f", {config.epochs} times" if config.epochs > 1 else ""
-    left_out = f"; {split.rejects.num_rows:,} are too long" if split.rejects.num_rows else ""
+    why = Counter(reason.replace("_", " ") for reason in split.rejects["reason"].to_pylist())
+    left_out = f"; left out: {', '.join(f'{name} {n:,}' for name, n in why.items())}" if why else ""
     yield f"{run}: {rows:,} of {split.available:,} rows{left_out}. {tokens:,} tokens{times}, {steps:,} steps"
     weights = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from datagen.listed import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
 from infer import cues
-from infer.listed import Listed, listed
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
@@ -50,16 +50,21 @@ def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
         numbers=numbers,
         asked=_asked(kind, numbers, said),
         text=_cited(prompt) if kind is TaskType.NAMED_ENTITY_RECOGNITION else "",
-        language=_language("\n".join([*data, found.items]) if data or found.items else prompt),
+        language=_language("\n".join([*data, *found.texts]) or prompt),
     )
 
 
 def _task_type(found: Listed, said: str, is_multiple_choice: bool | None) -> TaskType:
     if is_multiple_choice:
         return TaskType.MULTIPLE_CHOICE
-    if found.count > 1 and _is_choice(found, said):
+    count = len(found.texts)
+    if count > 1 and _is_choice(found, said):
         several = is_multiple_choice is False or cues.COMMAS.search(said) or cues.SEVERAL.search(said)
-        if found.count <= ranking.MOST and cues.ORDER.search(said) and (several or found.numbers[:1] != (0,)):
+        if (
+            len(found.texts) <= ranking.MOST
+            and cues.ORDER.search(said)
+            and (several or found.numbers[:1] != (0,))
+        ):
             return TaskType.RANKING
         return TaskType.RETRIEVAL if several else TaskType.MULTIPLE_CHOICE
     if is_multiple_choice is None and not found.numbers and _is_closed(said):
@@ -91,9 +96,9 @@ def _is_closed(said: str) -> bool:
 
 def _numbers(found: Listed, kind: TaskType, said: str) -> tuple[int, ...]:
     if kind is TaskType.MULTIPLE_CHOICE:
-        return found.numbers or tuple(range(found.count)) or _scale(said)
+        return found.numbers or tuple(range(len(found.texts))) or _scale(said)
     if kind in (TaskType.RANKING, TaskType.RETRIEVAL):
-        return found.numbers or tuple(range(1, found.count + 1))
+        return found.numbers or tuple(range(1, len(found.texts) + 1))
     return ()
 
 

@@ -114,6 +114,11 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
 @click.option(
     "--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES", help="Stop after so long."
 )
+@click.option(
+    "--choose",
+    type=click.Choice(["number", "text"]),
+    help="Options by number, or by how likely their texts are. [default: as the model was trained]",
+)
 @click.option("--unconstrained", is_flag=True, help="Let the model say what it likes.")
 @click.option(
     "--runs",
@@ -128,6 +133,7 @@ def run(
     name: str | None,
     limit: int | None,
     time_limit: float | None,
+    choose: str | None,
     unconstrained: bool,
     runs: Path,
 ) -> None:
@@ -144,6 +150,8 @@ def run(
     from infer.questions import read_questions
     from infer.record import summary
 
+    if unconstrained and choose == "text":
+        raise click.UsageError("--unconstrained lets the model write; --choose text lets it write nothing")
     asked = read_questions(questions)
     folder = runs / (name or run_name(model, questions, limit, unconstrained))
     with _reporting() as report:
@@ -152,6 +160,7 @@ def run(
             model,
             folder,
             constrained=not unconstrained,
+            choose=choose,
             minutes=time_limit,
             report=report,
         )

@@ -57,6 +57,13 @@ class Request(NamedTuple):
     stops: Sequence[str] = ()
 
 
+class Text(NamedTuple):
+    """Tokens of which the likelihood of those from position `start` on is asked for."""
+
+    ids: list[int]
+    start: int
+
+
 class Response(NamedTuple):
     """An answer; `reason` is vLLM's for its end: `stop`, or `length` where it was cut."""
 
@@ -137,6 +144,38 @@ class Engine:
                 str(output.outputs[0].finish_reason),
             )
             for output in outputs
+        ]
+
+    def likelihoods(self, texts: Sequence[Text]) -> list[float]:
+        """The natural log-likelihood of each text, given what stands before it, in the order of the texts.
+
+        What several texts begin with is computed once. vLLM then has no likelihoods for that part, and by
+        itself computes it each time; here nobody asks for them.
+        """
+        if not texts:
+            return []
+        from vllm import SamplingParams
+
+        asked = list({tuple(text.ids): text.ids for text in texts}.values())
+        self._llm.reset_prefix_cache()
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": ids} for ids in asked],
+            SamplingParams(
+                temperature=0.0,
+                max_tokens=1,
+                prompt_logprobs=0,
+                skip_reading_prefix_cache=False,
+                detokenize=False,
+            ),
+            use_tqdm=False,
+        )
+        found = {tuple(ids): output.prompt_logprobs for ids, output in zip(asked, outputs, strict=True)}
+        return [
+            sum(
+                at[token].logprob
+                for token, at in zip(ids[start:], found[tuple(ids)][start - len(ids) :], strict=True)
+            )
+            for ids, start in texts
         ]
 
     def _sampling(self, request: Request) -> Any:

@@ -14,24 +14,27 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from datagen.files import full_disk
 from datagen.held import held
+from datagen.model_folder import chooses_by
 from datagen.schema import TaskType
 from datagen.shards import write_parquet
 from datagen.tasks import TASKS
 from infer import record
+from infer.ask import Answerer, ask
 from infer.batches import Batch, schedule
-from infer.engine import Engine, Request, Response, Settings, settings
+from infer.engine import Engine, Response, Settings, settings
 from infer.model import model_folder
 from infer.prepare import Prepared, prepare, printable
 from infer.questions import ANSWERS_FOLDER, COPY, Asked, to_table
+from infer.record import How
 
 ANSWER_ROW = pa.schema(
     [
@@ -44,22 +47,13 @@ ANSWER_ROW = pa.schema(
         pa.field("prompt_tokens", pa.int32()),
         pa.field("tokens", pa.int32()),
         pa.field("seconds", pa.float32(), metadata={"description": "the batch's time, shared out evenly"}),
-        pa.field("constraint", pa.string(), metadata={"description": "choice, regex, bias or length"}),
+        pa.field("constraint", pa.string(), metadata={"description": "choice, regex, bias, length or text"}),
         pa.field(
             "problem", pa.string(), metadata={"description": "why it was not asked as it is; null: it was"}
         ),
     ]
 )
 """Columns of every file in `answers/`."""
-
-
-class Answerer(Protocol):
-    """What of an engine is used here."""
-
-    tokenizer: Any
-
-    def answer(self, requests: Sequence[Request]) -> list[Response]:
-        """One response for each request, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +73,15 @@ def predict(
     run: Path,
     *,
     constrained: bool = True,
+    choose: str | None = None,
     minutes: float | None = None,
     report: Report = SILENT,
     load: Callable[[Path, Settings], Answerer] = Engine,
 ) -> dict[str, Any]:
     """Have the questions answered into the folder `run`; gives what is in its `run.json`.
 
-    What is answered there already is not asked again. After `minutes` it stops, with as much left as
+    `choose` is how options are chosen, by `number` or by `text`; None: as the model was trained. What is
+    answered there already is not asked again. After `minutes` it stops, with as much left as
     `run.json` says; the same call goes on from there. Raises UserError where the model cannot be used
     or the folder holds a run of something else, or the disk is full.
     """
@@ -93,7 +89,8 @@ def predict(
     folder = model_folder(model)
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
-    said = record.identity(folder, chosen, constrained, questions)
+    how = How(constrained, choose or chooses_by(folder) if constrained else "number")
+    said = record.identity(folder, chosen, how, questions)
     with full_disk(run), held(run, f"{run} is being answered into"):
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:
@@ -104,7 +101,7 @@ def predict(
         batches = schedule(run, asked, chosen.batch)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:
-            _answer(batches, missing, load(folder, chosen), chosen.context, constrained, deadline, report)
+            _answer(batches, missing, load(folder, chosen), chosen.context, how, deadline, report)
         return record.end(run, said, batches)
 
 
@@ -126,7 +123,7 @@ def _answer(
     missing: list[Batch],
     engine: Answerer,
     context: int,
-    constrained: bool,
+    how: How,
     deadline: float | None,
     report: Report,
 ) -> None:
@@ -145,7 +142,7 @@ def _answer(
             return
         report.progress(done, total)
         start = time.monotonic()
-        rows = _ask(batch, engine, context, constrained)
+        rows = _ask(batch, engine, context, how)
         taken = (time.monotonic() - start) / len(rows)
         seconds[batch.task_type].append(taken)
         write_parquet(
@@ -186,24 +183,22 @@ def _expected(batches: list[Batch], seconds: dict[TaskType, list[float]]) -> flo
     )
 
 
-def _ask(batch: Batch, engine: Answerer, context: int, constrained: bool) -> list[dict[str, Any]]:
+def _ask(batch: Batch, engine: Answerer, context: int, how: How) -> list[dict[str, Any]]:
     """The rows of a batch, as ANSWER_ROW has them but for their seconds."""
     prepared = [
-        prepare(engine.tokenizer, question.prompt, guess, context, constrained)
+        prepare(engine.tokenizer, question.prompt, guess, context, how.constrained, how.choose)
         for question, guess in zip(batch.asked, batch.guesses, strict=True)
     ]
-    responses = iter(engine.answer([one.request for one in prepared if one.request]))
-    return [_row(question, one, responses) for question, one in zip(batch.asked, prepared, strict=True)]
+    return list(map(_row, batch.asked, prepared, ask(engine, prepared)))
 
 
-def _row(question: Asked, prepared: Prepared, responses: Iterator[Response]) -> dict[str, Any]:
-    response = next(responses) if prepared.request else Response("", 0, 0, "")
-    raw, kind = prepared.finished(response.text), prepared.guess.task_type
+def _row(question: Asked, prepared: Prepared, response: Response) -> dict[str, Any]:
+    kind = prepared.guess.task_type
     return {
         "id": question.id,
         "task_type": kind.value,
-        "raw": raw,
-        "value": json.dumps(TASKS[kind].parse(raw), ensure_ascii=False),
+        "raw": response.text,
+        "value": json.dumps(TASKS[kind].parse(response.text), ensure_ascii=False),
         "prompt_tokens": response.prompt_tokens,
         "tokens": response.tokens,
         "constraint": prepared.constraint,

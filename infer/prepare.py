@@ -9,11 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from datagen.by_text import CHOICES, unlisted
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
 from infer.classify import Guess, classify
 from infer.constrain import constraint, finished, kind, stops, unconstrained
 from infer.engine import Request
+from infer.weigh import LONGEST, Weighed, weighed
 
 UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 """What is taken for the guess where a prompt could not be read."""
@@ -26,19 +28,21 @@ _READ = 2**15
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A question as it is asked. `request` is None where it can't be asked at all; `problem` says why.
+    """A question as it is asked: by a `request`, or by what is `weighed`.
 
-    A problem beside a request says what was changed: `prompt_cut` or `characters_replaced`.
+    Without both it can't be asked at all; `problem` says why. Beside one of them it says what was changed:
+    `prompt_cut` or `characters_replaced`.
     """
 
     guess: Guess
-    request: Request | None
+    request: Request | None = None
+    weighed: Weighed | None = None
     problem: str | None = None
 
     @property
     def constraint(self) -> str:
         """The kind of its constraint, empty where it is not asked."""
-        return kind(self.request.constraint) if self.request else ""
+        return "text" if self.weighed else kind(self.request.constraint) if self.request else ""
 
     def finished(self, text: str) -> str:
         """What of a decoded text is handed in."""
@@ -56,20 +60,38 @@ def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
         return UNKNOWN
 
 
-def prepare(tokenizer: Any, prompt: str, guess: Guess, context: int, constrained: bool = True) -> Prepared:
-    """The request for a prompt, within `context` tokens of prompt and answer."""
+def prepare(
+    tokenizer: Any,
+    prompt: str,
+    guess: Guess,
+    context: int,
+    constrained: bool = True,
+    choose: str = "number",
+) -> Prepared:
+    """How a prompt is asked, within `context` tokens of prompt and answer.
+
+    `choose` is how options are chosen, by `number` or by `text`; without a list to read it is by number.
+    """
     text = printable(prompt)
     if not text.strip():
-        return Prepared(guess, None, "empty_prompt")
+        return Prepared(guess, problem="empty_prompt")
+    asked = unlisted(text) if choose == "text" and constrained and guess.task_type in CHOICES else None
     try:
-        limits = constraint(guess) if constrained else unconstrained(guess)
-        ids, whole = _fitted(tokenizer, guess.task_type, text, context - limits.max_tokens)
+        if asked:
+            texts = [_encoded(tokenizer, text) for text in asked.texts]
+            room = context - max(map(len, texts)) - 1  # vLLM wants room for a token to write
+            ids, whole = _fitted(tokenizer, guess.task_type, asked.prompt, room)
+            request, weights = None, weighed(tokenizer, guess.task_type, ids, asked, texts)
+        else:
+            limits = constraint(guess) if constrained else unconstrained(guess)
+            ids, whole = _fitted(tokenizer, guess.task_type, text, context - limits.max_tokens)
+            request, weights = Request(ids, limits, stops(guess)), None
     except Exception as error:  # as above: an unforeseen text is this question's problem alone
-        return Prepared(guess, None, f"failed: {type(error).__name__}: {error}"[:200])
+        return Prepared(guess, problem=f"failed: {type(error).__name__}: {error}"[:200])
     problem = None if whole else "prompt_cut"
     if text != prompt:
         problem = problem or "characters_replaced"
-    return Prepared(guess, Request(ids, limits, stops(guess)), problem)
+    return Prepared(guess, request, weights, problem)
 
 
 def printable(text: str) -> str:
@@ -84,6 +106,12 @@ def plain(tokenizer: Any, text: str) -> str:
         return text
     pattern = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
     return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
+
+def _encoded(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of an option that are weighed."""
+    ids: list[int] = tokenizer.encode(plain(tokenizer, text), add_special_tokens=False)
+    return ids[:LONGEST]
 
 
 def _fitted(tokenizer: Any, task_type: TaskType, text: str, limit: int) -> tuple[list[int], bool]:

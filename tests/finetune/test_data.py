@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.errors import UserError
+from datagen.by_text import CHOICES
+from datagen.errors import Reject, UserError
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
 from datagen.shards import MANIFEST, shard_files
-from finetune.data import marked, read_split
+from datagen.tasks import TASKS
+from finetune.data import marked, read_split, row_ids
 from tests.finetune.conftest import WriteRun, rows
 
 
@@ -75,6 +77,53 @@ def test_every_type_is_tokenized_as_trl_would_do_it(shop_run: Path, smollm: Any)
         assert [*found[row["id"]], *newline] == theirs  # the template ends a turn with a newline
         prompt = _tokenize(smollm, row["prompt"], add_generation_prompt=True)["input_ids"]
         assert found[row["id"]][: len(prompt)] == prompt
+
+
+def test_what_is_trained_by_text_is_what_is_weighed(shop_run: Path, smollm: Any) -> None:
+    """Every choice of the made-up shop: the tokens that are trained are some whose likelihood is asked."""
+    from infer.prepare import guessed, prepare
+
+    kinds = set()
+    for file in sorted((shop_run / "data").glob("*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            kind = TaskType(row["task_type"])
+            if kind not in CHOICES:
+                continue
+            question = row["prompt"][-1]["content"]
+            served = prepare(smollm, question, guessed(question, None), 4096, choose="text").weighed
+            assert served is not None
+            assert served.task_type is kind
+            if served.unfit:
+                with pytest.raises(Reject, match="asks_for_unfit"):
+                    row_ids(row, smollm, "text")
+                continue
+            before, answer = row_ids(row, smollm, "text")
+            texts = [(text.ids[: text.start], text.ids[text.start :]) for text in served.texts]
+            right = TASKS[kind].parse(row["completion"][0]["content"])
+            assert served.numbers[texts.index((before, answer[:-1]))] in (
+                right if isinstance(right, list) else [right]
+            )
+            kinds.add(kind)
+    assert kinds == set(CHOICES)
+
+
+def test_rows_that_cannot_be_chosen_by_text_are_left_out_and_counted(
+    tmp_path: Path, tiny_tokenizer: Any, write_run: WriteRun
+) -> None:
+    listing = "\n0. a lamp\n1. a mug\nAnswer:"
+    rows = [
+        (TaskType.MULTIPLE_CHOICE, "Which one is bright?" + listing, "0"),
+        (TaskType.MULTIPLE_CHOICE, "Which one is the odd one out?" + listing, "1"),
+        (TaskType.MULTIPLE_CHOICE, "Is a lamp bright? Say 0 for no and 1 for yes.", "1"),
+        (TaskType.GENERATION, "Name a product.", "a lamp"),
+    ]
+    run = write_run(tmp_path / "run", rows, rows[:1])
+    split = read_split(run, "train", tiny_tokenizer, 3072, choose="text")
+    assert split.rejects["reason"].to_pylist() == ["asks_for_unfit", "no_list"]
+    trained = [marked(row, tiny_tokenizer) for row in split.rows.to_pylist()]
+    assert "Which one is bright?\n\nAnswer:" in trained[0]
+    assert "«a lamp<|im_end|>»" in trained[0]
+    assert "Name a product." in trained[1]
 
 
 def test_trl_trains_the_rows_that_it_is_given(
@@ -146,7 +195,7 @@ def test_what_is_trained_is_marked(tiny_run: Path, tiny_tokenizer: Any) -> None:
     ],
 )
 def test_a_split_of_which_nothing_is_left_is_an_error(
-    tiny_run: Path, tiny_tokenizer: Any, settings: dict[str, int], message: str
+    tiny_run: Path, tiny_tokenizer: Any, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         read_split(tiny_run, "train", tiny_tokenizer, **settings)

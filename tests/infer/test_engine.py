@@ -11,7 +11,7 @@ from datagen.schema import TaskType
 from datagen.tasks import TASKS, Constraint
 from infer.classify import Guess
 from infer.constrain import constraint, names_listed
-from infer.engine import MOST_BIASED, Engine, Request, Response, Settings, bias, settings
+from infer.engine import MOST_BIASED, Engine, Request, Response, Settings, Text, bias, settings
 
 
 def request(engine: Engine, text: str, limits: Constraint, stops: tuple[str, ...] = ()) -> Request:
@@ -114,3 +114,21 @@ def test_without_vllm_it_says_what_to_install(tiny_model: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[infer-cpu\]'"):
         Engine(tiny_model, Settings("cpu", "float32", 512, 8))
+
+
+def test_the_likelihood_of_a_text_is_the_model_s_own(engine: Engine, tiny_model: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    question = engine.tokenizer.encode("Which lamp is the brightest of them all, and why? " * 3)
+    options = [
+        engine.tokenizer.encode(text) for text in ("a red lamp", "a blue one", "neither", "a red lamp")
+    ]
+    texts = [
+        Text([*before, *option], len(before)) for before in (question, question[:5]) for option in options
+    ]
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    for (ids, start), likelihood in zip(texts, engine.likelihoods(texts), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(logits[place - 1, ids[place]]) for place in range(start, len(ids)))
+        assert likelihood == pytest.approx(expected, rel=0.01)

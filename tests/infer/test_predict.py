@@ -19,10 +19,11 @@ import pytest
 from click.testing import CliRunner
 
 from datagen.errors import UserError
+from datagen.model_folder import ORIGIN
 from datagen.prompts import chat
 from datagen.schema import TaskType
 from infer.cli import main
-from infer.engine import Request, Response, Settings
+from infer.engine import Request, Response, Settings, Text
 from infer.predict import ANSWER_ROW, Report, predict, run_name
 from infer.questions import Asked, read_questions
 from tests.conftest import write_model_files
@@ -47,7 +48,8 @@ class Counter:
     """In vLLM's place: gives something that each constraint admits; after `calls`, Ctrl-C is pressed."""
 
     def __init__(self, calls: int = 10**9, clock: "Clock | None" = None) -> None:
-        self.tokenizer, self.asked, self.calls, self.clock = Letters(), [], calls, clock  # type: ignore[var-annotated]
+        self.tokenizer, self.asked, self.weighed = Letters(), [], []  # type: ignore[var-annotated]
+        self.calls, self.clock = calls, clock
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         if not self.calls:
@@ -57,6 +59,10 @@ class Counter:
         if self.clock:
             self.clock.now += 1.0 * len(requests)
         return [Response(self._text(request), len(request.ids), 2, "stop") for request in requests]
+
+    def likelihoods(self, texts: Sequence[Text]) -> list[float]:
+        self.weighed += texts
+        return [-float(len(text.ids) - text.start) for text in texts]
 
     def _text(self, request: Request) -> str:
         choices = request.constraint.choices
@@ -110,6 +116,20 @@ def ask(
     run: Path, model: Path, counter: Counter, asked: Sequence[Asked] = QUESTIONS, **how: Any
 ) -> dict[str, Any]:
     return predict(asked, str(model), run, load=lambda folder, settings: counter, **how)
+
+
+def test_options_are_chosen_by_text_where_the_model_was_trained_so(tmp_path: Path, model: Path) -> None:
+    (model / ORIGIN).write_text('{"choose": "text"}')
+    counter = Counter()
+    done = ask(tmp_path / "run", model, counter)
+    assert done["choose"] == "text"
+    assert len(counter.asked) == 6  # the texts to write
+    assert len(counter.weighed) == 18 * 3 * 2  # each option after its question, and after none
+    chosen = [row for row in rows(tmp_path / "run") if row["task_type"] == "multiple_choice"]
+    assert {(row["raw"], row["constraint"], row["tokens"]) for row in chosen} == {("0", "text", 0)}
+    assert all(row["prompt_tokens"] > 100 for row in chosen)
+    with pytest.raises(UserError, match='choose: there "text", now "number"'):
+        ask(tmp_path / "run", model, Counter(), choose="number")
 
 
 def test_every_question_has_one_answer_and_the_run_says_how_it_went(tmp_path: Path, model: Path) -> None:

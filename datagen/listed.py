@@ -26,14 +26,13 @@ class Listed:
     """What a prompt lists.
 
     `numbers` are the printed ones, empty where items have letters or marks. `marks` is what items
-    begin with: `number`, `letter`, `line`, or empty where nothing is listed. `items` is their text,
-    `outside` the rest of the prompt.
+    begin with: `number`, `letter`, `line`, or empty where nothing is listed. `texts` are the items
+    without their marks, `outside` is the rest of the prompt.
     """
 
     numbers: tuple[int, ...]
-    count: int
     marks: str
-    items: str
+    texts: tuple[str, ...]
     outside: str
 
 
@@ -45,20 +44,21 @@ def listed(prompt: str) -> Listed:
         (_NUMBER_WITHIN, "number", 3),
         (_LETTER_WITHIN, "letter", 3),
     ):
-        chain = _longest_chain([(match.start(), _value(match[1])) for match in pattern.finditer(prompt)])
+        found = {match.start(): match for match in pattern.finditer(prompt)}
+        chain = _longest_chain([(place, _value(match[1])) for place, match in found.items()])
         if len(chain) >= fewest:
-            places, values = zip(*chain, strict=True)
-            return _cut(prompt, places, marks, values if marks == "number" else ())
-    bullets = [match.start() for match in _BULLET.finditer(prompt)]
+            numbers = tuple(number for _, number in chain) if marks == "number" else ()
+            return _cut(prompt, [found[place] for place, _ in chain], marks, numbers)
+    bullets = list(_BULLET.finditer(prompt))
     if len(bullets) > 1:
-        return _cut(prompt, tuple(bullets), "line", ())
+        return _cut(prompt, bullets, "line", ())
     if opening := _OPENING.search(prompt):
         lines = list(itertools.takewhile(_is_item, prompt[opening.end() :].split("\n")))
         if len(lines) > 1:
-            items = "\n".join(lines)
-            rest = prompt[opening.end() + len(items) :]
-            return Listed((), len(lines), "line", items, prompt[: opening.end()] + rest)
-    return Listed((), 0, "", "", prompt)
+            rest = prompt[opening.end() + len("\n".join(lines)) :]
+            texts = tuple(line.strip() for line in lines)
+            return Listed((), "line", texts, prompt[: opening.end()] + rest)
+    return Listed((), "", (), prompt)
 
 
 def _value(mark: str) -> int:
@@ -88,12 +88,14 @@ def _counting_up(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
-def _cut(prompt: str, places: tuple[int, ...], marks: str, numbers: tuple[int, ...]) -> Listed:
-    """The list that begins at the first place and ends with the line of the last."""
-    end = prompt.find("\n", places[-1] + 1)
+def _cut(prompt: str, marks: list[re.Match[str]], kind: str, numbers: tuple[int, ...]) -> Listed:
+    """The list whose items these marks begin, and which ends with the line of the last."""
+    first, last = marks[0].start(), marks[-1]
+    end = prompt.find("\n", last.start() + 1)
     end = len(prompt) if end < 0 else end
-    outside = prompt[: places[0]] + "\n" + prompt[end:]
-    return Listed(numbers, len(places), marks, prompt[places[0] : end], outside)
+    ends = [*(mark.start() for mark in marks[1:]), end]
+    texts = tuple(prompt[mark.end() : stop].strip() for mark, stop in zip(marks, ends, strict=True))
+    return Listed(numbers, kind, texts, prompt[:first] + "\n" + prompt[end:])
 
 
 def _is_item(line: str) -> bool:

@@ -1,0 +1,58 @@
+"""A question that lists its answers goes in; the same without the list comes out, and the texts that it held.
+
+A small model knows which text is likely after a question long before it can say the text's number. So it can
+be trained on the right text, and asked how likely each is (`choose: text` of a training, `--choose text` of a
+run). Both take the question from here, so that what is trained is what is served.
+"""
+
+import re
+from typing import NamedTuple
+
+from datagen.listed import listed
+from datagen.schema import TaskType
+
+UNANSWERED = "Answer:"
+"""A question that asks nothing: how likely a text is after it tells how common the text is by itself."""
+
+_UNFIT = re.compile(
+    r"\bodd (?:one|item|product) out\b|\bout of place\b|\btaken? off\b|\bshould be removed\b"
+    r"|\b(?:does|do|is|are|was|were|would|should|could) ?n[o']t (?:fit|belong|match|answer|what)"
+    r"|\bthe (?:wrong|unfit\w*|irrelevant) (?:\w+ )?(?:result|product|item|option)\b"
+    r"|\bno (?:encaja|corresponde|pertenece|es lo que)|\bsobra\b|\bquitar de los resultados\b"
+    r"|合わない|外すべき|求められていない|当てはまらない|仲間外れ|関係(?:の)?ない",
+    re.IGNORECASE,
+)
+"""An instruction that asks for what does not fit, in the languages of our rows."""
+
+_GAP = re.compile(r"\n{3,}")
+
+
+CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
+"""Task types whose answers are numbers of what is listed."""
+
+
+class Unlisted(NamedTuple):
+    """A question without its list; `texts` are what it listed, in that order.
+
+    `printed` are their numbers, empty where they have letters or marks. `unfit` is true where the question
+    wants the text that does not fit: the least likely one.
+    """
+
+    prompt: str
+    texts: tuple[str, ...]
+    printed: tuple[int, ...]
+    unfit: bool
+
+    def numbers(self, task_type: TaskType) -> tuple[int, ...]:
+        """The texts' numbers, as the grader counts: letters and marks from 0 for options, else from 1."""
+        first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
+        return self.printed or tuple(range(first, first + len(self.texts)))
+
+
+def unlisted(prompt: str) -> Unlisted | None:
+    """The question to answer by text; None where it lists no two texts to choose from."""
+    found = listed(prompt)
+    if len(found.texts) < 2 or not all(found.texts):
+        return None
+    rest = _GAP.sub("\n\n", found.outside).strip()
+    return Unlisted(rest, found.texts, found.numbers, bool(_UNFIT.search(rest)))

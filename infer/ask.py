@@ -1,0 +1,38 @@
+"""Prepared questions in, a response to each out: written by the engine, or chosen by what it finds likely."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from infer.engine import Request, Response, Text
+from infer.prepare import Prepared
+
+
+class Answerer(Protocol):
+    """What of an engine is used here."""
+
+    tokenizer: Any
+
+    def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """One response for each request, in their order."""
+
+    def likelihoods(self, texts: Sequence[Text]) -> list[float]:
+        """The log-likelihood of each text, in their order."""
+
+
+def ask(engine: Answerer, prepared: Sequence[Prepared]) -> list[Response]:
+    """One response for each question, as it is handed in; an empty one where it cannot be asked."""
+    written = iter(engine.answer([one.request for one in prepared if one.request]))
+    likely = iter(engine.likelihoods([text for one in prepared if one.weighed for text in one.weighed.texts]))
+    responses = []
+    for one in prepared:
+        if one.weighed:
+            texts = one.weighed.texts
+            answer = one.weighed.answer(list(itertools.islice(likely, len(texts))))
+            responses.append(Response(answer, sum(len(text.ids) for text in texts), 0, "stop"))
+        elif one.request:
+            response = next(written)
+            responses.append(response._replace(text=one.finished(response.text)))
+        else:
+            responses.append(Response("", 0, 0, ""))
+    return responses

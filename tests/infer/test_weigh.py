@@ -1,0 +1,86 @@
+"""The likeliest text is chosen, by what the question adds to it; and every answer is one that the grader reads."""
+
+from typing import Any
+
+import pytest
+
+from datagen.by_text import unlisted
+from datagen.schema import TaskType
+from datagen.tasks import TASKS
+from infer.prepare import guessed, prepare
+from infer.weigh import LONGEST
+
+CHOICE = "Which one is bright?\n0. a mug\n1. a lamp\n2. a chair\nAnswer:"
+RANKING = (
+    "The query is 'lamp'. Rank these, best first, by their numbers, with commas.\n1. x\n2. y\n3. z\nOutput:"
+)
+RETRIEVAL = "Select 3 snippets from the list. Output three numbers.\n" + "\n".join(
+    f"{number}. snippet {word}" for number, word in enumerate("abcde", 1)
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "after", "alone", "answer"),
+    [
+        (CHOICE, TaskType.MULTIPLE_CHOICE, [-9, -4, -6], [-5, -5, -5], "1"),
+        (
+            CHOICE,
+            TaskType.MULTIPLE_CHOICE,
+            [-9, -4, -6],
+            [-9, -1, -5],
+            "0",
+        ),  # what is likely anyhow gains nothing
+        (CHOICE.replace("bright", "out of place"), TaskType.MULTIPLE_CHOICE, [-9, -4, -6], [-5] * 3, "0"),
+        (RANKING, TaskType.RANKING, [-9, -4, -6], [-5, -5, -5], "2,3,1"),
+        (RETRIEVAL, TaskType.RETRIEVAL, [-1, -5, -2, -4, -3], [0] * 5, "1,3,5"),
+    ],
+)
+def test_what_the_question_makes_likelier_comes_first(
+    tokenizer: Any, prompt: str, kind: TaskType, after: list[float], alone: list[float], answer: str
+) -> None:
+    weighed = prepare(tokenizer, prompt, guessed(prompt, None), 1024, choose="text").weighed
+    assert weighed is not None
+    assert weighed.task_type is kind
+    assert weighed.answer([*after, *alone]) == answer
+    assert TASKS[kind].parse(answer) == (
+        int(answer) if "," not in answer else [int(n) for n in answer.split(",")]
+    )
+
+
+def test_each_option_is_weighed_after_the_question_without_its_list_and_after_none(tokenizer: Any) -> None:
+    prepared = prepare(tokenizer, CHOICE, guessed(CHOICE, True), 1024, choose="text")
+    assert prepared.weighed is not None
+    assert (prepared.request, prepared.constraint, prepared.problem) == (None, "text", None)
+    asked = unlisted(CHOICE)
+    assert asked is not None
+    for text, option in zip(prepared.weighed.texts, asked.texts * 2, strict=True):
+        assert tokenizer.decode(text.ids[text.start :]) == option
+    question, nothing = (tokenizer.decode(text.ids[: text.start]) for text in prepared.weighed.texts[::3])
+    assert "Which one is bright?\n\nAnswer:" in question
+    assert "bright" not in nothing
+
+
+def test_only_numbers_that_the_grader_reads_are_chosen_from(tokenizer: Any) -> None:
+    eleven = "Which one?\n" + "\n".join(f"{number}. item {number}" for number in range(12))
+    weighed = prepare(tokenizer, eleven, guessed(eleven, True), 4096, choose="text").weighed
+    assert weighed is not None
+    assert weighed.numbers == tuple(range(10))
+    assert weighed.answer([0.0] * 20) == "0"
+
+
+@pytest.mark.parametrize("prompt", ["Is a lamp bright? Answer 0 for no and 1 for yes.", "Explain the lamp."])
+def test_without_a_list_the_model_answers_itself(tokenizer: Any, prompt: str) -> None:
+    prepared = prepare(tokenizer, prompt, guessed(prompt, None), 1024, choose="text")
+    assert prepared.weighed is None
+    assert prepared.request is not None
+
+
+def test_long_and_hostile_options_fit_and_keep_the_chat_as_it_is(tokenizer: Any) -> None:
+    prompt = f"Which one? {'long ' * 900}\n0. <|im_end|> a lamp\n1. {'chair ' * 900}\nAnswer:"
+    prepared = prepare(tokenizer, prompt, guessed(prompt, True), 1024, choose="text")
+    assert prepared.problem == "prompt_cut"
+    assert prepared.weighed is not None
+    for text in prepared.weighed.texts:
+        assert len(text.ids) < 1024
+        assert 0 < len(text.ids) - text.start <= LONGEST
+        assert not set(text.ids[text.start :]) & set(tokenizer.all_special_ids)

@@ -1,0 +1,53 @@
+"""A question and its list are told apart, however it is listed."""
+
+import pytest
+
+from datagen.by_text import unlisted
+from datagen.schema import TaskType
+
+
+def test_the_list_is_taken_out_and_the_rest_stays() -> None:
+    asked = unlisted("Query: lamp\nWhich fits?\n0. a red lamp\n1. 2. a mug\n2) a chair, 3 legs\nAnswer:")
+    assert asked is not None
+    assert asked.prompt == "Query: lamp\nWhich fits?\n\nAnswer:"
+    assert asked.texts == ("a red lamp", "2. a mug", "a chair, 3 legs")
+    assert asked.numbers(TaskType.MULTIPLE_CHOICE) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts", "numbers"),
+    [
+        ("Which?\nA. red\nB. blue\nAnswer:", ("red", "blue"), (0, 1)),
+        ("Which? (A) red (B) blue (C) green", ("red", "blue", "green"), (0, 1, 2)),
+        ("どれですか。\n0．赤\n1．青\n答え：", ("赤", "青"), (0, 1)),
+        ("Options:\nred\nblue\n\nYour choice:", ("red", "blue"), (0, 1)),
+        ("Pick one:\n- red\n- blue", ("red", "blue"), (0, 1)),
+    ],
+)
+def test_lists_of_all_kinds_are_read(prompt: str, texts: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+    asked = unlisted(prompt)
+    assert asked is not None
+    assert asked.texts == texts
+    assert asked.numbers(TaskType.MULTIPLE_CHOICE) == numbers
+
+
+@pytest.mark.parametrize("prompt", ["", "Explain lamps.", "1. only one", "0. \n1. a lamp"])
+def test_without_two_texts_there_is_nothing_to_choose(prompt: str) -> None:
+    assert unlisted(prompt) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unfit"),
+    [
+        ("Which one is the odd one out?", True),
+        ("Which of these doesn't belong?", True),
+        ("¿Cuál sobra?", True),
+        ("どれが合わないものですか。", True),
+        ("Which one is the best match?", False),
+        ("Which shopper wants a lamp that does not flicker?", False),
+    ],
+)
+def test_a_question_for_what_does_not_fit_is_known(prompt: str, unfit: bool) -> None:
+    asked = unlisted(f"{prompt}\n0. a\n1. b")
+    assert asked is not None
+    assert asked.unfit is unfit
