@@ -6,6 +6,7 @@
 Both import as `vllm`. Nothing is printed unless loading fails.
 """
 
+import itertools
 import os
 import sys
 import tempfile
@@ -149,27 +150,31 @@ class Engine:
     def likelihoods(self, texts: Sequence[Text]) -> list[float]:
         """The natural log-likelihood of each text, given what stands before it, in the order of the texts.
 
-        What several texts begin with is computed once. vLLM then has no likelihoods for that part, and by
-        itself computes it each time; here nobody asks for them.
+        What stands before several texts is computed once. vLLM has no likelihoods for what it takes from its
+        cache and so by itself takes nothing; here nobody asks for those, and texts that begin alike are told.
         """
         if not texts:
             return []
         from vllm import SamplingParams
 
-        asked = list({tuple(text.ids): text.ids for text in texts}.values())
+        block = self._llm.llm_engine.vllm_config.cache_config.block_size
+        asked, alike = sorted({tuple(text.ids) for text in texts}), _alike(texts, block)
         self._llm.reset_prefix_cache()
         outputs = self._llm.generate(
-            [{"prompt_token_ids": ids} for ids in asked],
-            SamplingParams(
-                temperature=0.0,
-                max_tokens=1,
-                prompt_logprobs=0,
-                skip_reading_prefix_cache=False,
-                detokenize=False,
-            ),
+            [{"prompt_token_ids": list(ids)} for ids in asked],
+            [
+                SamplingParams(
+                    temperature=0.0,
+                    max_tokens=1,
+                    prompt_logprobs=0,
+                    skip_reading_prefix_cache=ids in alike,
+                    detokenize=False,
+                )
+                for ids in asked
+            ],
             use_tqdm=False,
         )
-        found = {tuple(ids): output.prompt_logprobs for ids, output in zip(asked, outputs, strict=True)}
+        found = {ids: output.prompt_logprobs for ids, output in zip(asked, outputs, strict=True)}
         return [
             sum(
                 at[token].logprob
@@ -194,6 +199,18 @@ class Engine:
             structured_outputs=structured,
             logit_bias=bias(self.tokenizer, constraint.favoured) if constraint.favoured else None,
         )
+
+
+def _alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
+    """Those that share with another whole blocks of tokens that end after their `start`."""
+    starts = {tuple(text.ids): text.start for text in texts}
+    ordered = sorted(starts)  # so that those which begin alike are neighbours
+    found = set()
+    for one, other in itertools.pairwise(ordered):
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+        shared = sum(1 for _ in same) // block * block
+        found |= {ids for ids in (one, other) if shared > starts[ids]}
+    return found
 
 
 def bias(tokenizer: Any, text: str) -> dict[int, float]:

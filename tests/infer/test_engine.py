@@ -132,3 +132,16 @@ def test_the_likelihood_of_a_text_is_the_model_s_own(engine: Engine, tiny_model:
             logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         expected = sum(float(logits[place - 1, ids[place]]) for place in range(start, len(ids)))
         assert likelihood == pytest.approx(expected, rel=0.01)
+
+
+def test_texts_that_begin_alike_are_weighed_whole(engine: Engine) -> None:
+    """The cache holds what they share, and no likelihoods of it."""
+    question = engine.tokenizer.encode("Which lamp is it? " * 5)
+    option = "a reading lamp of steel with a long arm and a heavy foot, for desks and shelves, "
+    ends = [*question, *engine.tokenizer.encode(option)]
+    texts = [
+        Text([*ends, *engine.tokenizer.encode(color)], len(question)) for color in ("red", "blue", "red")
+    ]
+    together = engine.likelihoods(texts)
+    assert together == pytest.approx([engine.likelihoods([text])[0] for text in texts], rel=1e-3)
+    assert together[0] == together[2] != together[1]

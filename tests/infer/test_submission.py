@@ -79,9 +79,8 @@ def test_options_are_chosen_by_text_where_the_model_was_trained_so(
 ) -> None:
     monkeypatch.setattr("infer.submission.Engine", lambda folder, settings: engine)
     monkeypatch.setattr("infer.submission.chooses_by", lambda folder: "text")
-    answers = ShopBenchModel(str(tiny_model)).batch_predict(
-        {"prompt": [CHOICE, RANKING, RETRIEVAL, TEXT]}, False
-    )
+    model, prompts = ShopBenchModel(str(tiny_model)), [CHOICE, RANKING, RETRIEVAL, TEXT]
+    answers = model.batch_predict({"prompt": prompts}, [True, False, False, False])
     assert TASKS[TaskType.MULTIPLE_CHOICE].parse(answers[0]) in (0, 1, 2)
     assert sorted(TASKS[TaskType.RANKING].parse(answers[1])) == [1, 2, 3, 4, 5]
     assert len(set(TASKS[TaskType.RETRIEVAL].parse(answers[2]))) == 3

@@ -1,4 +1,4 @@
-"""The likeliest text is chosen, by what the question adds to it; and every answer is one that the grader reads."""
+"""The text that the question makes likelier is chosen, as a number that the grader reads."""
 
 from typing import Any
 
