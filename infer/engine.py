@@ -202,14 +202,17 @@ class Engine:
 
 
 def _alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
-    """Those that share with another whole blocks of tokens that end after their `start`."""
+    """Those that share with another whole blocks of tokens that hold the one before their `start`.
+
+    It is this one's output that tells how likely the first token of the text is.
+    """
     starts = {tuple(text.ids): text.start for text in texts}
     ordered = sorted(starts)  # so that those which begin alike are neighbours
     found = set()
     for one, other in itertools.pairwise(ordered):
         same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
         shared = sum(1 for _ in same) // block * block
-        found |= {ids for ids in (one, other) if shared > starts[ids]}
+        found |= {ids for ids in (one, other) if shared >= starts[ids]}
     return found
 
 

@@ -116,15 +116,18 @@ def test_without_vllm_it_says_what_to_install(tiny_model: Path, monkeypatch: pyt
         Engine(tiny_model, Settings("cpu", "float32", 512, 8))
 
 
-def test_the_likelihood_of_a_text_is_the_model_s_own(engine: Engine, tiny_model: Path) -> None:
+@pytest.mark.parametrize("length", [31, 32, 33, 64, 128])
+def test_the_likelihood_of_a_text_is_the_model_s_own(engine: Engine, tiny_model: Path, length: int) -> None:
+    """Also where the cache's blocks of 32 tokens end with the question, or within what texts share."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    question = engine.tokenizer.encode("Which lamp is the brightest of them all, and why? " * 3)
-    options = [
-        engine.tokenizer.encode(text) for text in ("a red lamp", "a blue one", "neither", "a red lamp")
-    ]
+    question = engine.tokenizer.encode("Which lamp is the brightest of them all? " * 9)[:length]
+    long = "a reading lamp of steel with a long arm and a heavy foot, for desks and shelves, "
+    options = ["a red lamp", "neither", f"{long}red", f"{long}blue", "neither"]
     texts = [
-        Text([*before, *option], len(before)) for before in (question, question[:5]) for option in options
+        Text([*before, *engine.tokenizer.encode(option)], len(before))
+        for before in (question, question[:5])
+        for option in options
     ]
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
     for (ids, start), likelihood in zip(texts, engine.likelihoods(texts), strict=True):
@@ -132,16 +135,3 @@ def test_the_likelihood_of_a_text_is_the_model_s_own(engine: Engine, tiny_model:
             logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         expected = sum(float(logits[place - 1, ids[place]]) for place in range(start, len(ids)))
         assert likelihood == pytest.approx(expected, rel=0.01)
-
-
-def test_texts_that_begin_alike_are_weighed_whole(engine: Engine) -> None:
-    """The cache holds what they share, and no likelihoods of it."""
-    question = engine.tokenizer.encode("Which lamp is it? " * 5)
-    option = "a reading lamp of steel with a long arm and a heavy foot, for desks and shelves, "
-    ends = [*question, *engine.tokenizer.encode(option)]
-    texts = [
-        Text([*ends, *engine.tokenizer.encode(color)], len(question)) for color in ("red", "blue", "red")
-    ]
-    together = engine.likelihoods(texts)
-    assert together == pytest.approx([engine.likelihoods([text])[0] for text in texts], rel=1e-3)
-    assert together[0] == together[2] != together[1]
