@@ -26,6 +26,7 @@ collision ever removes a row.
 import os
 import re
 import string
+import struct
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -124,7 +125,7 @@ class _Lists(NamedTuple):
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
 
     def take(self, rows: Ints) -> "_Lists":
-        counts = self.counts()[rows]
+        counts = self.starts[rows + 1] - self.starts[rows]
         return _Lists(self.values[_ranges(self.starts[rows], counts)], _starts(counts))
 
     def where(self, told: Bools) -> "_Lists":
@@ -275,9 +276,11 @@ def _squeezed(text: Bytes) -> pa.LargeStringArray:
     blank = text == _SPACE
     blank[:-1] &= text[1:] <= _SPACE  # the last of a run stays, unless the line ends there
     text = text[~blank]
-    starts = np.concatenate([[0], np.flatnonzero(text == _END)[:-1] + 1])
-    text = np.delete(text, starts[text[starts] == _SPACE])
-    offsets = np.concatenate([[0], np.flatnonzero(text == _END) + 1])
+    ends = np.flatnonzero(text == _END) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    indented = text[starts] == _SPACE
+    text = np.delete(text, starts[indented])
+    offsets = _starts(ends - starts - indented)
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
 
 
@@ -447,6 +450,7 @@ def _block(content: _Content, rows: Ints) -> Hashes:
 
 
 _WEIGHTS = np.random.default_rng(SEED).integers(2**63, size=4, dtype=np.uint64) * 2 + 1
+_PACK = struct.Struct(f"={HASHES}I").pack
 _NOTHING = 2**32 - 1  # least hash of a row without a shingle
 
 
@@ -456,7 +460,8 @@ def _minhash(texts: pa.LargeStringArray, lists: _Lists) -> npt.NDArray[np.uint32
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes.astype(np.uint64), offsets.astype(np.uint64), HASHES, SEED
     )
-    return np.array(matrix.to_rows(), np.uint32)
+    packed = b"".join([_PACK(*row) for row in matrix.to_rows()])  # half of what numpy takes to read the lists
+    return np.frombuffer(packed, np.uint32).reshape(-1, HASHES)
 
 
 def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.uint32], Ints]:
@@ -479,7 +484,8 @@ def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.
     kept = hashes <= np.repeat(bounds.astype(np.uint32), np.diff(offsets[starts]))
     for back in range(1, SHINGLE - 1):  # a shingle from here would reach into the next text
         kept[np.maximum(offsets[1:] - back, 0)] = False
-    return hashes[kept], _starts(kept)[offsets[starts]]
+    at = np.flatnonzero(kept)
+    return hashes[at], np.searchsorted(at, offsets[starts])
 
 
 def _scattered(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
