@@ -26,8 +26,9 @@ collision ever removes a row.
 import os
 import re
 import string
+import struct
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -45,6 +46,7 @@ Bytes = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
 T = TypeVar("T")
 R = TypeVar("R")
+Byte = TypeVar("Byte", np.uint8, np.bool_)
 
 RESULT = pa.schema([("reason", pa.string()), ("of", pa.string())])
 """What `decide` says of each row; both null where the row stays."""
@@ -87,26 +89,25 @@ _PAIRS = 20_000  # whose options are checked at a time: bounds the memory for al
 _CONFLICT, _DUPLICATE, _NEAR = "label_conflict", "duplicate", "near_duplicate"
 
 
-def decide(rows: pa.Table, near: float | None) -> pa.Table:
-    """Say which of `rows` to remove and why, as a table of `RESULT` aligned with them.
+def decide(parts: Sequence["Read"], near: float | None) -> pa.Table:
+    """Say which rows of `parts` to remove and why, as a table of `RESULT` aligned with all of them in turn.
 
-    `rows` has `id` (string, unique), `kind` (string: only rows of one kind are compared), `fields`
-    (list<string>), `options` (list<string>, in no order, may be empty) and `answer` (string; its lines
-    have no order). The smallest id of a group stays; of a label conflict none does. `of` is the id of the
-    row that a removed one repeats or contradicts. `near` is the similarity in (0, 1] from which texts are
-    near; None looks for exact repeats only. The outcome depends neither on the order of the rows nor on
-    threads, and what stays holds nothing that a second call would remove.
+    The smallest id of a group stays; of a label conflict none does. `of` is the id of the row that a removed
+    one repeats or contradicts. `near` is the similarity in (0, 1] from which texts are near; None looks for
+    exact repeats only. The outcome depends neither on the order of the rows, nor on the part that each is
+    in, nor on threads, and what stays holds nothing that a second call would remove.
     """
-    if not rows.num_rows:
+    ids = _chained([part.ids for part in parts], pa.string())
+    if not len(ids):
         return RESULT.empty_table()
-    order = pc.sort_indices(rows["id"]).to_numpy().astype(np.int64)
-    content = _read(rows, order)
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    content = _joined(parts, order)
     of, reason = _exact(content)
     if near is not None:
         for row, kept in _near(content, np.flatnonzero(of < 0), near).items():
             of[row], reason[row] = kept, _NEAR
     back = np.argsort(order)
-    named = rows["id"].take(pa.array(np.where(of < 0, 0, order[of])[back], mask=(of < 0)[back]))
+    named = ids.take(pa.array(np.where(of < 0, 0, order[of])[back], mask=(of < 0)[back]))
     return pa.table([pa.array(reason[back], pa.string()), named.cast(pa.string())], schema=RESULT)
 
 
@@ -124,12 +125,24 @@ class _Lists(NamedTuple):
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
 
     def take(self, rows: Ints) -> "_Lists":
-        counts = self.counts()[rows]
+        counts = self.starts[rows + 1] - self.starts[rows]
         return _Lists(self.values[_ranges(self.starts[rows], counts)], _starts(counts))
 
     def where(self, told: Bools) -> "_Lists":
         """The lists without the values that are not `told`."""
         return _Lists(self.values[told], _starts(told)[self.starts])
+
+
+class Read(NamedTuple):
+    """Some questions as `read` leaves them; a text is its position in `texts`."""
+
+    ids: pa.ChunkedArray
+    kinds: pa.ChunkedArray
+    texts: pa.ChunkedArray  # folded, each closed by a line end; few are there twice
+    numbers: pa.ChunkedArray  # of each text: the numbers that stand in it
+    fields: _Lists
+    options: _Lists
+    answers: _Lists  # lines
 
 
 class _Content(NamedTuple):
@@ -167,30 +180,54 @@ def _parallel(work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
         return list(pool.map(work, parts))
 
 
-# ---- reading: rows -> folded texts, each known by a number ----
+# ---- reading: rows -> folded texts, those of all parts -> each known by a number ----
 
 
-def _read(rows: pa.Table, order: Ints) -> _Content:
+def read(rows: pa.Table) -> Read:
+    """Fold the texts of some rows, the part of the work that needs no other rows.
+
+    `rows` has `id` (string, unique), `kind` (string: only rows of one kind are compared), `fields`
+    (list<string>), `options` (list<string>, in no order, may be empty) and `answer` (string; its lines
+    have no order).
+    """
     columns = [rows["fields"], rows["options"], pc.split_pattern(rows["answer"].fill_null(""), "\n")]
     chunks = [chunk for column in columns for chunk in pc.list_flatten(column).chunks]
     chunks = [chunk.cast(pa.large_string()).fill_null("") for chunk in chunks]
-    raw = pa.chunked_array(chunks).dictionary_encode().combine_chunks()
+    raw = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().combine_chunks()
     slices = [raw.dictionary.slice(at, _CHUNK) for at in range(0, len(raw.dictionary), _CHUNK)]
-    folded, number = zip(*_parallel(_fold, slices), strict=True)
-    texts = pa.chunked_array(folded, pa.large_string()).dictionary_encode().combine_chunks()
-    text_of = texts.indices.to_numpy().astype(np.int64)
-    number_of = np.zeros(len(texts.dictionary), np.int64)
-    number_of[text_of] = _numbered(pa.chunked_array(number, pa.large_string()))
-    values = text_of[raw.indices.to_numpy()]
+    folded = [_fold(texts) for texts in slices]  # two threads wait for each other: no gain, a fifth more work
+    texts, numbers = (pa.chunked_array([pair[side] for pair in folded], pa.large_string()) for side in (0, 1))
+    values = raw.indices.to_numpy().astype(np.int64)
     lists = []
     for column in columns:
         starts = _starts(pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64))
-        lists.append(_Lists(values[: starts[-1]], starts).take(order))
+        lists.append(_Lists(values[: starts[-1]], starts))
         values = values[starts[-1] :]
-    fields, options, answers = lists
-    options, answers = _distinct(options, len(number_of)), _distinct(answers, len(number_of))
-    kinds = _numbered(rows["kind"])[order]
+    return Read(rows["id"], rows["kind"], texts, numbers, *lists)
+
+
+def _joined(parts: Sequence[Read], order: Ints) -> _Content:
+    """The rows of all parts in the given order; what is one text in two parts gets one number."""
+    texts = _chained([part.texts for part in parts], pa.large_string()).dictionary_encode().combine_chunks()
+    text_of = texts.indices.to_numpy().astype(np.int64)
+    number_of = np.zeros(len(texts.dictionary), np.int64)
+    number_of[text_of] = _numbered(_chained([part.numbers for part in parts], pa.large_string()))
+    firsts = _starts(np.array([len(part.texts) for part in parts]))[:-1]
+
+    def chained(lists: Sequence[_Lists]) -> _Lists:
+        values = [of_part.values + first for of_part, first in zip(lists, firsts, strict=True)]
+        counts = [of_part.counts() for of_part in lists]
+        return _Lists(text_of[np.concatenate(values)], _starts(np.concatenate(counts))).take(order)
+
+    fields = chained([part.fields for part in parts])
+    options = _distinct(chained([part.options for part in parts]), len(number_of))
+    answers = _distinct(chained([part.answers for part in parts]), len(number_of))
+    kinds = _numbered(_chained([part.kinds for part in parts], pa.string()))[order]
     return _Content(texts.dictionary, number_of, kinds, fields, options, answers)
+
+
+def _chained(columns: Iterable[pa.ChunkedArray], kind: pa.DataType) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], kind)
 
 
 def _numbered(column: pa.ChunkedArray) -> Ints:
@@ -224,9 +261,9 @@ _NUMBER_MARK = np.isin(_CODES, list(b"-.,:/*"))
 _NUMERIC = np.where(_DIGIT | _NUMBER_MARK | (_CODES == _END), _CODES, _SPACE).astype(np.uint8)
 
 
-def _through(table: Bytes | Bools, data: Bytes) -> Bytes:
+def _through(table: npt.NDArray[Byte], data: Bytes) -> npt.NDArray[Byte]:
     """`table[data]`, without the 8 bytes of index a byte that numpy would make."""
-    return np.frombuffer(bytearray(data).translate(table.tobytes()), np.uint8)
+    return np.frombuffer(bytearray(data).translate(table.tobytes()), table.dtype)
 
 
 def _fold(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
@@ -275,9 +312,11 @@ def _squeezed(text: Bytes) -> pa.LargeStringArray:
     blank = text == _SPACE
     blank[:-1] &= text[1:] <= _SPACE  # the last of a run stays, unless the line ends there
     text = text[~blank]
-    starts = np.concatenate([[0], np.flatnonzero(text == _END)[:-1] + 1])
-    text = np.delete(text, starts[text[starts] == _SPACE])
-    offsets = np.concatenate([[0], np.flatnonzero(text == _END) + 1])
+    ends = np.flatnonzero(text == _END) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    indented = text[starts] == _SPACE
+    text = np.delete(text, starts[indented])
+    offsets = _starts(ends - starts - indented)
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
 
 
@@ -447,6 +486,7 @@ def _block(content: _Content, rows: Ints) -> Hashes:
 
 
 _WEIGHTS = np.random.default_rng(SEED).integers(2**63, size=4, dtype=np.uint64) * 2 + 1
+_PACK = struct.Struct(f"={HASHES}I").pack
 _NOTHING = 2**32 - 1  # least hash of a row without a shingle
 
 
@@ -456,7 +496,8 @@ def _minhash(texts: pa.LargeStringArray, lists: _Lists) -> npt.NDArray[np.uint32
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes.astype(np.uint64), offsets.astype(np.uint64), HASHES, SEED
     )
-    return np.array(matrix.to_rows(), np.uint32)
+    packed = b"".join([_PACK(*row) for row in matrix.to_rows()])  # half of what numpy takes to read the lists
+    return np.frombuffer(packed, np.uint32).reshape(-1, HASHES)
 
 
 def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.uint32], Ints]:
@@ -479,7 +520,8 @@ def _shingles(texts: pa.LargeStringArray, starts: Ints) -> tuple[npt.NDArray[np.
     kept = hashes <= np.repeat(bounds.astype(np.uint32), np.diff(offsets[starts]))
     for back in range(1, SHINGLE - 1):  # a shingle from here would reach into the next text
         kept[np.maximum(offsets[1:] - back, 0)] = False
-    return hashes[kept], _starts(kept)[offsets[starts]]
+    at = np.flatnonzero(kept)
+    return hashes[at], np.searchsorted(at, offsets[starts])
 
 
 def _scattered(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -14,8 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen import dedup
-
 DECISION = pa.schema([pa.field("reason", pa.string()), pa.field("of", pa.string())])
 """One row for each example: why it is not kept, and the id of the row it clashes with."""
 
@@ -23,15 +21,13 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
-def decide(examples: pa.Table, near: float | None, quotas: Mapping[tuple[str, str], int]) -> pa.Table:
+def decide(examples: pa.Table, repeats: pa.Table, quotas: Mapping[tuple[str, str], int]) -> pa.Table:
     """DECISION rows, aligned with `examples`.
 
-    `examples` has the columns id, task, kind, side, groups, fields, options, gold. `quotas` gives the
-    rows to keep by (task, side).
+    `examples` has the columns id, task, side, groups; `repeats` is what `dedup.decide` said of them.
+    `quotas` gives the rows to keep by (task, side).
     """
-    content = examples.select(["id", "kind", "fields", "options"]).append_column("answer", examples["gold"])
-    found = dedup.decide(content, near)
-    reason, other = found["reason"].combine_chunks(), found["of"].combine_chunks()
+    reason, other = repeats["reason"].combine_chunks(), repeats["of"].combine_chunks()
     order = pc.sort_indices(examples["id"]).to_numpy().astype(np.int64)
 
     with_test = _crossing(examples, _bools(reason.is_null()), order)

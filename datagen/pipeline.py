@@ -2,7 +2,7 @@
 
     draw       a task's query -> work/drawn/<task>.arrow          (draw)
     word       batches of it  -> work/parts/<task>/NNNNN.arrow    (examples, in worker processes)
-    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (keep)
+    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, keep)
     write      kept, rejected -> work/data, work/rejects          (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 
@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
-from datagen import keep, shards
+from datagen import dedup, keep, shards
 from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
@@ -95,10 +96,10 @@ def build(
             with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
                 for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
                     executor.submit(ready)
-                parts = _draw_and_word(plan, opened, executor, report)
+                parts, worded = _draw_and_word(plan, opened, executor, report)
                 if not parts:
                     raise UserError(_nothing_kept(plan, parts))
-                ids = _keep(plan, parts, report)
+                ids = _keep(plan, parts, _read(plan, parts, worded, report), report)
                 _write(plan, parts, ids, executor, report)
             return _publish(plan)
 
@@ -133,9 +134,11 @@ def _made_with() -> dict[str, str]:
     return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-def _draw_and_word(plan: Plan, opened: Seeds, executor: Executor, report: Progress) -> list[Part]:
-    """Run the queries one by one while workers word what is drawn already."""
-    futures: list[Future[None]] = []
+def _draw_and_word(
+    plan: Plan, opened: Seeds, executor: Executor, report: Progress
+) -> tuple[list[Part], dict[Path, Future[None]]]:
+    """Run the queries one by one while workers word what is drawn already; gives what they still work on."""
+    futures: dict[Path, Future[None]] = {}
     parts: list[Part] = []
     for number, (name, job) in enumerate(plan.jobs.items()):
         report("query", number, len(plan.jobs))
@@ -150,10 +153,29 @@ def _draw_and_word(plan: Plan, opened: Seeds, executor: Executor, report: Progre
             part = _part(plan.work, name, batch)
             parts.append(part)
             if not part.examples.is_file():
-                futures.append(executor.submit(word_part, path, batch, job, part.examples, part.rejects))
+                futures[part.examples] = executor.submit(
+                    word_part, path, batch, job, part.examples, part.rejects
+                )
     report("query", len(plan.jobs), len(plan.jobs))
-    finish(futures, partial(report, "word"))
-    return parts
+    return parts, futures
+
+
+def _read(
+    plan: Plan, parts: list[Part], worded: dict[Path, Future[None]], report: Progress
+) -> list[dedup.Read]:
+    """Wait for each part and read it for dedup: beside the workers, as later all cores but one would wait."""
+    texts = []
+    report("word", 0, len(parts))
+    for done, part in enumerate(parts, start=1):
+        if part.examples in worded:
+            worded[part.examples].result()
+        examples = read_arrow(part.examples).select(["id", "fields", "options", "gold"])
+        # what is asked: one title has a brand and a colour to find
+        kind = pa.repeat(plan.recipe.tasks[part.task].template, examples.num_rows)
+        rows = examples.rename_columns(["id", "fields", "options", "answer"]).append_column("kind", kind)
+        texts.append(dedup.read(rows))
+        report("word", done, len(parts))
+    return texts
 
 
 def _part(work: Path, task: str, batch: int) -> Part:
@@ -161,34 +183,26 @@ def _part(work: Path, task: str, batch: int) -> Part:
     return Part(task, work / "parts" / name, work / "rejected" / name, work / "reasons" / name)
 
 
-def _keep(plan: Plan, parts: list[Part], report: Progress) -> dict[str, list[str]]:
+def _keep(plan: Plan, parts: list[Part], texts: list[dedup.Read], report: Progress) -> dict[str, list[str]]:
     """Decide which examples stay; gives the sorted ids of those, by side."""
     report("keep", 0, 1)
-    tables = [_content(plan, part) for part in parts]
+    tables = [_sided(part) for part in parts]
     quota = {(task, side): rows for task, drawn in plan.drawn.items() for side, rows in drawn.wanted.items()}
     examples = pa.concat_tables(tables)
-    decisions = keep.decide(examples, plan.recipe.dedup.near, quota)
+    decisions = keep.decide(examples, dedup.decide(texts, plan.recipe.dedup.near), quota)
     start = 0
     for part, table in zip(parts, tables, strict=True):
         write_arrow(decisions.slice(start, table.num_rows), part.reasons)
         start += table.num_rows
-    kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null())
-    ids: dict[str, list[str]] = {}
-    for side in ("train", "test"):
-        ids[side] = sorted(
-            row for row, of in zip(*(kept[c].to_pylist() for c in ("id", "side")), strict=True) if of == side
-        )
+    kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null()).sort_by("id")
+    ids = {side: kept["id"].filter(pc.equal(kept["side"], side)).to_pylist() for side in ("train", "test")}
     report("keep", 1, 1)
     return ids
 
 
-def _content(plan: Plan, part: Part) -> pa.Table:
-    columns = ["id", "side", "groups", "fields", "options", "gold"]
-    table = read_arrow(part.examples).select(columns)
-    kind = plan.recipe.tasks[part.task].template  # what is asked: one title has a brand and a colour to find
-    for name, value in (("task", part.task), ("kind", kind)):
-        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
-    return table
+def _sided(part: Part) -> pa.Table:
+    table = read_arrow(part.examples).select(["id", "side", "groups"])
+    return table.append_column("task", pa.repeat(part.task, table.num_rows))
 
 
 def _write(

@@ -308,6 +308,8 @@ def _interrupted(
         except TimeoutError:
             late.set()
             stop = True
+        except OSError:  # closed: Ctrl-C came between two lines below
+            stop = False
         if stop:
             connection.interrupt()
 
@@ -315,11 +317,12 @@ def _interrupted(
     is_main = threading.current_thread() is threading.main_thread()
     with ours, theirs:
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False) if is_main else -1
-        watcher.start()
         try:
+            watcher.start()
             yield
         finally:
             if is_main:
                 signal.set_wakeup_fd(before)
             theirs.shutdown(socket.SHUT_WR)  # the watcher reads nothing and ends
-            watcher.join()
+            if watcher.ident is not None:
+                watcher.join()

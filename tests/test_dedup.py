@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen import dedup
-from datagen.dedup import decide
 
 Row = tuple[str, list[str], list[str], str]
 
@@ -35,6 +34,10 @@ def table(rows: list[Row]) -> pa.Table:
     """Rows of (kind, fields, options, answer) with ids in their order."""
     ids = [f"{place:04d}" for place in range(len(rows))]
     return pa.table([ids, *map(list, zip(*rows, strict=True))] if rows else [[]] * 5, schema=SCHEMA)
+
+
+def decide(rows: pa.Table, near: float | None) -> pa.Table:
+    return dedup.decide([dedup.read(rows)], near)
 
 
 def reasons(*rows: Row, near: float | None = 0.85) -> list[str | None]:
@@ -299,6 +302,14 @@ def test_many_rows_leave_no_repeat_either() -> None:
     kept = rows.filter(found["reason"].is_null())
     assert len(kept) < len(rows) - 300
     assert decide(kept, 0.85)["reason"].null_count == len(kept)
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 3000])
+def test_rows_may_be_read_in_any_parts(size: int) -> None:
+    rows = table(market(300))
+    parts = [dedup.read(rows.slice(at, size)) for at in range(0, len(rows), size)]
+    empty = dedup.read(rows.slice(0, 0))
+    assert dedup.decide([empty, *parts, empty], 0.85) == decide(rows, 0.85)
 
 
 SCRIPT = """
