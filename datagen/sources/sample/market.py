@@ -29,7 +29,7 @@ FEWEST, MOST = 8, 40
 """Judged products of a query."""
 
 QUESTIONS = 0.02
-SLIPS = 0.12
+SLIPS = 0.05
 """Shares of queries that are asked as a question, and that are mistyped."""
 
 TRIES = 40
