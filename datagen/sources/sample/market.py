@@ -15,7 +15,7 @@ from datagen.errors import UserError
 from datagen.sources.sample import english, japanese, spanish
 from datagen.sources.sample.asks import Ask, judge, pick
 from datagen.sources.sample.catalogue import LOCALES, ProductType, catalogue
-from datagen.sources.sample.traits import Facts, Traits, draw, facts, one, shorter, tell, turned
+from datagen.sources.sample.traits import Facts, Traits, draw, facts, one, shorter, suited, tell, turned
 from datagen.sources.sample.wording import bullets, description
 
 LANGUAGES: tuple[ModuleType, ...] = (english, spanish, japanese)
@@ -130,7 +130,9 @@ def _listed(code: str, traits: Traits, language: ModuleType, rng: random.Random)
         told = traits._replace(color=told.color, lacks=traits.lacks[:1], has=traits.has[:3])
         title = language.title(told, rng)
     if len(title) < language.SHORTEST:
-        title = f"{title} - {one(traits.kind.lines, rng)[language.INDEX]}"
+        told = suited(told, rng)
+        traits = traits._replace(uses=told.uses, audience=told.audience)
+        title = language.title(told, rng)
     while len(title) > language.LONGEST:
         told = shorter(told)
         title = language.title(told, rng)
