@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -17,9 +18,20 @@ from rapidfuzz import fuzz, process
 from datagen.errors import UserError
 from datagen.sources import esci
 from datagen.sources.sample import english, japanese, spanish, write_sample
+from datagen.sources.sample.asks import judge, pick
 from datagen.sources.sample.catalogue import LOCALES, Feature, ProductType, catalogue
 from datagen.sources.sample.esci import SCHEMAS, write_esci
-from datagen.sources.sample.market import FEWEST, LANGUAGES, MOST, Block, Listing, _code, ask, stock
+from datagen.sources.sample.market import (
+    FEWEST,
+    LANGUAGES,
+    MOST,
+    Block,
+    Listing,
+    _code,
+    _judgements,
+    ask,
+    stock,
+)
 from datagen.sources.sample.spanish import agree, agree_color, plural
 from datagen.sources.sample.traits import draw, tell
 
@@ -203,6 +215,25 @@ def test_titles_differ(listings: list[tuple[int, ProductType, list[Listing]]]) -
         near += int(((process.cdist(titles, titles, scorer=fuzz.ratio) >= 90).sum(axis=1) > 1).sum())
     assert exact <= 0.001 * every
     assert near <= 0.01 * every
+
+
+def test_a_near_miss_is_told_by_its_title() -> None:
+    """Questions show titles: what makes a product exact stands there, and what makes it a near miss."""
+    kinds = TYPES[:30]
+    block = Block(kinds, 0, 0, 0)
+    shelves = stock(block, 100 * len(kinds), 0)
+    labels = Counter[tuple[str, bool]]()
+    for turn in range(200):
+        kind = block.kinds[turn % len(kinds)]
+        rng = random.Random(turn)
+        wished = shelves[kind.key][turn % 100]
+        asks = pick(kind, wished.known, wished.titled, rng)
+        for listing, label in _judgements(kind, asks, shelves, rng):
+            if label in "ES":
+                labels[label, judge([listing.titled], asks) == [label]] += 1
+    assert labels["E", True] > 1000
+    assert labels["S", True] > 500
+    assert labels["E", False] == labels["S", False] == 0
 
 
 # Labels against the text

@@ -31,7 +31,7 @@ FEWEST, MOST = 8, 40
 QUESTIONS = 0.02
 SLIPS = 0.05
 UNTITLED = 0.1
-"""Shares of queries that are asked as a question, that are mistyped, and that ask for what no title need tell."""
+"""Shares of queries: asked as a question, mistyped, and asking for what no title need tell."""
 
 TRIES = 40
 """Draws of a query, until one is new in its locale."""
@@ -242,7 +242,7 @@ def _same_type(
 ) -> tuple[list[Listing], list[Listing]]:
     """The exact answers on a shelf and the near misses, from a random place on.
 
-    Most questions show titles alone, so a near miss is one whose title tells what is off, and exact answers are
+    Questions show titles, so a near miss is one whose title tells what is off, and exact answers are
     those whose titles tell all that is asked for, where there are any.
     """
     shelf = turned(shelf, rng)
