@@ -249,12 +249,13 @@ def _same_type(
     exact: list[Listing] = []
     clear: list[Listing] = []
     near: list[Listing] = []
-    known = judge([listing.known for listing in shelf], asks)
-    titled = judge([listing.titled for listing in shelf], asks)
-    for listing, label, plain in zip(shelf, known, titled, strict=True):
+    known = zip(shelf, judge([listing.known for listing in shelf], asks), strict=True)
+    labelled = [(listing, label) for listing, label in known if label]
+    titled = judge([listing.titled for listing, _ in labelled], asks)
+    for (listing, label), plain in zip(labelled, titled, strict=True):
         if label == "E":
             (clear if plain == "E" else exact).append(listing)
-        elif label == plain == "S":
+        elif plain == "S":
             near.append(listing)
     return clear or exact, near
 
