@@ -26,7 +26,7 @@ TEMPLATES = sorted(
     if path.name != MACROS_FILE
 )
 
-JUDGEMENTS = 8_000
+JUDGEMENTS = 12_000
 ROWS = 300
 """Rows of a task that are looked at: some in each of its languages."""
 

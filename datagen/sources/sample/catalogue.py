@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,6 +23,17 @@ Columns = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """Several things in each of the three languages."""
 
 
+class Line(NamedTuple):
+    """A bullet point about a feature; `head` is None where the feature's name is heading enough."""
+
+    head: str | None
+    text: str
+
+
+Lines = tuple[tuple[Line, ...], tuple[Line, ...], tuple[Line, ...]]
+"""Bullet points in each of the three languages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """What a type is called in one language; `form` is m, f, mp or fp in Spanish, else empty."""
@@ -35,15 +46,15 @@ class Name:
 class Feature:
     """A quality (waterproof), or a part that a product has, or says it lacks (wheels).
 
-    `lacks` and `lack_line` are None for a quality: nobody sells a bag as not waterproof.
+    `lacks` and `lack_lines` are None for a quality: nobody sells a bag as not waterproof.
     """
 
     key: str
     has: Words
     lacks: Words | None
     part: Words | None
-    line: Words
-    lack_line: Words | None
+    lines: Lines
+    lack_lines: Lines | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,14 +169,23 @@ def _keys(text: str | None) -> tuple[str, ...]:
     return tuple(text.split(", ")) if text else ()
 
 
-def _feature(key: str, row: dict[str, str]) -> Feature:
-    line = _words(row["line"])
+def _feature(key: str, row: dict[str, Any]) -> Feature:
+    lines = _headed(row["lines"])
     if "is" in row:
-        return Feature(key, _words(row["is"]), None, None, line, None)
+        return Feature(key, _words(row["is"]), None, None, lines, None)
     english, spanish, japanese = part = _words(row["part"])
     has = _words(row.get("has", f"with {english} | con {spanish} | {japanese}付き"))
     lacks = _words(row.get("lacks", f"without {english} | sin {spanish} | {japanese}なし"))
-    return Feature(key, has, lacks, part, line, _words(row["lack"]))
+    return Feature(key, has, lacks, part, lines, _headed(row["lack_lines"]))
+
+
+def _headed(row: dict[str, list[str]]) -> Lines:
+    """Bullet points, `Heading = text` or the text alone."""
+    english, spanish, japanese = (
+        tuple(Line(head or None, text) for head, _, text in (line.rpartition(" = ") for line in lines))
+        for lines in _by_locale(row)
+    )
+    return english, spanish, japanese
 
 
 def _type(

@@ -15,7 +15,7 @@ from datagen.errors import UserError
 from datagen.sources.sample import english, japanese, spanish
 from datagen.sources.sample.asks import Ask, judge, pick
 from datagen.sources.sample.catalogue import LOCALES, ProductType, catalogue
-from datagen.sources.sample.traits import Facts, Traits, draw, facts, one, shorter, tell, turned
+from datagen.sources.sample.traits import Facts, Traits, draw, facts, one, shorter, suited, tell, turned
 from datagen.sources.sample.wording import bullets, description
 
 LANGUAGES: tuple[ModuleType, ...] = (english, spanish, japanese)
@@ -29,8 +29,9 @@ FEWEST, MOST = 8, 40
 """Judged products of a query."""
 
 QUESTIONS = 0.02
-SLIPS = 0.12
-"""Shares of queries that are asked as a question, and that are mistyped."""
+SLIPS = 0.05
+UNTITLED = 0.1
+"""Shares of queries: asked as a question, mistyped, and asking for what no title need tell."""
 
 TRIES = 40
 """Draws of a query, until one is new in its locale."""
@@ -130,7 +131,9 @@ def _listed(code: str, traits: Traits, language: ModuleType, rng: random.Random)
         told = traits._replace(color=told.color, lacks=traits.lacks[:1], has=traits.has[:3])
         title = language.title(told, rng)
     if len(title) < language.SHORTEST:
-        title = f"{title} - {one(traits.kind.lines, rng)[language.INDEX]}"
+        told = suited(told, rng)
+        traits = traits._replace(uses=told.uses, audience=told.audience)
+        title = language.title(told, rng)
     while len(title) > language.LONGEST:
         told = shorter(told)
         title = language.title(told, rng)
@@ -189,7 +192,7 @@ def _new_query(
     """Text, source and asks of a query that was not typed before; None where none comes to mind."""
     for _ in range(TRIES):
         wished = one(shelf, rng)
-        asks = pick(kind, wished.known, wished.titled if rng.random() < 0.75 else wished.known, rng)
+        asks = pick(kind, wished.known, wished.known if rng.random() < UNTITLED else wished.titled, rng)
         text, source = _phrase(kind, asks, language, rng)
         if text not in taken:
             return text, source, asks
@@ -218,15 +221,14 @@ def _judgements(
 ) -> list[tuple[Listing, str]]:
     """Judged listings in random order: right ones, near misses, companions and wrong ones."""
     chance = rng.random
-    size = int(rng.triangular(FEWEST, 31, 18)) if chance() < 0.6 else int(18 + (MOST - 17) * chance())
+    size = int(rng.triangular(FEWEST, 34, 20)) if chance() < 0.6 else int(18 + (MOST - 17) * chance())
     wrong = round(size * (0.04 + 0.18 * chance()))
     companions = 1 + int(4 * chance()) if chance() < 0.4 else 0
     room = size - wrong - companions
-    plain = chance() < 0.9
     exact, near = _same_type(asks, shelves[kind.key], rng)
-    wanted = round(room * (0.55 + 0.4 * chance())) if near else room
-    right = _plainly(exact, "E", asks, max(1, wanted), plain)
-    missed = _plainly(near, "S", asks, min(room - len(right), 3 + len(right)), plain)
+    wanted = max(1, round(room * (0.55 + 0.4 * chance())))
+    missed = near[: min(room - min(wanted, len(exact)), 3 + min(wanted, len(exact)))]
+    right = exact[: max(1, room - len(missed))]
     judged = [(listing, "E") for listing in right] + [(listing, "S") for listing in missed]
     judged += [(listing, "C") for listing in _others(kind.complements, asks, shelves, companions, rng)]
     wrong = max(wrong, FEWEST - len(judged))
@@ -238,26 +240,24 @@ def _judgements(
 def _same_type(
     asks: tuple[Ask, ...], shelf: list[Listing], rng: random.Random
 ) -> tuple[list[Listing], list[Listing]]:
-    """The exact answers on a shelf and the near misses, from a random place on."""
-    exact: list[Listing] = []
-    near: list[Listing] = []
+    """The exact answers on a shelf and the near misses, from a random place on.
+
+    Questions show titles, so a near miss is one whose title tells what is off, and exact answers are
+    those whose titles tell all that is asked for, where there are any.
+    """
     shelf = turned(shelf, rng)
-    for listing, label in zip(shelf, judge([listing.known for listing in shelf], asks), strict=True):
-        if label:
-            (exact if label == "E" else near).append(listing)
-    return exact, near
-
-
-def _plainly(
-    found: list[Listing], label: str, asks: tuple[Ask, ...], count: int, plain: bool
-) -> list[Listing]:
-    """`count` of `found`; where `plain`, those first whose titles alone earn the label."""
-    if not plain or not asks:
-        return found[:count]
-    labels = judge([listing.titled for listing in found], asks)
-    clear = [listing for listing, told in zip(found, labels, strict=True) if told == label]
-    unclear = [listing for listing, told in zip(found, labels, strict=True) if told != label]
-    return (clear + unclear)[:count]
+    exact: list[Listing] = []
+    clear: list[Listing] = []
+    near: list[Listing] = []
+    known = zip(shelf, judge([listing.known for listing in shelf], asks), strict=True)
+    labelled = [(listing, label) for listing, label in known if label]
+    titled = judge([listing.titled for listing, _ in labelled], asks)
+    for (listing, label), plain in zip(labelled, titled, strict=True):
+        if label == "E":
+            (clear if plain == "E" else exact).append(listing)
+        elif plain == "S":
+            near.append(listing)
+    return clear or exact, near
 
 
 def _unlike(kind: ProductType, shelves: Shelves) -> Sequence[str]:

@@ -149,6 +149,16 @@ def shorter(told: Traits) -> Traits:
     return told._replace(series="", model="", has=())
 
 
+def suited(traits: Traits, rng: random.Random) -> Traits:
+    """The same product for a use, for somebody and of a series: for a title that would say too little."""
+    kind = traits.kind
+    return traits._replace(
+        uses=traits.uses or ((int(len(kind.uses) * rng.random()),) if kind.uses else ()),
+        audience=traits.audience or (one(kind.audiences, rng) if kind.audiences else None),
+        series=traits.series or one(traits.brand.series, rng),
+    )
+
+
 def facts(shown: Traits) -> Facts:
     """What a judge can know of a product that shows these traits."""
     known: Facts = {"uses": shown.uses, "pack": shown.pack}

@@ -9,7 +9,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from datagen.sources.sample.catalogue import Brand, Feature, ProductType, catalogue
+from datagen.sources.sample.catalogue import Brand, Feature, Line, ProductType, catalogue
 from datagen.sources.sample.traits import Traits, one, turned
 
 HTML_SHARE = 0.35
@@ -146,15 +146,20 @@ def _lines(kind: ProductType, language: ModuleType) -> tuple[Choice, ...]:
 @cache
 def _present(feature: Feature, language: ModuleType) -> Choice:
     index = language.INDEX
-    return (Point(language.heading(feature.has[index]), feature.line[index], named=True),)
+    return _headed(feature.has[index], feature.lines[index], language)
 
 
 @cache
 def _absent(feature: Feature, language: ModuleType) -> Choice:
     assert feature.lacks, "a quality is never lacking"
-    assert feature.lack_line
+    assert feature.lack_lines
     index = language.INDEX
-    return (Point(language.heading(feature.lacks[index]), feature.lack_line[index], named=True),)
+    return _headed(feature.lacks[index], feature.lack_lines[index], language)
+
+
+def _headed(name: str, lines: tuple[Line, ...], language: ModuleType) -> Choice:
+    """A feature's bullet points; those without a heading of their own stand under its name."""
+    return tuple(Point(line.head or language.heading(name), line.text, named=True) for line in lines)
 
 
 def description(told: Traits, brand: Brand, language: ModuleType, rng: random.Random) -> str:
@@ -165,7 +170,7 @@ def description(told: Traits, brand: Brand, language: ModuleType, rng: random.Ra
     names = language.names(kind, told.series)
     names["brand"] = brand.name[index]
     lines = [line[index] for line in kind.lines]
-    lines += [feature.line[index] for feature in told.has]
+    lines += [one(feature.lines[index], rng).text for feature in told.has]
     if told.uses:
         lines.append(one(_attribute(kind, language, "use", told.uses), rng).text)
     sentences = [one(words.phrases["intro"][index], rng).format_map(names)]
