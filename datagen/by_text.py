@@ -8,6 +8,7 @@ run). Both take the question from here, so that what is trained is what is serve
 import re
 from typing import NamedTuple
 
+from datagen.instruction import split
 from datagen.listed import listed
 from datagen.schema import TaskType
 
@@ -16,13 +17,20 @@ UNANSWERED = "Answer:"
 
 _UNFIT = re.compile(
     r"\bodd (?:one|item|product) out\b|\bout of place\b|\btaken? off\b|\bshould be removed\b"
-    r"|\b(?:does|do|is|are|was|were|would|should|could) ?n[o']t (?:fit|belong|match|answer|what)"
+    r"|\b(?:does|do|is|are|was|were|would|should|could) ?n(?:o|['’])t"
+    r" (?:fit|belong|match|answer|what|relevant|related|similar|an? (?:\w+ )?(?:fit|match|kind|type)\b)"
     r"|\bthe (?:wrong|unfit\w*|irrelevant) (?:\w+ )?(?:result|product|item|option)\b"
-    r"|\bno (?:encaja|corresponde|pertenece|es lo que)|\bsobra\b|\bquitar de los resultados\b"
-    r"|合わない|外すべき|求められていない|当てはまらない|仲間外れ|関係(?:の)?ない",
+    r"|\bwhich (?:\w+ ){0,5}(?:is|are) (?:the )?(?:least|irrelevant|unrelated)\b"
+    r"|\b(?:passt|passen|gehört|gehören|entspricht) nicht\b|\bnicht (?:passt|passen|(?:dazu)?gehört)\b|\bfällt aus der reihe\b"
+    r"|\bno (?:encaja|se ajusta|corresponde|pertenece|es lo que)|\bsobra\b|\bintruso\b"
+    r"|\bquitar de los resultados\b"
+    r"|\bne (?:correspond|convient|va) pas\b|\bn['’]appartient pas\b|\bintrus\b"
+    r"|\bnon (?:corrisponde|appartiene|è adatt|c['’]entra)|\bfuori posto\b"
+    r"|合わない|合ってい?ない|外すべき|求められていない|当てはまらない|適さない|[一合]致しない"
+    r"|(?:仲間|なかま)(?:外|はず)れ|関係の?ない",
     re.IGNORECASE,
 )
-"""An instruction that asks for what does not fit, in the languages of our rows."""
+"""An instruction that asks for what does not fit, in English, German, Spanish, French, Italian, Japanese."""
 
 _GAP = re.compile(r"\n{3,}")
 
@@ -55,4 +63,4 @@ def unlisted(prompt: str) -> Unlisted | None:
     if len(found.texts) < 2 or not all(found.texts):
         return None
     rest = _GAP.sub("\n\n", found.outside).strip()
-    return Unlisted(rest, found.texts, found.numbers, bool(_UNFIT.search(rest)))
+    return Unlisted(rest, found.texts, found.numbers, bool(_UNFIT.search(split(rest)[0])))

@@ -1,8 +1,11 @@
 """A question and its list are told apart, however it is listed."""
 
+from pathlib import Path
+
 import pytest
 
 from datagen.by_text import unlisted
+from datagen.prompts import load_template
 from datagen.schema import TaskType
 
 
@@ -43,11 +46,36 @@ def test_without_two_texts_there_is_nothing_to_choose(prompt: str) -> None:
         ("Which of these doesn't belong?", True),
         ("¿Cuál sobra?", True),
         ("どれが合わないものですか。", True),
+        ("検索に合っていない商品はどれですか。", True),
+        ("Which product doesn’t belong?", True),
+        ("Which item isn't a match for the query?", True),
+        ("Which of these is least relevant?", True),
+        ("Welches Produkt passt nicht zur Suche?", True),
+        ("Quel est l'intrus ?", True),
+        ("Quale prodotto non corrisponde alla ricerca?", True),
         ("Which one is the best match?", False),
         ("Which shopper wants a lamp that does not flicker?", False),
+        ("Which fits the search 'socks that do not match'?", False),
+        ("Query: odd one out game\nWhich product fits?", False),
+        ("検索語：体に合わない靴\n最も合う商品はどれですか。", False),
     ],
 )
 def test_a_question_for_what_does_not_fit_is_known(prompt: str, unfit: bool) -> None:
     asked = unlisted(f"{prompt}\n0. a\n1. b")
     assert asked is not None
     assert asked.unfit is unfit
+
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*/*.j2")), ids=lambda path: path.stem)
+def test_of_our_wordings_those_of_the_odd_one_out_alone_ask_for_what_does_not_fit(path: Path) -> None:
+    template = load_template(path)
+    slots = dict.fromkeys(template.slots, "lamp") | {"listing": "0. a\n1. b", "features": ["a", "b"]}
+    for wording in range(len(template.wordings)):
+        asked = unlisted(template.render(wording, slots))
+        if asked:
+            assert asked.unfit is (path.stem == "odd_one_out")
+        else:
+            assert "listing" not in template.slots
