@@ -55,6 +55,7 @@ def test_without_two_texts_there_is_nothing_to_choose(prompt: str) -> None:
         ("Quale prodotto non corrisponde alla ricerca?", True),
         ("Which one is the best match?", False),
         ("Which shopper wants a lamp that does not flicker?", False),
+        ("Which fits? Do not answer with words.", False),
         ("Which fits the search 'socks that do not match'?", False),
         ("Query: odd one out game\nWhich product fits?", False),
         ("検索語：体に合わない靴\n最も合う商品はどれですか。", False),
