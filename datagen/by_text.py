@@ -36,7 +36,6 @@ _UNFIT = re.compile(
 
 _GAP = re.compile(r"\n{3,}")
 
-
 CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
 """Task types whose answers are numbers of what is listed."""
 
@@ -44,25 +43,23 @@ CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
 class Unlisted(NamedTuple):
     """A question without its list; `texts` are what it listed, in that order.
 
-    `printed` are their numbers, empty where they have letters or marks. `unfit` is true where the question
-    wants the text that does not fit: the least likely one.
+    `numbers` are theirs, as the grader counts: letters and marks from 0 for options, else from 1. `unfit` is
+    true where the question wants the text that does not fit, the least likely one; an order is best first.
     """
 
     prompt: str
     texts: tuple[str, ...]
-    printed: tuple[int, ...]
+    numbers: tuple[int, ...]
     unfit: bool
 
-    def numbers(self, task_type: TaskType) -> tuple[int, ...]:
-        """The texts' numbers, as the grader counts: letters and marks from 0 for options, else from 1."""
-        first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
-        return self.printed or tuple(range(first, first + len(self.texts)))
 
-
-def unlisted(prompt: str) -> Unlisted | None:
-    """The question to answer by text; None where it lists no two texts to choose from."""
+def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
+    """The question of one of CHOICES to answer by text; None where it lists no two texts to choose from."""
     found = listed(prompt)
     if len(found.texts) < 2 or not all(found.texts):
         return None
     rest = _GAP.sub("\n\n", found.outside).strip()
-    return Unlisted(rest, found.texts, found.numbers, bool(_UNFIT.search(split(rest)[0])))
+    first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
+    numbers = found.numbers or tuple(range(first, first + len(found.texts)))
+    unfit = task_type is not TaskType.RANKING and bool(_UNFIT.search(split(rest)[0]))
+    return Unlisted(rest, found.texts, numbers, unfit)

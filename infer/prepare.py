@@ -74,7 +74,7 @@ def prepare(
         return Prepared(guess, problem="empty_prompt")
     by_text = choose == "text" and constrained and guess.task_type in CHOICES
     try:
-        asked = unlisted(_read(text)) if by_text else None
+        asked = unlisted(_read(text), guess.task_type) if by_text else None
         if asked:
             texts = [_encoded(tokenizer, option, context // 2) for option in asked.texts]
             room = context - max(map(len, texts)) - 1  # vLLM wants room for a token to write

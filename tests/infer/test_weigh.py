@@ -55,7 +55,7 @@ def test_each_option_is_weighed_after_the_question_without_its_list_and_after_no
     prepared = prepare(tokenizer, CHOICE, guessed(CHOICE, True), 1024, choose="text")
     assert prepared.weighed is not None
     assert (prepared.request, prepared.constraint, prepared.problem) == (None, "text", None)
-    asked = unlisted(CHOICE)
+    asked = unlisted(CHOICE, TaskType.MULTIPLE_CHOICE)
     assert asked is not None
     for text, option in zip(prepared.weighed.texts, asked.texts * 2, strict=True):
         assert tokenizer.decode(text.ids[text.start :]) == option
@@ -103,7 +103,7 @@ def test_rules_read_the_ends_of_a_megabyte_and_what_they_raise_is_its_own_proble
 ) -> None:
     prompt, read = CHOICE + "0: " * 300_000, []
 
-    def broken(text: str) -> None:
+    def broken(text: str, task_type: TaskType) -> None:
         read.append(text)
         raise RecursionError
 
