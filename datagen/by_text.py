@@ -8,6 +8,7 @@ run). Both take the question from here, so that what is trained is what is serve
 import re
 from typing import NamedTuple
 
+from datagen.instruction import split
 from datagen.listed import listed
 from datagen.schema import TaskType
 
@@ -16,16 +17,24 @@ UNANSWERED = "Answer:"
 
 _UNFIT = re.compile(
     r"\bodd (?:one|item|product) out\b|\bout of place\b|\btaken? off\b|\bshould be removed\b"
-    r"|\b(?:does|do|is|are|was|were|would|should|could) ?n[o']t (?:fit|belong|match|answer|what)"
+    r"|\b(?:does|do|is|are|was|were|would|should|could) ?n(?:o|['’])t"
+    r" (?:fit|belong|match|what|relevant|related|similar|an? (?:\w+ )?(?:fit|match|kind|type)\b)"
+    r"|\bdoes ?n(?:o|['’])t answer\b"  # not "do not answer with words"
     r"|\bthe (?:wrong|unfit\w*|irrelevant) (?:\w+ )?(?:result|product|item|option)\b"
-    r"|\bno (?:encaja|corresponde|pertenece|es lo que)|\bsobra\b|\bquitar de los resultados\b"
-    r"|合わない|外すべき|求められていない|当てはまらない|仲間外れ|関係(?:の)?ない",
+    r"|\bwhich (?:\w+ ){0,5}(?:is|are) (?:the )?(?:least|irrelevant|unrelated)\b"
+    r"|\b(?:passt|passen|gehört|gehören|entspricht) nicht\b|\bnicht (?:passt|passen|(?:dazu)?gehört)\b"
+    r"|\bfällt aus der reihe\b"
+    r"|\bno (?:encaja|se ajusta|corresponde|pertenece|es lo que)|\bsobra\b|\bintruso\b"
+    r"|\bquitar de los resultados\b"
+    r"|\bne (?:correspond|convient|va) pas\b|\bn['’]appartient pas\b|\bintrus\b"
+    r"|\bnon (?:corrisponde|appartiene|è adatt|c['’]entra)|\bfuori posto\b"
+    r"|合わない|合ってい?ない|外すべき|求められていない|当てはまらない|適さない|[一合]致しない"
+    r"|(?:仲間|なかま)(?:外|はず)れ|関係の?ない",
     re.IGNORECASE,
 )
-"""An instruction that asks for what does not fit, in the languages of our rows."""
+"""An instruction that asks for what does not fit, in English, German, Spanish, French, Italian, Japanese."""
 
 _GAP = re.compile(r"\n{3,}")
-
 
 CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
 """Task types whose answers are numbers of what is listed."""
@@ -34,25 +43,23 @@ CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
 class Unlisted(NamedTuple):
     """A question without its list; `texts` are what it listed, in that order.
 
-    `printed` are their numbers, empty where they have letters or marks. `unfit` is true where the question
-    wants the text that does not fit: the least likely one.
+    `numbers` are theirs, as the grader counts: letters and marks from 0 for options, else from 1. `unfit` is
+    true where the question wants the text that does not fit, the least likely one; an order is best first.
     """
 
     prompt: str
     texts: tuple[str, ...]
-    printed: tuple[int, ...]
+    numbers: tuple[int, ...]
     unfit: bool
 
-    def numbers(self, task_type: TaskType) -> tuple[int, ...]:
-        """The texts' numbers, as the grader counts: letters and marks from 0 for options, else from 1."""
-        first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
-        return self.printed or tuple(range(first, first + len(self.texts)))
 
-
-def unlisted(prompt: str) -> Unlisted | None:
-    """The question to answer by text; None where it lists no two texts to choose from."""
+def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
+    """The question of one of CHOICES to answer by text; None where it lists no two texts to choose from."""
     found = listed(prompt)
     if len(found.texts) < 2 or not all(found.texts):
         return None
     rest = _GAP.sub("\n\n", found.outside).strip()
-    return Unlisted(rest, found.texts, found.numbers, bool(_UNFIT.search(rest)))
+    first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
+    numbers = found.numbers or tuple(range(first, first + len(found.texts)))
+    unfit = task_type is not TaskType.RANKING and bool(_UNFIT.search(split(rest)[0]))
+    return Unlisted(rest, found.texts, numbers, unfit)

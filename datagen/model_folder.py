@@ -13,7 +13,7 @@ from typing import Any
 from datagen.errors import UserError
 
 ORIGIN = "shoptalk.json"
-"""In a model that finetune wrote: what it was made from, and how options are chosen with it."""
+"""In a model that finetune wrote: how options are chosen with it and, if merged, what it was made from."""
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 """What other weights come as."""
@@ -83,9 +83,17 @@ def config(folder: Path) -> dict[str, Any]:
 
 
 def chooses_by(folder: Path) -> str:
-    """How options are chosen with a model: by `text` if it was trained so, else by `number`."""
+    """How options are chosen with a model: by `text` if it was trained so, else by `number`.
+
+    Raises UserError where its ORIGIN says something else.
+    """
     origin = folder / ORIGIN
-    return _json(origin).get("choose", "number") if origin.is_file() else "number"
+    found = _json(origin).get("choose", "number") if origin.is_file() else "number"
+    if found not in ("number", "text"):
+        raise UserError(
+            f"{origin}: `choose` is number or text, not {json.dumps(found)}. Merge the model again"
+        )
+    return str(found)
 
 
 def fingerprint(files: Iterable[Path]) -> str:

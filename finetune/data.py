@@ -105,7 +105,7 @@ def read_split(
         _append(kept, [row["id"], row["task_type"], prompt + answer, [0] * len(prompt) + [1] * len(answer)])
         licenses.update(zip(row["source"], row["license"], strict=True))
     if not kept["id"]:
-        raise UserError(_nothing(run, side, max_length, token_budget, len(rejects["id"])))
+        raise UserError(_nothing(run, side, max_length, token_budget, Counter(rejects["reason"])))
     available = sum(pq.read_metadata(file).num_rows for file in files)
     return Split(pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, available)
 
@@ -130,7 +130,7 @@ def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple
 
     Raises Reject where there is no list, or where the answer is what does not fit: no likely text.
     """
-    asked = unlisted(question)
+    asked = unlisted(question, task_type)
     if asked is None:
         raise Reject("no_list")
     if asked.unfit:
@@ -140,10 +140,9 @@ def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple
         right = right[int(row, 16) % len(right)]
     elif task_type is TaskType.RANKING:
         right = right[0]
-    numbers = asked.numbers(task_type)
-    if right not in numbers:
+    if right not in asked.numbers:
         raise Reject("no_list")
-    return asked.prompt, asked.texts[numbers.index(right)]
+    return asked.prompt, asked.texts[asked.numbers.index(right)]
 
 
 def marked(row: dict[str, Any], tokenizer: Any) -> str:
@@ -187,8 +186,15 @@ def _append(columns: dict[str, list[Any]], values: list[Any]) -> None:
         column.append(value)
 
 
-def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, too_long: int) -> str:
-    why = f"{too_long:,} rows are longer than `max_length: {max_length}`"
+def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, rejects: Counter[str]) -> str:
+    too_long = rejects["over_length"]
+    by_text = rejects.total() - too_long
+    why = []
+    if too_long or not by_text:
+        why.append(f"{too_long:,} rows are longer than `max_length: {max_length}`")
+    if by_text:
+        why.append(f"{by_text:,} rows have no text to choose")
     if token_budget is not None:
-        why += f", and the first other one than `token_budget: {token_budget}`"
-    return f"{run}: no row of its {side} split can be used: {why}. Raise the limit"
+        why.append(f"the first other one than `token_budget: {token_budget}`")
+    todo = "Set `choose: number`" if by_text else "Raise the limit"
+    return f"{run}: no row of its {side} split can be used: {', and '.join(why)}. {todo}"

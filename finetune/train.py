@@ -24,6 +24,7 @@ from accelerate import PartialState
 from datagen.errors import UserError
 from datagen.files import full_disk, write_json
 from datagen.held import held
+from datagen.model_folder import ORIGIN
 from datagen.model_folder import config as model_config
 from datagen.shards import write_parquet
 from finetune.config import Config, dump
@@ -276,6 +277,8 @@ def _finish(
     (run / "training_args.bin").unlink(missing_ok=True)  # a pickle
     write_plot(run)
     write_card(run, config, splits["train"].licenses, wanted, result)
+    if config.rank is None:  # a whole model, which may be asked as it is
+        write_json({"choose": config.choose}, run / ORIGIN)
     write_json(wanted | result, run / RUN)
     shutil.rmtree(run / CHECKPOINTS)
 

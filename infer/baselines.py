@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from datagen.instruction import passages
 from datagen.schema import TaskType
 from datagen.tasks import multiple_choice, ranking, retrieval
-from infer.classify import Guess, classify, passages
+from infer.classify import Guess, classify
 from infer.questions import Asked
 from infer.score import Plan, Scores, Task, score, task_scores
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from datagen.instruction import passages, split
 from datagen.listed import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
@@ -42,7 +43,7 @@ class Guess:
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The kind of answer that a prompt wants; `is_multiple_choice` is ShopBench's word, if known."""
     found = listed(prompt)
-    said, data = _split(found.outside)
+    said, data = split(found.outside)
     kind = _task_type(found, said, is_multiple_choice)
     numbers = _numbers(found, kind, said)
     return Guess(
@@ -132,61 +133,6 @@ def _small_numbers(said: str) -> Iterator[int]:
         else:
             digit = match["digit"] or match["counted"]
             yield _COUNTED.get(digit) or int(digit)
-
-
-# A prompt is an instruction and what it is about: quoted text, and lines such as `Query: blue shoes`.
-
-_QUOTED = re.compile(
-    r"""(?<![^\W_])(?:'([^\n]*?)'|"([^\n]*?)"|‘([^\n]*?)’)(?![^\W_])"""
-    r"|“([^\n]*?)”|«([^\n]*?)»|「([^\n]*?)」|『([^\n]*?)』"
-)
-_LABELLED = re.compile(
-    r"^[ \t]*(?P<label>[^\W\d_][\w /-]{0,30}?)[ ]?[:：][ \t]*(?P<text>\S[^\n]*)$", re.MULTILINE
-)
-_INSTRUCTS = re.compile(
-    r"instructions?|tasks?|questions?|answer|output|anweisung|aufgabe|frage|antwort|ausgabe|instrucci[oó]n|tarea"
-    r"|pregunta|respuesta|salida|consigne|t[aâ]che|r[eé]ponse|sortie|istruzion[ei]|compito|domanda|risposta"
-    r"|指示|質問|出力|答え|回答",
-    re.IGNORECASE,
-)
-"""Labels of lines that are of the instruction."""
-
-_INPUT = re.compile(r"inputs?|eingabe|entrada|entr[eé]e|入力", re.IGNORECASE)
-"""Labels of lines that are data, or the instruction where there is no other: `Input: Explain the Handbag`."""
-
-_BARE_LABEL = re.compile(r"^[ \t]*\w*[ \t]*[:：]?[ \t]*$", re.MULTILINE)
-
-
-def _split(outside: str) -> tuple[str, list[str]]:
-    """The instruction, and the texts that it is about."""
-    data: list[str] = []
-
-    def line(match: re.Match[str]) -> str:
-        if _INSTRUCTS.fullmatch(match["label"]):
-            return match[0]
-        data.append(match["text"])
-        return ""
-
-    def quote(match: re.Match[str]) -> str:
-        text = next(filter(None, match.groups()), "")
-        if len(text) <= 24 and len(text.split()) <= 2:
-            return match[0]  # a name in the instruction: entity type 'product type'
-        data.append(text)
-        return " "
-
-    said = _LABELLED.sub(line, outside)
-    if not _BARE_LABEL.sub("", said).strip():
-        inputs = [match["text"] for match in _LABELLED.finditer(outside) if _INPUT.fullmatch(match["label"])]
-        data = [text for text in data if text not in inputs]
-        said = "\n".join([*inputs, said])
-    return _QUOTED.sub(quote, said), data
-
-
-def passages(prompt: str) -> tuple[list[str], list[str]]:
-    """What stands behind labels (`Query: blue shoes`), and what stands in quotes."""
-    labelled = [match["text"].strip() for match in _LABELLED.finditer(prompt)]
-    quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(prompt)]
-    return labelled, quoted
 
 
 def _cited(prompt: str) -> str:

@@ -23,7 +23,7 @@ UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 LEFT_OUT = "\n...\n"
 
 _READ = 2**15
-"""Characters at a prompt's ends that the guess is made from: rules take minutes for a hostile megabyte."""
+"""Characters at a prompt's ends that rules read, more than a context holds: a megabyte may take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,7 @@ class Prepared:
 def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The guess for any prompt at all; UNKNOWN where it cannot be read."""
     try:
-        text = printable(prompt)
-        if len(text) > _READ:  # more than any context here holds
-            text = text[: _READ // 2] + LEFT_OUT + text[-_READ // 2 :]
-        return classify(text, is_multiple_choice)
+        return classify(_read(printable(prompt)), is_multiple_choice)
     except Exception:  # one prompt never takes the others with it; it still gets an answer
         return UNKNOWN
 
@@ -75,12 +72,14 @@ def prepare(
     text = printable(prompt)
     if not text.strip():
         return Prepared(guess, problem="empty_prompt")
-    asked = unlisted(text) if choose == "text" and constrained and guess.task_type in CHOICES else None
+    by_text = choose == "text" and constrained and guess.task_type in CHOICES
     try:
+        asked = unlisted(_read(text), guess.task_type) if by_text else None
         if asked:
-            texts = [_encoded(tokenizer, text) for text in asked.texts]
+            texts = [_encoded(tokenizer, option, context // 2) for option in asked.texts]
             room = context - max(map(len, texts)) - 1  # vLLM wants room for a token to write
             ids, whole = _fitted(tokenizer, guess.task_type, asked.prompt, room)
+            whole = whole and len(text) <= _READ
             request, weights = None, weighed(tokenizer, guess.task_type, ids, asked, texts)
         else:
             limits = constraint(guess) if constrained else unconstrained(guess)
@@ -108,10 +107,15 @@ def plain(tokenizer: Any, text: str) -> str:
     return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", text)
 
 
-def _encoded(tokenizer: Any, text: str) -> list[int]:
+def _read(text: str) -> str:
+    """What of a text rules read."""
+    return text if len(text) <= _READ else text[: _READ // 2] + LEFT_OUT + text[-_READ // 2 :]
+
+
+def _encoded(tokenizer: Any, text: str, most: int) -> list[int]:
     """The tokens of an option that are weighed."""
     ids: list[int] = tokenizer.encode(plain(tokenizer, text), add_special_tokens=False)
-    return ids[:LONGEST]
+    return ids[: min(LONGEST, most)]
 
 
 def _fitted(tokenizer: Any, task_type: TaskType, text: str, limit: int) -> tuple[list[int], bool]:

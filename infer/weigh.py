@@ -45,9 +45,8 @@ def weighed(
     tokenizer: Any, task_type: TaskType, question: list[int], asked: Unlisted, options: list[list[int]]
 ) -> Weighed:
     """What to weigh for the tokens of a question and of its options."""
-    numbers = asked.numbers(task_type)
     readable = {TaskType.MULTIPLE_CHOICE: multiple_choice.MOST - 1, TaskType.RANKING: ranking.MOST}
-    kept = [i for i, number in enumerate(numbers) if number <= readable.get(task_type, number)]
+    kept = [i for i, number in enumerate(asked.numbers) if number <= readable.get(task_type, number)]
     nothing = prompt_ids(tokenizer, task_type, UNANSWERED)
     texts = [Text(before + options[i], len(before)) for before in (question, nothing) for i in kept]
-    return Weighed(task_type, tuple(numbers[i] for i in kept), tuple(texts), asked.unfit)
+    return Weighed(task_type, tuple(asked.numbers[i] for i in kept), tuple(texts), asked.unfit)

@@ -1,17 +1,24 @@
 """A question and its list are told apart, however it is listed."""
 
+from pathlib import Path
+
 import pytest
 
-from datagen.by_text import unlisted
+from datagen.by_text import Unlisted, unlisted
+from datagen.prompts import load_template
 from datagen.schema import TaskType
 
 
+def choice(prompt: str) -> Unlisted | None:
+    return unlisted(prompt, TaskType.MULTIPLE_CHOICE)
+
+
 def test_the_list_is_taken_out_and_the_rest_stays() -> None:
-    asked = unlisted("Query: lamp\nWhich fits?\n0. a red lamp\n1. 2. a mug\n2) a chair, 3 legs\nAnswer:")
+    asked = choice("Query: lamp\nWhich fits?\n0. a red lamp\n1. 2. a mug\n2) a chair, 3 legs\nAnswer:")
     assert asked is not None
     assert asked.prompt == "Query: lamp\nWhich fits?\n\nAnswer:"
     assert asked.texts == ("a red lamp", "2. a mug", "a chair, 3 legs")
-    assert asked.numbers(TaskType.MULTIPLE_CHOICE) == (0, 1, 2)
+    assert asked.numbers == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -25,15 +32,15 @@ def test_the_list_is_taken_out_and_the_rest_stays() -> None:
     ],
 )
 def test_lists_of_all_kinds_are_read(prompt: str, texts: tuple[str, ...], numbers: tuple[int, ...]) -> None:
-    asked = unlisted(prompt)
+    asked = choice(prompt)
     assert asked is not None
     assert asked.texts == texts
-    assert asked.numbers(TaskType.MULTIPLE_CHOICE) == numbers
+    assert asked.numbers == numbers
 
 
 @pytest.mark.parametrize("prompt", ["", "Explain lamps.", "1. only one", "0. \n1. a lamp"])
 def test_without_two_texts_there_is_nothing_to_choose(prompt: str) -> None:
-    assert unlisted(prompt) is None
+    assert choice(prompt) is None
 
 
 @pytest.mark.parametrize(
@@ -43,11 +50,43 @@ def test_without_two_texts_there_is_nothing_to_choose(prompt: str) -> None:
         ("Which of these doesn't belong?", True),
         ("¿Cuál sobra?", True),
         ("どれが合わないものですか。", True),
+        ("検索に合っていない商品はどれですか。", True),
+        ("Which product doesn’t belong?", True),
+        ("Which item isn't a match for the query?", True),
+        ("Which of these is least relevant?", True),
+        ("Welches Produkt passt nicht zur Suche?", True),
+        ("Quel est l'intrus ?", True),
+        ("Quale prodotto non corrisponde alla ricerca?", True),
         ("Which one is the best match?", False),
         ("Which shopper wants a lamp that does not flicker?", False),
+        ("Which fits? Do not answer with words.", False),
+        ("Which fits the search 'socks that do not match'?", False),
+        ("Query: odd one out game\nWhich product fits?", False),
+        ("検索語：体に合わない靴\n最も合う商品はどれですか。", False),
     ],
 )
 def test_a_question_for_what_does_not_fit_is_known(prompt: str, unfit: bool) -> None:
-    asked = unlisted(f"{prompt}\n0. a\n1. b")
+    asked = choice(f"{prompt}\n0. a\n1. b")
     assert asked is not None
     assert asked.unfit is unfit
+
+
+def test_marks_of_candidates_count_from_one_and_an_order_is_best_first() -> None:
+    asked = unlisted("Rank them, what does not fit last.\n- red\n- blue", TaskType.RANKING)
+    assert asked is not None
+    assert (asked.numbers, asked.unfit) == ((1, 2), False)
+
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*/*.j2")), ids=lambda path: path.stem)
+def test_of_our_wordings_those_of_the_odd_one_out_alone_ask_for_what_does_not_fit(path: Path) -> None:
+    template = load_template(path)
+    slots = dict.fromkeys(template.slots, "lamp") | {"listing": "0. a\n1. b", "features": ["a", "b"]}
+    for wording in range(len(template.wordings)):
+        asked = choice(template.render(wording, slots))
+        if asked:
+            assert asked.unfit is (path.stem == "odd_one_out")
+        else:
+            assert "listing" not in template.slots

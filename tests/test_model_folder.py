@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.model_folder import checked, config, fetched, fingerprint, is_hub_name
+from datagen.model_folder import ORIGIN, checked, chooses_by, config, fetched, fingerprint, is_hub_name
 from tests.conftest import write_model_files
 
 
@@ -90,6 +90,30 @@ def test_the_config_is_that_of_the_text(folder: Path) -> None:
     assert config(folder) == {"max_position_embeddings": 512}
     (folder / "config.json").write_text('{"hidden_size": 1, "text_config": {"hidden_size": 2}}')
     assert config(folder)["hidden_size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "choose"), [(None, "number"), ("{}", "number"), ("[]", "number"), ('{"choose": "text"}', "text")]
+)
+def test_options_are_chosen_as_the_model_was_trained(folder: Path, said: str | None, choose: str) -> None:
+    if said:
+        (folder / ORIGIN).write_text(said)
+    assert chooses_by(folder) == choose
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('{"choose": "letter"}', 'not "letter"'),
+        ('{"choose": null}', "not null"),
+        ('{"choose": [1]}', "not"),
+        ("{", "not JSON"),
+    ],
+)
+def test_another_way_to_choose_is_named(folder: Path, said: str, why: str) -> None:
+    (folder / ORIGIN).write_text(said)
+    with pytest.raises(UserError, match=f"{ORIGIN}: .*{why}"):
+        chooses_by(folder)
 
 
 @pytest.mark.parametrize("place", [0, 5_000_000, 9_999_999])

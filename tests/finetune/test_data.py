@@ -124,6 +124,9 @@ def test_rows_that_cannot_be_chosen_by_text_are_left_out_and_counted(
     assert "Which one is bright?\n\nAnswer:" in trained[0]
     assert "«a lamp<|im_end|>»" in trained[0]
     assert "Name a product." in trained[1]
+    unfit = write_run(tmp_path / "unfit", rows[1:3], rows[:1])
+    with pytest.raises(UserError, match=r"used: 2 rows have no text to choose\. Set `choose: number`"):
+        read_split(unfit, "train", tiny_tokenizer, 3072, choose="text")
 
 
 def test_trl_trains_the_rows_that_it_is_given(

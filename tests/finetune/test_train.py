@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from datagen.errors import UserError
+from datagen.model_folder import chooses_by
 from finetune.config import load
 from finetune.data import ROW, Split, read_split
 from tests.finetune.conftest import WriteRun, metrics, rows
@@ -193,8 +194,9 @@ def test_early_stopping_keeps_the_best_loss(train: Train) -> None:
 
 
 def test_all_weights_can_be_trained(train: Train) -> None:
-    run = train("rank=null", "lr=0.005")
+    run = train("rank=null", "lr=0.005", "choose=text")
     assert (run / "model.safetensors").is_file()
+    assert chooses_by(run) == "text"
     assert not (run / "adapter_model.safetensors").exists()
     found = losses(run, "eval_loss")
     assert found[30] < found[0] / 2

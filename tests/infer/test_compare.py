@@ -64,7 +64,7 @@ def three(tmp_path: Path) -> list[Path]:
     }
     return [
         run(tmp_path / "base", ["1"] * 300, **about),
-        run(tmp_path / "tuned", right_in(0.8), **about),
+        run(tmp_path / "tuned", right_in(0.8), **about, choose="text"),
         run(tmp_path / "twin", right_in(0.8)),
     ]
 
@@ -140,6 +140,11 @@ def test_a_half_written_record_is_named(tmp_path: Path, content: str) -> None:
     (folder / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=rf"{folder}/run\.json: not .* Remove {folder}, or name another"):
         compare([folder])
+
+
+def test_the_page_tells_who_chose_by_text(three: list[Path]) -> None:
+    text = page(compare(three))
+    assert text.count("<td>constrained</td>") == text.count("<td>constrained, options by text</td>") == 1
 
 
 def test_the_page_is_written_into_a_new_folder(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """The text that the question makes likelier is chosen, as a number that the grader reads."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from datagen.by_text import unlisted
+from datagen.by_text import CHOICES, unlisted
 from datagen.schema import TaskType
 from datagen.tasks import TASKS
 from infer.prepare import guessed, prepare
+from infer.questions import read_questions
 from infer.weigh import LONGEST
 
 CHOICE = "Which one is bright?\n0. a mug\n1. a lamp\n2. a chair\nAnswer:"
@@ -51,7 +55,7 @@ def test_each_option_is_weighed_after_the_question_without_its_list_and_after_no
     prepared = prepare(tokenizer, CHOICE, guessed(CHOICE, True), 1024, choose="text")
     assert prepared.weighed is not None
     assert (prepared.request, prepared.constraint, prepared.problem) == (None, "text", None)
-    asked = unlisted(CHOICE)
+    asked = unlisted(CHOICE, TaskType.MULTIPLE_CHOICE)
     assert asked is not None
     for text, option in zip(prepared.weighed.texts, asked.texts * 2, strict=True):
         assert tokenizer.decode(text.ids[text.start :]) == option
@@ -84,3 +88,75 @@ def test_long_and_hostile_options_fit_and_keep_the_chat_as_it_is(tokenizer: Any)
         assert len(text.ids) < 1024
         assert 0 < len(text.ids) - text.start <= LONGEST
         assert not set(text.ids[text.start :]) & set(tokenizer.all_special_ids)
+
+
+def test_an_option_leaves_half_of_a_small_context_to_its_question(tokenizer: Any) -> None:
+    prompt = f"Which one?\n0. a lamp\n1. {'chair ' * 900}\nAnswer:"
+    prepared = prepare(tokenizer, prompt, guessed(prompt, True), 384, choose="text")
+    assert prepared.weighed is not None
+    assert all(len(text.ids) < 384 for text in prepared.weighed.texts)
+    assert max(len(text.ids) - text.start for text in prepared.weighed.texts) == 192
+
+
+def test_rules_read_the_ends_of_a_megabyte_and_what_they_raise_is_its_own_problem(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt, read = CHOICE + "0: " * 300_000, []
+
+    def broken(text: str, task_type: TaskType) -> None:
+        read.append(text)
+        raise RecursionError
+
+    guess = guessed(CHOICE, True)
+    monkeypatch.setattr("infer.prepare.unlisted", broken)
+    assert prepare(tokenizer, prompt, guess, 1024, choose="text").problem == "failed: RecursionError: "
+    assert len(read[0]) < 40_000
+
+
+PIECES = st.sampled_from(
+    (
+        *(
+            "0. ",
+            "1. ",
+            "2) ",
+            "(3) ",
+            "A. ",
+            "B) ",
+            "(C) ",
+            "- ",
+            "\n",
+            "\n\n",
+            " ",
+            "Options:\n",
+            "Answer: ",
+        ),
+        *("Which one", "Rank, best first, with commas", "Select three numbers", "a lamp", "17", "<|im_end|>"),
+    )
+)
+
+
+@given(st.lists(PIECES, max_size=25).map("".join), st.sampled_from([True, False, None]))
+def test_whatever_is_listed_is_weighed_by_the_numbers_of_the_guess(
+    tokenizer: Any, prompt: str, flag: bool | None
+) -> None:
+    guess = guessed(prompt, flag)
+    prepared = prepare(tokenizer, prompt, guess, 1024, choose="text")
+    assert not (prepared.problem or "").startswith("failed")
+    if (weighed := prepared.weighed) is None:
+        return
+    assert guess.task_type in CHOICES
+    assert set(weighed.numbers) <= set(guess.numbers)
+    answer = TASKS[guess.task_type].parse(weighed.answer([0.0] * len(weighed.texts)))
+    assert (answer if isinstance(answer, list) else [answer])[0] == weighed.numbers[0]
+
+
+def test_real_questions_are_weighed_by_the_numbers_of_the_guess(real: Path, tokenizer: Any) -> None:
+    count = 0
+    for asked in read_questions(real / "shopbench" / "development-half.jsonl"):
+        guess = guessed(asked.prompt, asked.is_multiple_choice)
+        weighed = prepare(tokenizer, asked.prompt, guess, 4096, choose="text").weighed
+        if weighed:
+            assert weighed.numbers == guess.numbers
+            assert not weighed.unfit
+            count += 1
+    assert count > 30
