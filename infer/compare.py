@@ -180,8 +180,12 @@ def notices(found: Comparison) -> list[str]:
                 f"{run.name}: {run.answers.missing:,} questions have no answer: each counts as empty"
             )
     for reason, tasks in found.planned.left_out.items():
+        names = ", ".join(f"{name} ({count:,})" for name, count in tasks.items())
+        lines.append(f"not scored: {names}, as {reason}")
+    overall, tasks_scored = found.rows[0], len(found.planned.tasks)
+    if overall.questions < FEWEST * tasks_scored:
         lines.append(
-            f"not scored, as {reason}: {', '.join(f'{name} ({count:,})' for name, count in tasks.items())}"
+            f"{overall.questions:,} questions of {tasks_scored} tasks are few: true intervals are wider"
         )
     return lines
 

@@ -17,7 +17,7 @@ def notices(planned: Plan, given: Answers) -> list[str]:
         lines.append(f"{given.unknown:,} answers belong to none of the questions")
     for reason, tasks in planned.left_out.items():
         names = ", ".join(f"{task} ({count:,})" for task, count in tasks.items())
-        lines.append(f"not scored, as {reason}: {names}")
+        lines.append(f"not scored: {names}, as {reason}")
     return lines
 
 

@@ -18,6 +18,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 HELP = [line[3:] for line in MAKEFILE.splitlines() if line.startswith("## ")]
 TARGETS = set(" ".join(re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)).split())
+FIRST = {"trained", "named"}
+"""Checks that other targets begin with; nobody types them."""
+
 CLIS = {"datagen": datagen.cli.main, "finetune": finetune.cli.main, "infer": infer.cli.main}
 VARIABLES = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
 
@@ -43,8 +46,8 @@ def test_a_shown_make_command_is_in_the_makefile(command: str) -> None:
         name, sign, value = word.partition("=")
         assert name in (VARIABLES if sign else TARGETS)
         if name == "RECIPE":
-            assert value == "mine" or (ROOT / "recipes" / f"{value}.yaml").is_file()
-        if name == "NAME":
+            assert value in ("mine", "meant") or (ROOT / "recipes" / f"{value}.yaml").is_file()
+        if name == "NAME" and "bench" in make_words(command):
             assert all((ROOT / "benchmarks" / f"{one}.py").is_file() for one in value.split("|"))
 
 
@@ -64,7 +67,7 @@ def options(command: Command) -> set[str]:
     return {name for parameter in command.get_params(context) for name in parameter.opts}
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS - {"help"}))
+@pytest.mark.parametrize("target", sorted(TARGETS - FIRST - {"help"}))
 def test_make_help_explains_every_target_with_an_example(target: str) -> None:
     examples = [number for number, line in enumerate(HELP) if re.match(rf"make {target}\b", line)]
     assert len(examples) == 1
@@ -81,8 +84,8 @@ def test_the_readme_recipe_is_short_and_passes_the_check(tmp_path: Path) -> None
     [recipe] = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
     assert len(recipe.splitlines()) <= 16
     (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "mine.yaml").write_text(recipe, encoding="utf-8")
-    check = [sys.executable, "-c", "from datagen.cli import main; main()", "check", "mine"]
+    (tmp_path / "recipes" / "meant.yaml").write_text(recipe, encoding="utf-8")
+    check = [sys.executable, "-c", "from datagen.cli import main; main()", "check", "meant"]
     run = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, run.stderr) == (0, "")
 

@@ -232,8 +232,8 @@ def test_nothing_is_dropped_and_no_micro_batch_is_over_its_limit() -> None:
 def test_a_batch_without_a_trained_token_is_an_error(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     from finetune import train as module
 
-    def unmasked(*arguments: Any) -> Split:
-        split = read_split(*arguments)
+    def unmasked(*arguments: Any, **settings: Any) -> Split:
+        split = read_split(*arguments, **settings)
         columns = split.rows.to_pydict()
         columns["completion_mask"] = [[0] * len(mask) for mask in columns["completion_mask"]]
         return split._replace(rows=pa.table(columns, schema=ROW))

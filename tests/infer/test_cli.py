@@ -87,7 +87,7 @@ def test_score_says_what_is_missing_and_left_out(questions: Path, answers: Path)
     assert re.search(r"^over all +0\.400 +0\.\d\d to 0\.\d\d +20 +1 tasks$", result.stdout, re.MULTILINE)
     assert "6 of 21 questions have no answer: each counts as empty" in result.stderr
     assert "1 answers belong to none of the questions" in result.stderr
-    assert "metric bool is none of multiple_choice's: judge (1)" in result.stderr
+    assert "not scored: judge (1), as metric bool is none of multiple_choice's" in result.stderr
 
 
 def test_the_other_grader_reads_otherwise(tmp_path: Path, questions: Path) -> None:
