@@ -129,14 +129,9 @@ class Engine:
         """
         if not requests:
             return []
-        self._llm.reset_prefix_cache()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            outputs = self._llm.generate(
-                [{"prompt_token_ids": request.ids} for request in requests],
-                [self._sampling(request) for request in requests],
-                use_tqdm=False,
-            )
+        outputs = self._generate(
+            [request.ids for request in requests], [self._sampling(request) for request in requests]
+        )
         return [
             Response(
                 output.outputs[0].text,
@@ -159,9 +154,8 @@ class Engine:
 
         block = self._llm.llm_engine.vllm_config.cache_config.block_size
         asked, alike = sorted({tuple(text.ids) for text in texts}), _alike(texts, block)
-        self._llm.reset_prefix_cache()
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": list(ids)} for ids in asked],
+        outputs = self._generate(
+            [list(ids) for ids in asked],
             [
                 SamplingParams(
                     temperature=0.0,
@@ -172,7 +166,6 @@ class Engine:
                 )
                 for ids in asked
             ],
-            use_tqdm=False,
         )
         found = {ids: output.prompt_logprobs for ids, output in zip(asked, outputs, strict=True)}
         return [
@@ -182,6 +175,16 @@ class Engine:
             )
             for ids, start in texts
         ]
+
+    def _generate(self, prompts: Sequence[list[int]], parameters: Sequence[Any]) -> list[Any]:
+        """vLLM's outputs, from an empty cache and without its warnings."""
+        self._llm.reset_prefix_cache()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs: list[Any] = self._llm.generate(
+                [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
+            )
+        return outputs
 
     def _sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
