@@ -61,8 +61,8 @@ infer: trained .venv/finetune .venv/infer
 
 # Before anything is installed for it.
 trained:
-	@test -f '$(ADAPTER)/run.json' || { echo "error: '$(ADAPTER)' holds no finished training. Make one (make sft), or name" \
-		"one of: $$(ls -d finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | tr '\n' ' ')" >&2; exit 1; }
+	@test -f '$(ADAPTER)/run.json' || { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
+		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }
 
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
