@@ -42,7 +42,7 @@ def rows() -> list[Row]:
     return found
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def model_libraries() -> None:
     """Training needs what `pip install shoptalk[finetune]` brings."""
     for name in ("torch", "transformers", "trl", "peft"):
