@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datagen.files import full_disk
+from datagen.files import full_disk, write_json
 from datagen.held import held
 from datagen.model_folder import chooses_by
 from datagen.schema import TaskType
@@ -97,7 +97,7 @@ def predict(
             return done
         (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
         write_parquet(questions, run / COPY)
-        record.write(run, said)
+        write_json(said, run / record.RUN)
         batches = schedule(run, asked, chosen.batch)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:

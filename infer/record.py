@@ -113,7 +113,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "releases": _releases(),
     }
-    write(run, whole)
+    write_json(whole, run / RUN)
     return whole
 
 
@@ -145,11 +145,6 @@ def _digest(table: pa.Table) -> str:
     for row in table.to_pylist():
         digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def write(run: Path, value: dict[str, Any]) -> None:
-    """Write `run.json` beside its place, then rename it there."""
-    write_json(value, run / RUN)
 
 
 def summary(done: dict[str, Any], run: Path, source: Path) -> str:
