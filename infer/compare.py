@@ -99,9 +99,10 @@ def _asked(folder: Path) -> dict[str, Asked]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names; with their parents where two are the same."""
-    names = [folder.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    """The folders' own names, with as many of their parents as tell them apart."""
+    paths = [folder.resolve().parts[1:] for folder in folders]
+    tried = [["/".join(path[-length:]) for path in paths] for length in range(1, max(map(len, paths)) + 1)]
+    return next((names for names in tried if len(set(names)) == len(names)), tried[0])
 
 
 def _rows(planned: Plan, found: Sequence[Scores], trivial: Trivial) -> Iterator[Row]:

@@ -90,7 +90,7 @@ def predict(
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     how = How(constrained, choose or chooses_by(folder) if constrained else "number")
-    said = record.identity(folder, chosen, how, questions)
+    said = record.identity(model, folder, chosen, how, questions)
     with full_disk(run), held(run, f"{run} is being answered into"):
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:

@@ -32,14 +32,25 @@ class How(NamedTuple):
     choose: str
 
 
-def identity(folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
-    """What a run is of: another model, setting or question makes it another run."""
+def identity(model: str, folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
+    """What a run is of: another model, setting or question makes it another run.
+
+    `model` is what was named, `folder` is where it lies.
+    """
     return {
-        "model": {"path": str(folder.resolve()), "hash": fingerprint(folder)},
+        "model": {"path": _readable(model, folder), "hash": fingerprint(folder)},
         "engine": asdict(settings),
         **how._asdict(),
         "questions": {"rows": questions.num_rows, "hash": _digest(questions)},
     }
+
+
+def _readable(model: str, folder: Path) -> str:
+    """A path below the working directory, else the name on the hub or the folder's: none of this machine."""
+    place, here = folder.resolve(), Path.cwd()
+    if here in place.parents:
+        return str(place.relative_to(here))
+    return place.name if Path(model).expanduser().is_dir() else model
 
 
 def read(run: Path) -> dict[str, Any]:

@@ -228,6 +228,24 @@ def test_a_model_that_was_moved_is_the_same(tmp_path: Path, model: Path) -> None
     assert ask(tmp_path / "run", moved, Counter(calls=0)) == done
 
 
+def test_a_run_tells_where_its_model_is_but_no_path_of_the_machine(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(name: str, run: str) -> str:
+        path: str = predict(QUESTIONS[:1], name, tmp_path / run, load=lambda folder, settings: Counter())[
+            "model"
+        ]["path"]
+        return path
+
+    monkeypatch.chdir(tmp_path)
+    assert told(str(model), "below") == told("models/mine", "relative") == "models/mine"
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert told(str(model), "absolute") == told("../models/mine", "beside") == "mine"
+    monkeypatch.setattr("infer.predict.model_folder", lambda name: model)  # as the hub's cache gives it
+    assert told("nobody/mine", "hub") == "nobody/mine"
+
+
 def test_odd_questions_are_counted_and_take_nobody_with_them(tmp_path: Path, model: Path) -> None:
     odd = [
         replace(text(90), id="empty", prompt=" "),
