@@ -5,6 +5,7 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,7 +165,9 @@ def run(
             minutes=time_limit,
             report=report,
         )
-    click.echo(summary(done, folder, questions))
+    click.echo(summary(done, folder))
+    if "MAKELEVEL" not in os.environ:  # else make goes on by itself
+        click.echo(f"Next: infer score {questions} --answers {folder}")
 
 
 @main.command()

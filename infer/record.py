@@ -158,8 +158,8 @@ def _digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def summary(done: dict[str, Any], run: Path, source: Path) -> str:
-    """What a person wants to know of a run that ended, and what to do next."""
+def summary(done: dict[str, Any], run: Path) -> str:
+    """What a person wants to know of a run that ended."""
     rows, answered = done["questions"]["rows"], done["answered"]
     lines = [
         f"{run}: {answered:,} of {rows:,} questions answered in {done['seconds']:,.0f} s "
@@ -175,4 +175,4 @@ def summary(done: dict[str, Any], run: Path, source: Path) -> str:
     lines.append(f"answers that parse, and name only what is listed: {parsed}")
     if done["guessed_right"] is not None:
         lines.append(f"task types guessed right: {done['guessed_right']:.1%}")
-    return "\n".join([*lines, f"Next: infer score {source} --answers {run}"])
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,23 @@ def test_unconstrained_asks_for_free_answers(tmp_path: Path, model: Path) -> Non
 def test_names_tell_model_questions_and_how_they_are_asked() -> None:
     assert run_name("finetune/runs/mine/merged", Path("runs/esci_mcq"), None, False) == "mine-esci_mcq"
     assert run_name("org/Model", Path("dev.jsonl"), 50, True) == "Model-dev-50-unconstrained"
+
+
+@pytest.mark.parametrize("by_make", [False, True])
+def test_the_next_step_is_told_where_nobody_takes_it(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, by_make: bool
+) -> None:
+    monkeypatch.setattr("infer.predict.predict", partial(predict, load=lambda folder, settings: Counter()))
+    if by_make:
+        monkeypatch.setenv("MAKELEVEL", "1")
+    else:
+        monkeypatch.delenv("MAKELEVEL", raising=False)
+    (tmp_path / "q.jsonl").write_text('{"input_field": "Explain lamp."}\n')
+    run = ["run", str(model), "--questions", str(tmp_path / "q.jsonl"), "--runs", str(tmp_path)]
+    result = CliRunner().invoke(main, run, catch_exceptions=False)
+    assert result.stdout.startswith(f"{tmp_path}/mine-q: 1 of 1 questions answered in ")
+    told = f"Next: infer score {tmp_path}/q.jsonl --answers {tmp_path}/mine-q\n"
+    assert result.stdout.endswith(told) is not by_make
 
 
 def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path: Path) -> None:
