@@ -179,7 +179,8 @@ def run(
     metavar="FILE",
     help="Where to write the page. [default: compare.html beside the first run]",
 )
-def compare(runs: tuple[Path, ...], grader: str, page: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, unrounded, not the table.")
+def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: bool) -> None:
     """Set runs side by side with each other and with trivial answers.
 
     Prints one table and writes one page to look at. The first RUN is what the others are compared with.
@@ -188,16 +189,18 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None) -> None:
     Example:
       infer compare infer/runs/base infer/runs/mine
     """
+    import json
+
     from infer import compare
 
     found = compare.compare(runs, grader)
     for line in compare.notices(found):
         click.echo(line, err=True)
-    click.echo(compare.table(found))
+    click.echo(json.dumps(compare.as_object(found)) if as_json else compare.table(found))
     place = page or runs[0].parent / "compare.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(compare.page(found), encoding="utf-8")
-    click.echo(f"\n{place} shows it")
+    click.echo(f"\n{place} shows it", err=as_json)
 
 
 @contextmanager
