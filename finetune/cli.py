@@ -65,8 +65,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     result = start(loaded, data, run, _say)
     if int(os.environ.get("RANK", 0)) == 0:
         click.echo(
-            f"{run}: test loss {result['eval_loss_before']:.4f} before, {result['eval_loss']:.4f} after. "
-            f"To serve it: finetune merge {run}"
+            f"{run}: test loss {result['eval_loss_before']:.4f} before, {result['eval_loss']:.4f} after\n"
+            f"To have it answer questions: make infer ADAPTER={run} QUESTIONS={data} (which merges it)\n"
+            f"To serve it elsewhere: finetune merge {run}"
         )
 
 
