@@ -62,14 +62,22 @@ def cache() -> Path:
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a base model. Raises UserError where it does not load."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = _tokenizer(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _tokenizer(folder: Path, **where: str) -> Any:
+    """A tokenizer that is saved without how this machine loaded it, which transformers would write down."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+    for key in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(key, None)
     return tokenizer
 
 
@@ -187,13 +195,13 @@ def _write(gguf: Path, folder: Path) -> None:
 def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     where = {"gguf_file": gguf.name}
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
+    tokenizer = _tokenizer(gguf.parent, **where)
     # A GGUF names its splitting ("smollm") and transformers does not know the name: one token a digit is lost
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

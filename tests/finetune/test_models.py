@@ -1,5 +1,6 @@
 """Base models: the embedded one as its makers meant it, and folders that are refused with a reason."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -249,6 +250,15 @@ def test_a_tokenizer_that_does_not_load_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="its tokenizer does not load"):
         load_tokenizer(folder)
+
+
+def test_a_tokenizer_is_saved_without_a_word_of_the_machine(folder: Path, tmp_path: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    told = settings | {"is_local": True, "local_files_only": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told), encoding="utf-8")
+    load_tokenizer(folder).save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert saved == settings
 
 
 def test_four_bits_need_a_gpu(tiny_base: Path) -> None:
