@@ -79,7 +79,8 @@ def classify(questions: Path) -> None:
 def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     """Score answers as ShopBench does.
 
-    Per task, task type and track, and over all, with 95 % intervals.
+    Per task, task type and track, and over all, with 95 % intervals. QUESTIONS is a data set of datagen, a
+    JSON Lines file in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.
 
     \b
     Example:
@@ -110,17 +111,24 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     metavar="SOURCE",
     help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
 )
-@click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE]")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N questions, of all tasks in turn.")
+@click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE-N]")
 @click.option(
-    "--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES", help="Stop after so long."
+    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Stop after so long; the same command goes on.",
 )
 @click.option(
     "--choose",
     type=click.Choice(["number", "text"]),
     help="Options by number, or by how likely their texts are. [default: as the model was trained]",
 )
-@click.option("--unconstrained", is_flag=True, help="Let the model say what it likes.")
+@click.option(
+    "--unconstrained", is_flag=True, help="Let the model say what it likes, even what does not parse."
+)
 @click.option(
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
@@ -183,7 +191,8 @@ def run(
 def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: bool) -> None:
     """Set runs side by side with each other and with trivial answers.
 
-    Prints one table and writes one page to look at. The first RUN is what the others are compared with.
+    RUN is a folder of infer run; the others are compared with the first. Prints one table and writes one page
+    to look at.
 
     \b
     Example:

@@ -149,7 +149,7 @@ def test_other_shards_are_not_taken_for_the_same(train: Train, tmp_path: Path, w
     train("epochs=1")
     with pytest.raises(UserError, match="tiny was built anew since"):
         train("epochs=1", data=write_run(tmp_path / "tiny", rows()[1:], rows()))
-    with pytest.raises(UserError, match="data: tiny then"):
+    with pytest.raises(UserError, match="data: tiny then, other now"):
         train("epochs=1", data=write_run(tmp_path / "other", rows()[1:], rows()))
 
 
