@@ -94,6 +94,7 @@ def predict(
     with full_disk(run), held(run, f"{run} is being answered into"):
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:
+            report.say(f"{run} is answered already")
             return done
         (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
         write_parquet(questions, run / COPY)

@@ -163,7 +163,7 @@ def summary(done: dict[str, Any], run: Path) -> str:
     rows, answered = done["questions"]["rows"], done["answered"]
     lines = [
         f"{run}: {answered:,} of {rows:,} questions answered in {done['seconds']:,.0f} s "
-        f"({answered / max(done['seconds'], 0.1):.1f} a second), {done['peak_memory_gib']} GiB"
+        f"({answered / max(done['seconds'], 0.1):.1f} a second), {done['peak_memory_gib']} GiB of memory"
     ]
     if done["left"]:
         lines.append(f"{done['left']:,} are left: the same command goes on with them")

@@ -193,9 +193,11 @@ def test_a_full_disk_is_told_in_one_line(
 
 def test_a_finished_run_is_not_asked_again(tmp_path: Path, model: Path) -> None:
     done = ask(tmp_path / "run", model, Counter())
-    again = Counter(calls=0)
-    assert ask(tmp_path / "run", model, again) == done
+    again, said = Counter(calls=0), []  # type: ignore[var-annotated]
+    report = Report(say=said.append, progress=lambda done, total: None)
+    assert ask(tmp_path / "run", model, again, report=report) == done
     assert again.asked == []
+    assert said == [f"{tmp_path}/run is answered already"]
 
 
 def test_answers_that_were_removed_from_a_finished_run_are_given_again(tmp_path: Path, model: Path) -> None:
