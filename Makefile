@@ -18,7 +18,7 @@ RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 ASK = $(BIN)/infer run --questions '$(QUESTIONS)' --limit '$(LIMIT)'
-ANSWERS = $(notdir $(ADAPTER))-on-$(basename $(notdir $(QUESTIONS)))-$(LIMIT)
+ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(LIMIT)
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help

@@ -43,14 +43,21 @@ _RUNS = click.option(
 
 @main.command()
 @click.argument("config")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A run of datagen.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A data set of datagen.")
 @click.option("--name", help="Name of the training's folder. [default: CONFIG-DATA]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="In place of the config's own.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A value in place of the config's own; several may be given.",
+)
 @_RUNS
 def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], runs: Path) -> None:
     """Train a base model on a data set, or go on with a training.
 
-    One that was cut off goes on where it stopped; one that is done is not repeated.
+    CONFIG is a name in finetune/configs/ or a YAML file; docs/finetune.md lists its keys. A training that was
+    cut off goes on where it stopped; one that is done is not repeated.
 
     \b
     Example:
@@ -65,8 +72,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     result = start(loaded, data, run, _say)
     if int(os.environ.get("RANK", 0)) == 0:
         click.echo(
-            f"{run}: test loss {result['eval_loss_before']:.4f} before, {result['eval_loss']:.4f} after. "
-            f"To serve it: finetune merge {run}"
+            f"{run}: test loss {result['eval_loss_before']:.4f} before, {result['eval_loss']:.4f} after\n"
+            f"To have it answer questions: make infer ADAPTER={run} QUESTIONS={data} (which merges it)\n"
+            f"To serve it elsewhere: finetune merge {run}"
         )
 
 
@@ -75,7 +83,8 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 def base(name: str) -> None:
     """Print the folder of a base model.
 
-    It is unpacked or fetched if need be. The model is named itself, or by a training that started from it.
+    NAME is smollm2-135m, a folder, or a model of the Hugging Face hub; RUN is the folder of a training that
+    started from it. The model is unpacked or fetched if need be.
 
     \b
     Examples:
@@ -98,7 +107,8 @@ _RUN = click.argument("run", type=click.Path(path_type=Path))
 def merge(run: Path) -> None:
     """Write a tuned model as one plain folder.
 
-    It is RUN/merged, which is what a server loads; where it is there already, nothing is done.
+    RUN is the folder of a finished training. The model is RUN/merged, which is what a server loads; where it
+    is there already, nothing is done.
 
     \b
     Example:
@@ -111,11 +121,16 @@ def merge(run: Path) -> None:
 
 @main.command()
 @_RUN
-@click.option("--alpha", type=click.FloatRange(0, 1), required=True, help="Share of what was learnt.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1),
+    required=True,
+    help="Share of what was learnt: 0 is the base, 1 is what merge writes.",
+)
 def wise_ft(run: Path, alpha: float) -> None:
     """Write a model between base and tuned as one plain folder.
 
-    It is RUN/wise-ft-ALPHA: (1 - ALPHA) base + ALPHA tuned.
+    RUN is the folder of a finished training. The model is RUN/wise-ft-ALPHA: (1 - ALPHA) base + ALPHA tuned.
 
     \b
     Example:

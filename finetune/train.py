@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from datagen.by_text import CHOICES
 from datagen.errors import UserError
 from datagen.files import full_disk, write_json
 from datagen.held import held
@@ -87,7 +88,8 @@ def _train(
     for line in _outset(config, run, train_rows, trainer.model, numbers):
         say(line)
     [first] = train_rows.rows.slice(0, 1).to_pylist()
-    say(f"one of its rows, what is trained between « and »:\n{marked(first, tokenizer)}")
+    unlisted = ", asked without its list" if config.choose == "text" and first["task_type"] in CHOICES else ""
+    say(f"one of its rows{unlisted}, what is trained between « and »:\n{marked(first, tokenizer)}")
     state.wait_for_everyone()
     checkpoint = last_checkpoint(run / CHECKPOINTS)
     if checkpoint:

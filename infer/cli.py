@@ -5,6 +5,7 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,8 @@ def classify(questions: Path) -> None:
 def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     """Score answers as ShopBench does.
 
-    Per task, task type and track, and over all, with 95 % intervals.
+    Per task, task type and track, and over all, with 95 % intervals. QUESTIONS is a data set of datagen, a
+    JSON Lines file in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.
 
     \b
     Example:
@@ -109,17 +111,24 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     metavar="SOURCE",
     help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
 )
-@click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE]")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N questions, of all tasks in turn.")
+@click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE-N]")
 @click.option(
-    "--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES", help="Stop after so long."
+    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Stop after so long; the same command goes on.",
 )
 @click.option(
     "--choose",
     type=click.Choice(["number", "text"]),
     help="Options by number, or by how likely their texts are. [default: as the model was trained]",
 )
-@click.option("--unconstrained", is_flag=True, help="Let the model say what it likes.")
+@click.option(
+    "--unconstrained", is_flag=True, help="Let the model say what it likes, even what does not parse."
+)
 @click.option(
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
@@ -164,7 +173,9 @@ def run(
             minutes=time_limit,
             report=report,
         )
-    click.echo(summary(done, folder, questions))
+    click.echo(summary(done, folder))
+    if "MAKELEVEL" not in os.environ:  # else make goes on by itself
+        click.echo(f"Next: infer score {questions} --answers {folder}")
 
 
 @main.command()
@@ -176,25 +187,29 @@ def run(
     metavar="FILE",
     help="Where to write the page. [default: compare.html beside the first run]",
 )
-def compare(runs: tuple[Path, ...], grader: str, page: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, unrounded, not the table.")
+def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: bool) -> None:
     """Set runs side by side with each other and with trivial answers.
 
-    Prints one table and writes one page to look at. The first RUN is what the others are compared with.
+    RUN is a folder of infer run; the others are compared with the first. Prints one table and writes one page
+    to look at.
 
     \b
     Example:
       infer compare infer/runs/base infer/runs/mine
     """
+    import json
+
     from infer import compare
 
     found = compare.compare(runs, grader)
     for line in compare.notices(found):
         click.echo(line, err=True)
-    click.echo(compare.table(found))
+    click.echo(json.dumps(compare.as_object(found)) if as_json else compare.table(found))
     place = page or runs[0].parent / "compare.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(compare.page(found), encoding="utf-8")
-    click.echo(f"\n{place} shows it")
+    click.echo(f"\n{place} shows it", err=as_json)
 
 
 @contextmanager

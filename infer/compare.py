@@ -64,6 +64,11 @@ class Comparison:
     rows: tuple[Row, ...]
     only_some: int
 
+    @property
+    def heads(self) -> list[str]:
+        """What is set side by side: the best trivial answers, then each run."""
+        return ["best trivial", *(run.name for run in self.runs)]
+
 
 def compare(folders: Sequence[Path], grader: str = "shopbench") -> Comparison:
     """Score runs on their common questions, beside the best trivial answers.
@@ -99,9 +104,10 @@ def _asked(folder: Path) -> dict[str, Asked]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names; with their parents where two are the same."""
-    names = [folder.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    """The folders' own names, with as many of their parents as tell them apart."""
+    paths = [folder.resolve().parts[1:] for folder in folders]
+    tried = [["/".join(path[-length:]) for path in paths] for length in range(1, max(map(len, paths)) + 1)]
+    return next((names for names in tried if len(set(names)) == len(names)), tried[0])
 
 
 def _rows(planned: Plan, found: Sequence[Scores], trivial: Trivial) -> Iterator[Row]:
@@ -194,11 +200,10 @@ def table(found: Comparison) -> str:
     """The comparison as text; `+` and `-` mark what is above and below the first run, `=` what is no better
     than the trivial answers."""
     width = max(len(row.name) for row in found.rows) + 2
-    heads = ["best trivial", *(run.name for run in found.runs)]
-    columns = [max(len(head), 22) + 2 for head in heads]
+    columns = [max(len(head), 22) + 2 for head in found.heads]
     lines = [
         f"{'':{width}}{'n':>6}  "
-        + "".join(f"{head:<{size}}" for head, size in zip(heads, columns, strict=True))
+        + "".join(f"{head:<{size}}" for head, size in zip(found.heads, columns, strict=True))
     ]
     group = "over all"
     for row in found.rows:
@@ -216,6 +221,26 @@ def table(found: Comparison) -> str:
         lines[-1] += f"; + better, - worse than {found.runs[0].name}"
     lines[-1] += f" (not marked where there are fewer than {FEWEST} questions)"
     return "\n".join([*lines, "", *verdicts(found)])
+
+
+def as_object(found: Comparison) -> dict[str, Any]:
+    """The comparison as one JSON object, unrounded: by name, the best trivial answers and each run."""
+
+    def interval(of: Interval) -> dict[str, float]:
+        return {"score": of.score, "low": of.low, "high": of.high}
+
+    return {
+        name: {
+            "overall": interval(of.overall),
+            "tracks": {track: interval(value) for track, value in of.tracks.items()},
+            "task_types": {kind: interval(value) for kind, value in of.task_types.items()},
+            "tasks": {
+                task.name: {**interval(of.tasks[task.name]), "n": len(task.places), "metric": task.metric}
+                for task in found.planned.tasks
+            },
+        }
+        for name, of in zip(found.heads, [found.trivial.scores, *found.scores], strict=True)
+    }
 
 
 def mark(row: Row, place: int) -> str:
@@ -236,7 +261,7 @@ def page(found: Comparison) -> str:
     return environment.from_string(source).render(
         runs=found.runs,
         rows=found.rows,
-        names=["best trivial", *(run.name for run in found.runs)],
+        names=found.heads,
         verdicts=verdicts(found),
         notices=notices(found),
         fewest=FEWEST,

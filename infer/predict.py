@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datagen.files import full_disk
+from datagen.files import full_disk, write_json
 from datagen.held import held
 from datagen.model_folder import chooses_by
 from datagen.schema import TaskType
@@ -90,14 +90,15 @@ def predict(
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     how = How(constrained, choose or chooses_by(folder) if constrained else "number")
-    said = record.identity(folder, chosen, how, questions)
+    said = record.identity(model, folder, chosen, how, questions)
     with full_disk(run), held(run, f"{run} is being answered into"):
         done = record.begin(run, said)
         if done.get("finished") and record.answered(run) == done["answered"]:
+            report.say(f"{run} is answered already")
             return done
         (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
         write_parquet(questions, run / COPY)
-        record.write(run, said)
+        write_json(said, run / record.RUN)
         batches = schedule(run, asked, chosen.batch)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:

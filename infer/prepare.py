@@ -31,7 +31,7 @@ class Prepared:
     """A question as it is asked: by a `request`, or by what is `weighed`.
 
     Without both it can't be asked at all; `problem` says why. Beside one of them it says what was changed:
-    `prompt_cut` or `characters_replaced`.
+    `prompt_cut`, `option_cut` or `characters_replaced`.
     """
 
     guess: Guess
@@ -73,24 +73,28 @@ def prepare(
     if not text.strip():
         return Prepared(guess, problem="empty_prompt")
     by_text = choose == "text" and constrained and guess.task_type in CHOICES
+    problem = None if text == prompt else "characters_replaced"
     try:
         asked = unlisted(_read(text), guess.task_type) if by_text else None
         if asked:
-            texts = [_encoded(tokenizer, option, context // 2) for option in asked.texts]
-            room = context - max(map(len, texts)) - 1  # vLLM wants room for a token to write
+            most = min(LONGEST, context // 2)
+            options = [
+                tokenizer.encode(plain(tokenizer, option), add_special_tokens=False) for option in asked.texts
+            ]
+            if any(len(option) > most for option in options):
+                problem = "option_cut"
+            options = [option[:most] for option in options]
+            room = context - max(map(len, options)) - 1  # vLLM wants room for a token to write
             ids, whole = _fitted(tokenizer, guess.task_type, asked.prompt, room)
             whole = whole and len(text) <= _READ
-            request, weights = None, weighed(tokenizer, guess.task_type, ids, asked, texts)
+            request, weights = None, weighed(tokenizer, guess.task_type, ids, asked, options)
         else:
             limits = constraint(guess) if constrained else unconstrained(guess)
             ids, whole = _fitted(tokenizer, guess.task_type, text, context - limits.max_tokens)
             request, weights = Request(ids, limits, stops(guess)), None
     except Exception as error:  # as above: an unforeseen text is this question's problem alone
         return Prepared(guess, problem=f"failed: {type(error).__name__}: {error}"[:200])
-    problem = None if whole else "prompt_cut"
-    if text != prompt:
-        problem = problem or "characters_replaced"
-    return Prepared(guess, request, weights, problem)
+    return Prepared(guess, request, weights, problem if whole else "prompt_cut")
 
 
 def printable(text: str) -> str:
@@ -110,12 +114,6 @@ def plain(tokenizer: Any, text: str) -> str:
 def _read(text: str) -> str:
     """What of a text rules read."""
     return text if len(text) <= _READ else text[: _READ // 2] + LEFT_OUT + text[-_READ // 2 :]
-
-
-def _encoded(tokenizer: Any, text: str, most: int) -> list[int]:
-    """The tokens of an option that are weighed."""
-    ids: list[int] = tokenizer.encode(plain(tokenizer, text), add_special_tokens=False)
-    return ids[: min(LONGEST, most)]
 
 
 def _fitted(tokenizer: Any, task_type: TaskType, text: str, limit: int) -> tuple[list[int], bool]:

@@ -32,14 +32,25 @@ class How(NamedTuple):
     choose: str
 
 
-def identity(folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
-    """What a run is of: another model, setting or question makes it another run."""
+def identity(model: str, folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
+    """What a run is of: another model, setting or question makes it another run.
+
+    `model` is what was named, `folder` is where it lies.
+    """
     return {
-        "model": {"path": str(folder.resolve()), "hash": fingerprint(folder)},
+        "model": {"path": _readable(model, folder), "hash": fingerprint(folder)},
         "engine": asdict(settings),
         **how._asdict(),
         "questions": {"rows": questions.num_rows, "hash": _digest(questions)},
     }
+
+
+def _readable(model: str, folder: Path) -> str:
+    """A path below the working directory, else the name on the hub or the folder's: none of this machine."""
+    place, here = folder.resolve(), Path.cwd()
+    if here in place.parents:
+        return str(place.relative_to(here))
+    return place.name if Path(model).expanduser().is_dir() else model
 
 
 def read(run: Path) -> dict[str, Any]:
@@ -113,7 +124,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "releases": _releases(),
     }
-    write(run, whole)
+    write_json(whole, run / RUN)
     return whole
 
 
@@ -147,17 +158,12 @@ def _digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def write(run: Path, value: dict[str, Any]) -> None:
-    """Write `run.json` beside its place, then rename it there."""
-    write_json(value, run / RUN)
-
-
-def summary(done: dict[str, Any], run: Path, source: Path) -> str:
-    """What a person wants to know of a run that ended, and what to do next."""
+def summary(done: dict[str, Any], run: Path) -> str:
+    """What a person wants to know of a run that ended."""
     rows, answered = done["questions"]["rows"], done["answered"]
     lines = [
         f"{run}: {answered:,} of {rows:,} questions answered in {done['seconds']:,.0f} s "
-        f"({answered / max(done['seconds'], 0.1):.1f} a second), {done['peak_memory_gib']} GiB"
+        f"({answered / max(done['seconds'], 0.1):.1f} a second), {done['peak_memory_gib']} GiB of memory"
     ]
     if done["left"]:
         lines.append(f"{done['left']:,} are left: the same command goes on with them")
@@ -169,4 +175,4 @@ def summary(done: dict[str, Any], run: Path, source: Path) -> str:
     lines.append(f"answers that parse, and name only what is listed: {parsed}")
     if done["guessed_right"] is not None:
         lines.append(f"task types guessed right: {done['guessed_right']:.1%}")
-    return "\n".join([*lines, f"Next: infer score {source} --answers {run}"])
+    return "\n".join(lines)

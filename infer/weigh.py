@@ -15,7 +15,7 @@ from datagen.tasks import multiple_choice, ranking, retrieval
 from infer.engine import Text
 
 LONGEST = 256
-"""Tokens of an option that are weighed."""
+"""Tokens of an option that are weighed, at most."""
 
 _GIVEN = {TaskType.MULTIPLE_CHOICE: 1, TaskType.RANKING: ranking.MOST, TaskType.RETRIEVAL: retrieval.READ}
 """Numbers of an answer: the grader reads no more."""

@@ -80,6 +80,15 @@ def test_make_alone_prints_the_help() -> None:
     assert all(recipe.stem in run.stdout for recipe in (ROOT / "recipes").glob("*.yaml"))
 
 
+def test_answers_are_named_alike_by_a_shell_that_completes_folders() -> None:
+    names = []
+    for end in ("", "/"):
+        infer = ["make", "-n", "infer", f"ADAPTER=finetune/runs/mine{end}", f"QUESTIONS=runs/esci_ner{end}"]
+        run = subprocess.run(infer, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        names.append(re.findall(r"--name '(.+?)'", run.stdout))
+    assert names == [["mine-on-esci_ner-1000/base", "mine-on-esci_ner-1000/tuned"]] * 2
+
+
 def test_the_readme_recipe_is_short_and_passes_the_check(tmp_path: Path) -> None:
     [recipe] = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
     assert len(recipe.splitlines()) <= 16

@@ -50,6 +50,17 @@ def test_the_help_of_a_command_has_an_example_that_it_understands(program: str, 
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
+@pytest.mark.parametrize(("program", "name"), [pair for pair in COMMANDS if pair[0] != "datagen"])
+def test_the_help_of_a_command_says_what_its_arguments_are(program: str, name: str) -> None:
+    main = CLIS[program]
+    assert isinstance(main, click.Group)
+    command = main.commands[name]
+    arguments = [of for of in command.params if isinstance(of, click.Argument)]
+    names = re.findall("[A-Z]+", " ".join(of.make_metavar(click.Context(command)) for of in arguments))
+    assert names
+    assert [word for word in names if not re.search(rf"\b{word} is\b", command.help or "")] == []
+
+
 @pytest.mark.parametrize("program", CLIS)
 def test_the_summary_of_every_command_fits_its_line(program: str) -> None:
     assert "..." not in help_of(program).split("Commands:")[1]

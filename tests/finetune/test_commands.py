@@ -54,7 +54,9 @@ def test_a_training_is_told_and_merged(
     assert result.exit_code == 0
     run = tmp_path / "trained" / "tiny-tiny"
     assert re.fullmatch(
-        rf"{run}: test loss \d\.\d{{4}} before, \d\.\d{{4}} after. To serve it: finetune merge {run}\n",
+        rf"{run}: test loss \d\.\d{{4}} before, \d\.\d{{4}} after\n"
+        rf"To have it answer questions: make infer ADAPTER={run} QUESTIONS={tiny_run} \(which merges it\)\n"
+        rf"To serve it elsewhere: finetune merge {run}\n",
         result.stdout,
     )
     assert "24 of 24 rows" in result.stderr
@@ -180,7 +182,7 @@ def test_two_processes_give_the_losses_of_one(tiny_config: Path, tiny_run: Path,
         env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
     )
     assert two.returncode == 0, two.stderr
-    assert two.stdout.count("To serve it") == 1
+    assert two.stdout.count("To serve it elsewhere") == 1
     assert json.loads((tmp_path / "two" / "run.json").read_text(encoding="utf-8"))["processes"] == 2
     for ours, theirs in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)

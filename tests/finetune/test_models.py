@@ -1,8 +1,15 @@
 """Base models: the embedded one as its makers meant it, and folders that are refused with a reason."""
 
+import json
 import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -89,7 +96,76 @@ def test_an_unpacking_that_fails_leaves_nothing(
     monkeypatch.setattr("finetune.models._convert", fail)
     with pytest.raises(UserError, match="the disk is full"):
         base_model("smollm2-135m")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".smollm2-135m.lock"]
+
+
+def test_what_a_killed_unpacking_left_is_swept_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models._convert", small_model)
+    for name in (".smollm2-135m.unfinished", ".smollm2-135m.k2x8", ".another.unfinished"):
+        (cache() / name).mkdir(parents=True)
+        (cache() / name / "model.safetensors").write_bytes(b"half")
+    base_model("smollm2-135m")
+    assert sorted(path.name for path in cache().iterdir() if path.is_dir()) == [
+        ".another.unfinished",
+        "smollm2-135m",
+    ]
+
+
+def test_two_unpackings_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
+) -> None:
+    begun, go_on, unpacked = Event(), Event(), []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        unpacked.append(folder)
+        small_model(gguf, folder)
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models._convert", convert)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(base_model, "smollm2-135m")
+        assert begun.wait(60)
+        second = pool.submit(base_model, "smollm2-135m")
+        time.sleep(0.5)  # long enough to sweep, if it would
+        go_on.set()
+        assert first.result() == second.result() == cache() / "smollm2-135m"
+    assert len(unpacked) == 1
+
+
+def test_a_cache_that_cannot_be_written_to_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("finetune.models._convert", small_model)
+    folder = base_model("smollm2-135m")
+    (folder / "SHA256SUMS").unlink()
+    with read_only(tmp_path), pytest.raises(UserError) as caught:
+        base_model("smollm2-135m")
+    assert str(caught.value).startswith(f"{folder}: holds no whole model, and none can be written there (")
+    assert str(caught.value).endswith("Make it writable, or name a place that is by XDG_CACHE_HOME")
+
+
+def small_model(gguf: Path, folder: Path) -> None:
+    """In the place of the conversion, which takes half a minute."""
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(bytes(100))
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder as nobody may write to it; permissions alone do not stop root."""
+    mount = ["mount", "--bind", "-o", "ro", str(folder), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a folder read-only")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_damaged_model_in_the_cache_is_unpacked_again(
@@ -99,8 +175,7 @@ def test_a_damaged_model_in_the_cache_is_unpacked_again(
 
     def convert(gguf: Path, folder: Path) -> None:
         unpacked.append(folder)
-        (folder / "config.json").write_text("{}", encoding="utf-8")
-        (folder / "model.safetensors").write_bytes(bytes(100))
+        small_model(gguf, folder)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("finetune.models._convert", convert)
@@ -128,7 +203,7 @@ def test_a_damaged_model_in_the_cache_is_unpacked_again(
         assert (folder / "model.safetensors").read_bytes() == bytes(100)
         assert base_model("smollm2-135m") == folder
     assert len(unpacked) == times
-    assert [path.name for path in folder.parent.iterdir()] == ["smollm2-135m"]
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["smollm2-135m"]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +250,15 @@ def test_a_tokenizer_that_does_not_load_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="its tokenizer does not load"):
         load_tokenizer(folder)
+
+
+def test_a_tokenizer_is_saved_without_a_word_of_the_machine(folder: Path, tmp_path: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    told = settings | {"is_local": True, "local_files_only": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told), encoding="utf-8")
+    load_tokenizer(folder).save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert saved == settings
 
 
 def test_four_bits_need_a_gpu(tiny_base: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from datagen.errors import UserError
 from datagen.model_folder import chooses_by
 from finetune.config import load
-from finetune.data import ROW, Split, read_split
+from finetune.data import ROW, Split, marked, read_split
 from tests.finetune.conftest import WriteRun, metrics, rows
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
@@ -149,7 +149,7 @@ def test_other_shards_are_not_taken_for_the_same(train: Train, tmp_path: Path, w
     train("epochs=1")
     with pytest.raises(UserError, match="tiny was built anew since"):
         train("epochs=1", data=write_run(tmp_path / "tiny", rows()[1:], rows()))
-    with pytest.raises(UserError, match="data: tiny then"):
+    with pytest.raises(UserError, match="data: tiny then, other now"):
         train("epochs=1", data=write_run(tmp_path / "other", rows()[1:], rows()))
 
 
@@ -277,6 +277,26 @@ def test_the_outset_tells_what_is_trained_and_on_what(train: Train) -> None:
     assert said[1].startswith("trains an adapter of rank 4 of ")
     assert said[2].endswith("<|im_start|>assistant\n«1<|im_end|>»")
     assert any("tokens a second: about" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("choose", "told", "asked"),
+    [
+        ("text", ", asked without its list", "Which of these is a lamp?<|im_end|>"),
+        ("number", "", "Which of these is a lamp?\n0. red chair\n1. red lamp\n2. red mug<|im_end|>"),
+    ],
+)
+def test_the_row_that_is_told_is_one_that_is_trained(
+    train: Train, tiny_run: Path, tiny_base: Path, choose: str, told: str, asked: str
+) -> None:
+    from finetune.models import load_tokenizer
+
+    said: list[str] = []
+    train("epochs=1", "rows=4", f"choose={choose}", say=said.append)
+    tokenizer = load_tokenizer(tiny_base)
+    [row] = read_split(tiny_run, "train", tokenizer, 512, rows=1, choose=choose).rows.to_pylist()
+    assert said[2] == f"one of its rows{told}, what is trained between « and »:\n{marked(row, tokenizer)}"
+    assert asked in said[2]
 
 
 def test_a_full_disk_is_told_in_one_line(train: Train, tmp_path: Path) -> None:

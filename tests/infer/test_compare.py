@@ -157,7 +157,8 @@ def test_the_page_is_written_into_a_new_folder(tmp_path: Path) -> None:
 
 def test_runs_of_one_name_are_told_by_their_folders(three: list[Path], tmp_path: Path) -> None:
     again = run(tmp_path / "elsewhere" / "tuned", right_in(0.3))
-    assert [of.name for of in compare([three[1], again]).runs] == [str(three[1]), str(again)]
+    names = [of.name for of in compare([three[1], again]).runs]
+    assert names == [f"{tmp_path.name}/tuned", "elsewhere/tuned"]
 
 
 def test_the_command_prints_a_table_and_writes_a_page(three: list[Path], tmp_path: Path) -> None:
@@ -165,6 +166,26 @@ def test_the_command_prints_a_table_and_writes_a_page(three: list[Path], tmp_pat
     assert (result.exit_code, result.stderr) == (0, "")
     assert table(compare(three)) in result.stdout
     assert (tmp_path / "compare.html").read_text(encoding="utf-8") == page(compare(three))
+
+
+def test_the_command_prints_an_object_that_is_not_rounded(three: list[Path], tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["compare", *map(str, three), "--json"], catch_exceptions=False)
+    assert result.stderr == f"\n{tmp_path}/compare.html shows it\n"
+    printed, found = json.loads(result.stdout), compare(three)
+    assert list(printed) == ["best trivial", "base", "tuned", "twin"]
+    for name, of in zip(printed, [found.trivial.scores, *found.scores], strict=True):
+        assert printed[name]["overall"] == {
+            "score": of.overall.score,
+            "low": of.overall.low,
+            "high": of.overall.high,
+        }
+        for group, values in (("tracks", of.tracks), ("task_types", of.task_types), ("tasks", of.tasks)):
+            assert {key: value["score"] for key, value in printed[name][group].items()} == {
+                key: value.score for key, value in values.items()
+            }
+    task = printed["tuned"]["tasks"]["task1"]
+    assert (task["score"], task["n"], task["metric"]) == (0.8, 100, "accuracy")
+    assert 0.7 < task["low"] < 0.8 < task["high"] < 0.9
 
 
 def test_the_page_stands_alone_and_shows_everything(three: list[Path]) -> None:

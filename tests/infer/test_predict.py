@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,11 @@ def test_a_full_disk_is_told_in_one_line(
 
 def test_a_finished_run_is_not_asked_again(tmp_path: Path, model: Path) -> None:
     done = ask(tmp_path / "run", model, Counter())
-    again = Counter(calls=0)
-    assert ask(tmp_path / "run", model, again) == done
+    again, said = Counter(calls=0), []  # type: ignore[var-annotated]
+    report = Report(say=said.append, progress=lambda done, total: None)
+    assert ask(tmp_path / "run", model, again, report=report) == done
     assert again.asked == []
+    assert said == [f"{tmp_path}/run is answered already"]
 
 
 def test_answers_that_were_removed_from_a_finished_run_are_given_again(tmp_path: Path, model: Path) -> None:
@@ -226,6 +229,24 @@ def test_a_model_that_was_moved_is_the_same(tmp_path: Path, model: Path) -> None
     done = ask(tmp_path / "run", model, Counter())
     moved = model.rename(model.with_name("elsewhere"))
     assert ask(tmp_path / "run", moved, Counter(calls=0)) == done
+
+
+def test_a_run_tells_where_its_model_is_but_no_path_of_the_machine(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(name: str, run: str) -> str:
+        path: str = predict(QUESTIONS[:1], name, tmp_path / run, load=lambda folder, settings: Counter())[
+            "model"
+        ]["path"]
+        return path
+
+    monkeypatch.chdir(tmp_path)
+    assert told(str(model), "below") == told("models/mine", "relative") == "models/mine"
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert told(str(model), "absolute") == told("../models/mine", "beside") == "mine"
+    monkeypatch.setattr("infer.predict.model_folder", lambda name: model)  # as the hub's cache gives it
+    assert told("nobody/mine", "hub") == "nobody/mine"
 
 
 def test_odd_questions_are_counted_and_take_nobody_with_them(tmp_path: Path, model: Path) -> None:
@@ -288,6 +309,23 @@ def test_unconstrained_asks_for_free_answers(tmp_path: Path, model: Path) -> Non
 def test_names_tell_model_questions_and_how_they_are_asked() -> None:
     assert run_name("finetune/runs/mine/merged", Path("runs/esci_mcq"), None, False) == "mine-esci_mcq"
     assert run_name("org/Model", Path("dev.jsonl"), 50, True) == "Model-dev-50-unconstrained"
+
+
+@pytest.mark.parametrize("by_make", [False, True])
+def test_the_next_step_is_told_where_nobody_takes_it(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, by_make: bool
+) -> None:
+    monkeypatch.setattr("infer.predict.predict", partial(predict, load=lambda folder, settings: Counter()))
+    if by_make:
+        monkeypatch.setenv("MAKELEVEL", "1")
+    else:
+        monkeypatch.delenv("MAKELEVEL", raising=False)
+    (tmp_path / "q.jsonl").write_text('{"input_field": "Explain lamp."}\n')
+    run = ["run", str(model), "--questions", str(tmp_path / "q.jsonl"), "--runs", str(tmp_path)]
+    result = CliRunner().invoke(main, run, catch_exceptions=False)
+    assert result.stdout.startswith(f"{tmp_path}/mine-q: 1 of 1 questions answered in ")
+    told = f"Next: infer score {tmp_path}/q.jsonl --answers {tmp_path}/mine-q\n"
+    assert result.stdout.endswith(told) is not by_make
 
 
 def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path: Path) -> None:

@@ -90,9 +90,23 @@ def test_long_and_hostile_options_fit_and_keep_the_chat_as_it_is(tokenizer: Any)
         assert not set(text.ids[text.start :]) & set(tokenizer.all_special_ids)
 
 
+def test_an_option_that_is_cut_is_told_and_weighed(tokenizer: Any) -> None:
+    def problem(option: str) -> str | None:
+        prompt = f"Which one?\n0. a lamp\n1. {option}\nAnswer:"
+        prepared = prepare(tokenizer, prompt, guessed(prompt, True), 1024, choose="text")
+        assert prepared.weighed is not None
+        assert len(prepared.weighed.texts) == 4
+        return prepared.problem
+
+    assert problem("x" * LONGEST) is None
+    assert problem("x" * (LONGEST + 1)) == problem("\ud800" * (LONGEST + 1)) == "option_cut"
+    assert problem("x" * 2**15) == "prompt_cut"
+
+
 def test_an_option_leaves_half_of_a_small_context_to_its_question(tokenizer: Any) -> None:
     prompt = f"Which one?\n0. a lamp\n1. {'chair ' * 900}\nAnswer:"
     prepared = prepare(tokenizer, prompt, guessed(prompt, True), 384, choose="text")
+    assert prepared.problem == "option_cut"
     assert prepared.weighed is not None
     assert all(len(text.ids) < 384 for text in prepared.weighed.texts)
     assert max(len(text.ids) - text.start for text in prepared.weighed.texts) == 192
