@@ -110,3 +110,9 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     run = re.findall(r"^step (make .+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
     assert run[0] == "make data RECIPE=esci_mcq"
     assert set(run) <= set(commands(ROOT / "README.md"))
+
+
+def test_ci_runs_the_tests_before_anything_installs_torch_and_after() -> None:
+    run = re.findall(r"^step make (\w+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert "test" in run[: run.index("sft")]
+    assert run[-1] == "test"
