@@ -127,9 +127,9 @@ def check_all(recipes: Iterable[str]) -> Iterator[tuple[str, list[Problem]]]:
 def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBPyConnection]) -> None:
     """Look at each task as far as it can be read, whatever is wrong with the others."""
     tasks, sources = document.data.get("tasks"), document.data.get("sources")
-    if not isinstance(tasks, dict) or not isinstance(sources, dict):
+    if not isinstance(tasks, dict):
         return
-    known = tuple(sources) if sources.keys() <= SOURCES.keys() else ()  # else queries would be blamed for it
+    known = tuple(sources) if isinstance(sources, dict) and sources.keys() <= SOURCES.keys() else ()
     tables = [f"{name}.{table}" for name in known for table in SOURCES[name].TABLES]
     for name, task in tasks.items():
         if isinstance(task, dict):
@@ -141,7 +141,7 @@ def _check_task(
 ) -> None:
     query, name, kind = task.get("query"), task.get("template"), task.get("type")
     columns = None
-    if query and isinstance(query, str) and tables:
+    if query and isinstance(query, str):
         columns = _columns(document, (*loc, "query"), query, connection, tables)
     template = _template(document, (*loc, "template"), name) if isinstance(name, str) else None
     if kind not in list(TaskType):
@@ -157,7 +157,7 @@ def _check_task(
 def _columns(
     document: Document, loc: Loc, query: str, connection: DuckDBPyConnection, tables: Sequence[str]
 ) -> dict[str, str] | None:
-    """Names and SQL types of the columns that a query returns; None where it does not run."""
+    """Names and SQL types of the columns that a query returns, as `inspect` gives them; notes its faults."""
     columns, faults = inspect(connection, query, tables)
     for fault in faults:
         document.problem(document.inside(loc, fault.line, fault.column), fault.code, fault.message)
@@ -177,7 +177,7 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
         )
         document.problem(place, "missing_column", message)
     for name, wanted_type in {**form, **OPTIONAL}.items():
-        if name in columns and name != "key" and not _fits(columns[name], wanted_type):
+        if columns.get(name) and name != "key" and not _fits(columns[name], wanted_type):
             is_one = pa.types.is_list(wanted_type) and not columns[name].endswith("[]")
             advice = "make it a list, `[...]" if is_one else "cast it, `(...)"
             message = f"`{name}` is {columns[name]}: {advice}::{sql_type(wanted_type)} as {name}`"
