@@ -1,5 +1,6 @@
 """A few products as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from datagen.draw import draw
 from datagen.recipe import load
+from datagen.schema import TaskType
 from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci
 
@@ -178,3 +180,31 @@ def test_what_a_title_is_written_from_is_in_its_language(
     products = [{"product_locale": locale, "product_bullet_point": "\n".join([line, *own])}]
     rows = rows_of(tmp_path, f"esci_generation/{task}", products)
     assert [row["bullets"] for row in rows] == [own]
+
+
+PRICED = " under $20"
+
+
+@pytest.fixture(scope="module")
+def priced(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small made-up market, where every second query asks for a price."""
+    seeds = Path(shutil.copytree(shop / "seeds", tmp_path_factory.mktemp("priced") / "seeds"))
+    path = seeds / "esci" / esci.TABLES["examples"].file
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["query"] += PRICED if row["query_id"] % 2 else ""
+    write(seeds / "esci", "examples", rows)
+    return seeds
+
+
+@pytest.mark.parametrize("name", ["esci_mcq", "esci_ranking", "esci_retrieval", "esci_generation"])
+def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path, name: str) -> None:
+    recipe = load(name)
+    with open_seeds(recipe.sources, priced, recipe.seed) as opened:
+        for label, task in recipe.tasks.items():
+            columns = list(columns_of(opened.connection, task.query))
+            draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
+            with pa.OSFile(str(tmp_path / label)) as file:
+                rows = pa.ipc.open_file(file).read_all().to_pylist()
+            assert rows or task.type is TaskType.RETRIEVAL, label  # the market is small
+            assert not any(PRICED in str(row) for row in rows), label
