@@ -175,6 +175,19 @@ def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     assert [row["reference"] for row in rows] == [short]
 
 
+def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Path) -> None:
+    parcel = ["Country Of Origin: China", "Item Package Weight: 5.5 lb", "Model Number: 933-3632"]
+    own = [bullet * 2 for bullet in BULLETS["us"]]
+    products = [
+        {"product_bullet_point": "\n".join([*parcel, *own[:2]])},
+        {"product_bullet_point": "\n".join([*parcel, *own]), "product_brand": "Unknown"},
+        {"product_bullet_point": "\n".join(own)},
+    ]
+    rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
+    told = {row["key"]: (row["brand"], row["bullets"]) for row in rows}
+    assert told == {"P1": (None, own), "P2": ("Acme", own)}
+
+
 @pytest.mark.parametrize(
     ("locale", "title", "fits"),
     [
