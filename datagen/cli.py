@@ -79,7 +79,7 @@ def main() -> None:
 
     \b
     Examples:
-      datagen new mine             a recipe of your own, ready to build
+      datagen new my_recipe        a recipe of your own, ready to build
       datagen preview esci_mcq     a few rows of every task, in seconds
       datagen build esci_mcq       the data set runs/esci_mcq
     """
@@ -280,7 +280,7 @@ def new(name: str) -> None:
 
     \b
     Example:
-      datagen new mine
+      datagen new my_recipe
     """
     from datagen.starter import write_starter
 

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 from datagen.errors import UserError
 from datagen.examples import row_id
-from datagen.paths import find
+from datagen.paths import among, find
 from datagen.prompts import load_template
 from datagen.recipe_model import Recipe
 
@@ -43,9 +43,11 @@ class Found:
 def find_row(run: Path, recipe: Recipe, name: str, task: str | None = None) -> Found:
     """The one row of that name; `task` tells equal keys apart.
 
-    Raises UserError where no row, or more than one, has it.
+    Raises UserError where no row, or more than one, has it, or no task is called so.
     """
     kept, rejects = _index(run, "data", ["id", "key", "task"]), _index(run, "rejects", ["key", "task"])
+    if task is not None and task not in recipe.tasks:
+        raise UserError(f"{run} has no task `{task}`: {among(task, recipe.tasks)}")
     if task is not None:
         kept, rejects = (table.filter(pc.equal(table["task"], task)) for table in (kept, rejects))
     hits = [*_rows(kept, "key", name), *_rows(rejects, "key", name)] or list(_rows(kept, "id", name))
@@ -103,7 +105,7 @@ def _unknown(name: str, kept: pa.Table, rejects: pa.Table) -> str:
     if begun:
         return f"no row has the key `{name}`, but it begins {_some(begun)}. Give a key as a whole"
     names = sorted({*kept["id"].to_pylist(), *keys})
-    near = [text for text, _, _ in process.extract(name, names, limit=3, score_cutoff=60)]
+    near = [text for text, _, _ in process.extract(name, names, scorer=fuzz.ratio, limit=3, score_cutoff=60)]
     known = f"did you mean {', '.join(f'`{text}`' for text in near)}?" if near else "it holds none like it."
     return f"no row has the id or key `{name}`; {known} Ids are in the column `id` of its data, keys in `key`"
 

@@ -10,7 +10,7 @@ output are bounded by the size of its slots. Seed text is a value, never a templ
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -47,10 +47,13 @@ class Flaw(NamedTuple):
 
 
 class TemplateError(Exception):
-    """A template that cannot be used, and all that is wrong in its file."""
+    """A template that cannot be used, and all that is wrong in its file.
 
-    def __init__(self, path: Path, flaws: Iterable[Flaw]) -> None:
-        self.path, self.flaws = path, sorted(flaws)
+    `lines` tells for each slot of its sound wordings the line that first names it.
+    """
+
+    def __init__(self, path: Path, flaws: Iterable[Flaw], lines: Mapping[str, int] | None = None) -> None:
+        self.path, self.flaws, self.lines = path, sorted(flaws), dict(lines or {})
         super().__init__(
             "\n".join(f"{path}:{at}:{column}: {code}: {what}" for at, column, code, what in self.flaws)
         )
@@ -149,7 +152,7 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
         for name in used:
             names.setdefault(name, _first_line(tree, name))
     if flaws:
-        raise TemplateError(path, flaws)
+        raise TemplateError(path, flaws, names)
     slots = tuple(sorted(names))
     functions = _functions(environment, bodies, slots)
     wordings = tuple(

@@ -170,15 +170,17 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Recipe 
         parts += [part] if part else []
         documents += inner
     mixture = _checked(document, Mixture)
-    if mixture is None or len(parts) < len(mixture.include):
+    if mixture is None:
+        return None, documents
+    _check_weights(document, mixture)
+    if len(parts) < len(mixture.include):
         return None, documents
     sources = _common_sources(document, mixture, parts)
-    weights = _weights(document, mixture, parts)
     if document.problems:
         return None, documents
     tasks = {
         f"{part.name}.{name}": task
-        for part, rows in zip(parts, share(mixture.rows, weights), strict=True)
+        for part, rows in zip(parts, share(mixture.rows, _weights(mixture, parts)), strict=True)
         for name, task in scaled(part, rows).tasks.items()
     }
     shared = {name: getattr(mixture, name) for name in Common.model_fields}
@@ -221,8 +223,8 @@ def _common_sources(document: Document, mixture: Mixture, parts: Sequence[Recipe
     return sources
 
 
-def _weights(document: Document, mixture: Mixture, parts: Sequence[Recipe]) -> list[float]:
-    """The share of each part; notes weights of recipes that are not included, and included ones without."""
+def _check_weights(document: Document, mixture: Mixture) -> None:
+    """Note weights of recipes that are not included, and included recipes without one."""
     for name in mixture.weights:
         if name not in mixture.include:
             message = f"`{name}` is not included: {among(name, mixture.include)}"
@@ -231,6 +233,10 @@ def _weights(document: Document, mixture: Mixture, parts: Sequence[Recipe]) -> l
     if mixture.weights and missing:
         message = f"no weight for {', '.join(missing)}: give each included recipe one, or none of them"
         document.problem(document.key(("weights",)), "missing_weight", message)
-    if mixture.weights and not missing:
+
+
+def _weights(mixture: Mixture, parts: Sequence[Recipe]) -> list[float]:
+    """The share of each part: its weight, or its own rows where the mixture has none."""
+    if mixture.weights:
         return [mixture.weights[name] for name in mixture.include]
     return [sum(task.rows for task in part.tasks.values()) for part in parts]

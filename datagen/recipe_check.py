@@ -6,7 +6,7 @@ the template and the slots that it prints. It needs no seeds.
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -127,9 +127,9 @@ def check_all(recipes: Iterable[str]) -> Iterator[tuple[str, list[Problem]]]:
 def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBPyConnection]) -> None:
     """Look at each task as far as it can be read, whatever is wrong with the others."""
     tasks, sources = document.data.get("tasks"), document.data.get("sources")
-    if not isinstance(tasks, dict) or not isinstance(sources, dict):
+    if not isinstance(tasks, dict):
         return
-    known = tuple(sources) if sources.keys() <= SOURCES.keys() else ()  # else queries would be blamed for it
+    known = tuple(sources) if isinstance(sources, dict) and sources.keys() <= SOURCES.keys() else ()
     tables = [f"{name}.{table}" for name in known for table in SOURCES[name].TABLES]
     for name, task in tasks.items():
         if isinstance(task, dict):
@@ -141,15 +141,14 @@ def _check_task(
 ) -> None:
     query, name, kind = task.get("query"), task.get("template"), task.get("type")
     columns = None
-    if query and isinstance(query, str) and tables:
+    if query and isinstance(query, str):
         columns = _columns(document, (*loc, "query"), query, connection, tables)
-    template = _template(document, (*loc, "template"), name) if isinstance(name, str) else None
+    template, path, lines = _template(document, (*loc, "template"), name)
     if kind not in list(TaskType):
         return  # the model says so
     if columns is not None:
         _check_columns(document, (*loc, "query"), columns, TaskType(kind))
-    if columns is not None and template is not None:
-        _check_slots(document, (*loc, "query"), template, columns, TaskType(kind))
+        _check_slots(document, (*loc, "query"), path, lines, columns, TaskType(kind))
     if columns is not None and template is not None and "language" not in columns:
         _check_wordings(document, (*loc, "template"), template, task.get("language", "en"))
 
@@ -157,7 +156,7 @@ def _check_task(
 def _columns(
     document: Document, loc: Loc, query: str, connection: DuckDBPyConnection, tables: Sequence[str]
 ) -> dict[str, str] | None:
-    """Names and SQL types of the columns that a query returns; None where it does not run."""
+    """Names and SQL types of the columns that a query returns, as `inspect` gives them; notes its faults."""
     columns, faults = inspect(connection, query, tables)
     for fault in faults:
         document.problem(document.inside(loc, fault.line, fault.column), fault.code, fault.message)
@@ -177,7 +176,7 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
         )
         document.problem(place, "missing_column", message)
     for name, wanted_type in {**form, **OPTIONAL}.items():
-        if name in columns and name != "key" and not _fits(columns[name], wanted_type):
+        if columns.get(name) and name != "key" and not _fits(columns[name], wanted_type):
             is_one = pa.types.is_list(wanted_type) and not columns[name].endswith("[]")
             advice = "make it a list, `[...]" if is_one else "cast it, `(...)"
             message = f"`{name}` is {columns[name]}: {advice}::{sql_type(wanted_type)} as {name}`"
@@ -186,10 +185,18 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
         document.problem(place, "taken_column", f"the query returns `{name}`: {TAKEN[name]}")
 
 
-def _template(document: Document, loc: Loc, name: str) -> Template | None:
-    """The template of a task; None, and a problem at its place, where it can't be used."""
+def _template(document: Document, loc: Loc, name: Any) -> tuple[Template | None, Path, dict[str, int]]:
+    """The template of a task, its file, and the line that first names each slot.
+
+    None, and a problem at its place, where it can't be used; its slots are told as far as it can be read.
+    """
+    path, lines = Path(), dict[str, int]()
+    if not isinstance(name, str):
+        return None, path, lines  # the model says so
     try:
-        return load_template(find("templates", name))
+        path = find("templates", name)
+        template = load_template(path)
+        return template, path, template.lines
     except UserError as error:
         document.problem(document.value(loc), "unknown_template", str(error))
     except UnicodeDecodeError as error:
@@ -197,18 +204,24 @@ def _template(document: Document, loc: Loc, name: str) -> Template | None:
         document.problem(document.value(loc), "template_syntax", message)
     except TemplateError as error:
         document.problems += [Problem(error.path, *flaw) for flaw in error.flaws]
-    return None
+        lines = error.lines
+    return None, path, lines
 
 
 def _check_slots(
-    document: Document, loc: Loc, template: Template, columns: dict[str, str], kind: TaskType
+    document: Document,
+    loc: Loc,
+    path: Path,
+    lines: Mapping[str, int],
+    columns: Mapping[str, str],
+    kind: TaskType,
 ) -> None:
     """Note slots of a template that its query does not give."""
     task = TASKS[kind]
     answers = {name for form in task.COLUMNS for name in form} - set(task.SLOTS)
     slots = sorted({*columns, *task.SLOTS} - answers - RESERVED)
     line, _ = document.inside(loc, 1, 1)
-    for name in template.slots:
+    for name in sorted(lines):
         if name in answers | RESERVED and name in columns:
             code = "hidden_slot"
             message = f"`{name}` is the answer's or the build's: a prompt prints {', '.join(slots)}"
@@ -217,8 +230,8 @@ def _check_slots(
             message = f"the query at {document.path}:{line} returns no `{name}`: {among(name, slots)}"
         else:
             continue
-        place = template.lines[name], _column(template, name)
-        document.problems.append(Problem(template.path, *place, code, message))
+        place = lines[name], _column(path, lines[name], name)
+        document.problems.append(Problem(path, *place, code, message))
 
 
 def _check_wordings(document: Document, loc: Loc, template: Template, language: Any) -> None:
@@ -228,10 +241,9 @@ def _check_wordings(document: Document, loc: Loc, template: Template, language: 
         document.problem(document.value(loc), "no_wording", message)
 
 
-def _column(template: Template, name: str) -> int:
-    """The column in which a slot stands in the line that first names it."""
-    line = template.path.read_text(encoding="utf-8").split("\n")[template.lines[name] - 1]
-    found = re.search(rf"\b{name}\b", line)
+def _column(path: Path, line: int, name: str) -> int:
+    """The column in which a slot stands in a line of its template."""
+    found = re.search(rf"\b{name}\b", path.read_text(encoding="utf-8").split("\n")[line - 1])
     return found.start() + 1 if found else 1
 
 

@@ -63,25 +63,47 @@ ADVICE = (
 def inspect(
     connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]
 ) -> tuple[dict[str, str] | None, list[Fault]]:
-    """Names and DuckDB types of the columns that `sql` returns (None where it may not run), and its faults.
+    """Names and DuckDB types of the columns that `sql` returns, and its faults.
 
-    `tables` are the seed tables that it may read, as `source.table`; `connection` knows their columns.
+    `tables` are the seed tables that it may read, as `source.table`; `connection` knows their columns. Where
+    nobody can say which they are, none are given, and the query is not blamed for what it reads.
+    Columns are None where they can't be told; of a query that may not run their types are "".
     """
-    faults = sorted(set(_refused(connection, sql, tables)))
+    tree = _tree(connection, sql)
+    faults = sorted(set(_refused(tree, sql, tables)))
     if any(fault.code not in ("sql_random", "sql_order") for fault in faults):
-        return None, faults
+        return _named(tree), faults
     try:
         return columns_of(connection, sql), faults
     except SqlError as error:
-        return None, [*faults, _explained(error)]
+        fault = _explained(error)
+        blamed = tables or fault.code in ("sql_syntax", "sql_statement")
+        return _named(tree), [*faults, *([fault] if blamed else [])]
 
 
-def _refused(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]) -> Iterator[Fault]:
+def _named(tree: Any) -> dict[str, str] | None:
+    """The columns to which a query itself gives names, so that more can be said of one that does not run.
+
+    None where it has others, as by `*`.
+    """
+    if not tree:
+        return None
+    node = tree[0]["node"]
+    while "children" in node:  # a union: its first part names the columns
+        node = node["children"][0]
+    columns = node.get("select_list", [])
+    if any(column["class"] == "STAR" or column.get("function_name") == "unnest" for column in columns):
+        return None
+    names = (column.get("alias") or column.get("column_names", [""])[-1] for column in columns)
+    return {name: "" for name in names if name}
+
+
+def _refused(tree: Any, sql: str, tables: Collection[str]) -> Iterator[Fault]:
     """What a query may not do although DuckDB would; nothing for text that is no query."""
-    nodes = list(_nodes(_tree(connection, sql)))
+    nodes = list(_nodes(tree))
     own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
     for node in nodes:
-        for code, message in (*_foreign(node, own, tables), *_unsteady(node)):
+        for code, message in (*(_foreign(node, own, tables) if tables else ()), *_unsteady(node)):
             yield Fault(*place(sql, _offset(node)), code, message)
 
 

@@ -89,9 +89,7 @@ def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
         return lines
     lines.append(block("left out", f"{found.reason}: {explain(found.reason)}"))
     if row["detail"]:
-        lines.append(
-            block("because of", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)")
-        )
+        lines.append(block("caused by", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)"))
     lines.append(block("stored in", f"{found.file}, row {found.position} (from 0)"))
     return lines
 

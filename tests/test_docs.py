@@ -46,7 +46,7 @@ def test_a_shown_make_command_is_in_the_makefile(command: str) -> None:
         name, sign, value = word.partition("=")
         assert name in (VARIABLES if sign else TARGETS)
         if name == "RECIPE":
-            assert value in ("mine", "meant") or (ROOT / "recipes" / f"{value}.yaml").is_file()
+            assert value in ("brands", "meant") or (ROOT / "recipes" / f"{value}.yaml").is_file()
         if name == "NAME" and "bench" in make_words(command):
             assert all((ROOT / "benchmarks" / f"{one}.py").is_file() for one in value.split("|"))
 
@@ -119,3 +119,18 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     run = re.findall(r"^step (make .+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
     assert run[0] == "make data RECIPE=esci_mcq"
     assert set(run) <= set(commands(ROOT / "README.md"))
+
+
+def test_ci_runs_the_tests_before_anything_installs_torch_and_after() -> None:
+    run = re.findall(r"^step make (\w+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert "test" in run[: run.index("sft")]
+    assert run[-1] == "test"
+
+
+def test_each_recipe_of_the_examples_has_a_name_of_its_own() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    started = set(re.findall(r"`datagen new (\w+)", text))
+    written = re.findall(r"^```yaml\nname: (\w+)$", text, re.MULTILINE)
+    shipped = {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
+    assert len(started) == 1
+    assert len(written) == len({*written} - started - shipped) > 2

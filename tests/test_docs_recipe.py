@@ -148,13 +148,13 @@ def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.Monke
     [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for path, text in [
-        ("recipes/mine.yaml", recipe),
+        ("recipes/brands.yaml", recipe),
         ("recipes/everything.yaml", mixture),
         ("templates/named_entity_recognition/brand_in_title.j2", template),
     ]:
         assert path.split("/")[-1].split(".")[0] in page
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    assert check("mine") == []
+    assert check("brands") == []
     assert check("everything") == []
     assert sum(task.rows for task in load("everything").tasks.values()) == 30000

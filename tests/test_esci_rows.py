@@ -1,5 +1,6 @@
 """A few products as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from datagen.draw import draw
 from datagen.recipe import load
+from datagen.schema import TaskType
 from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci
 
@@ -52,14 +54,24 @@ def rows_of(
         ("es", "Anillo de acero para mujer, oro rosa", "Oro rosa", ["oro rosa"]),
         ("es", "Bikini de rayas para mujer (Verde Rosa,L)", "Verde Rosa", None),
         ("us", "Striped Socks for Women, Black White", "Black White", None),
+        ("us", "Maxi Dress for Girls (Size 3-4, Dark Green)", "Dark Green", ["Dark Green"]),
+        ("us", "Maxi Dress for Girls (Size 3-4, Dark Green)", "Green", None),
+        ("us", "Bathroom Wall Art, Sage Green Plants, Set of 4", "Green", None),
+        ("es", "Cortinas opacas para el salón, azul marino", "Azul", None),
     ],
 )
-def test_two_colours_are_not_one(
+def test_two_colours_are_not_one_and_a_part_of_one_is_none(
     tmp_path: Path, locale: str, title: str, color: str, entities: list[str] | None
 ) -> None:
     product = {"product_locale": locale, "product_title": title, "product_color": color}
     rows = rows_of(tmp_path, "esci_ner/color_in_title", [product])
     assert [row["entities"] for row in rows] == ([entities] if entities else [])
+
+
+def test_a_query_for_a_shade_asks_for_more_than_its_colour(tmp_path: Path) -> None:
+    queries = ["dark green curtains", "green curtains"]
+    rows = rows_of(tmp_path, "esci_ner/color_in_query", [{"product_color": "Green"}], queries)
+    assert [(row["text"], row["entities"]) for row in rows] == [("green curtains", ["green"])]
 
 
 BULLETS = {
@@ -163,6 +175,57 @@ def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     assert [row["reference"] for row in rows] == [short]
 
 
+def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Path) -> None:
+    parcel = ["Country Of Origin: China", "Item Package Weight: 5.5 lb", "Model Number: 933-3632"]
+    own = [bullet * 2 for bullet in BULLETS["us"]]
+    products = [
+        {"product_bullet_point": "\n".join([*parcel, *own[:2]])},
+        {"product_bullet_point": "\n".join([*parcel, *own]), "product_brand": "Unknown"},
+        {"product_bullet_point": "\n".join(own)},
+    ]
+    rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
+    told = {row["key"]: (row["brand"], row["bullets"]) for row in rows}
+    assert told == {"P1": (None, own), "P2": ("Acme", own)}
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "fits"),
+    [
+        ("us", "Silicone Baking Mat, Set of 2", True),
+        ("us", "Tapete de silicona para hornear, juego de 2", False),
+        ("us", "OOKU水彩色鉛筆48色セット", False),
+        ("es", "The North Face Camiseta Easy, hombre", True),
+        ("es", "Cookware Set with Pots and Pans, 15 pieces", False),
+        ("jp", "SwitchBot スマートリモコン ハブミニ", True),
+        ("jp", "SwitchBot Hub Mini Smart Remote", False),
+    ],
+)
+@pytest.mark.parametrize("task", ["title_from", "query_for"])
+def test_an_answer_in_the_titles_language_is_in_the_shops(
+    tmp_path: Path, task: str, locale: str, title: str, fits: bool
+) -> None:
+    """The prompt asks for the language of the title, or of the bullet points, which are in the shop's."""
+    bullets = "\n".join(bullet * 2 for bullet in BULLETS[locale])
+    product = {"product_locale": locale, "product_title": title, "product_bullet_point": bullets}
+    foreign = "" if locale == "us" else "foreign_"
+    name = f"{task}_{foreign}{'features' if task == 'title_from' else 'product'}"
+    query = " ".join(["wanted", *title.lower().split(maxsplit=2)[:2]])
+    assert bool(rows_of(tmp_path, f"esci_generation/{name}", [product], [query])) == fits
+
+
+def test_a_sentence_to_copy_ends_where_it_ends_and_is_not_the_sellers(tmp_path: Path) -> None:
+    lines = [
+        "Bold Design: Nobody will overlook this bold print that?ll make you stand out. Get it now",
+        "Customer Service: Write to us and our customer service will answer within a day",
+        "Two Lids: Keeps lids of both sizes where you find them",
+    ]
+    products = [{"product_bullet_point": "\n".join(lines)}] * 30
+    rows = rows_of(tmp_path, "esci_generation/feature_by_heading", products)
+    told = {row["heading"]: row["reference"] for row in rows}
+    assert set(told) == {"bold design", "two lids"}
+    assert told["bold design"] == "Nobody will overlook this bold print that?ll make you stand out"
+
+
 @pytest.mark.parametrize(
     ("task", "locale", "line"),
     [
@@ -175,6 +238,38 @@ def test_what_a_title_is_written_from_is_in_its_language(
     tmp_path: Path, task: str, locale: str, line: str
 ) -> None:
     own = [bullet * 2 for bullet in BULLETS[locale]]
-    products = [{"product_locale": locale, "product_bullet_point": "\n".join([line, *own])}]
+    product = {
+        "product_locale": locale,
+        "product_title": "植木鉢スタンド 三段 大きいサイズ" if locale == "jp" else "Bandeja metal L",
+    }
+    products = [{**product, "product_bullet_point": "\n".join([line, *own])}]
     rows = rows_of(tmp_path, f"esci_generation/{task}", products)
     assert [row["bullets"] for row in rows] == [own]
+
+
+PRICED = " under $20"
+
+
+@pytest.fixture(scope="module")
+def priced(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small made-up market, where every second query asks for a price."""
+    seeds = Path(shutil.copytree(shop / "seeds", tmp_path_factory.mktemp("priced") / "seeds"))
+    path = seeds / "esci" / esci.TABLES["examples"].file
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["query"] += PRICED if row["query_id"] % 2 else ""
+    write(seeds / "esci", "examples", rows)
+    return seeds
+
+
+@pytest.mark.parametrize("name", ["esci_mcq", "esci_ranking", "esci_retrieval", "esci_generation"])
+def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path, name: str) -> None:
+    recipe = load(name)
+    with open_seeds(recipe.sources, priced, recipe.seed) as opened:
+        for label, task in recipe.tasks.items():
+            columns = list(columns_of(opened.connection, task.query))
+            draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
+            with pa.OSFile(str(tmp_path / label)) as file:
+                rows = pa.ipc.open_file(file).read_all().to_pylist()
+            assert rows or task.type is TaskType.RETRIEVAL, label  # the market is small
+            assert not any(PRICED in str(row) for row in rows), label

@@ -84,6 +84,14 @@ def test_the_chart_of_a_multiple_choice_task_counts_its_answers(shop_run: Path, 
         assert f"{answer}: {rows['target'].to_pylist().count(answer)} rows" in page.texts
 
 
+def test_tables_scroll_in_a_box_of_their_own(shop_run: Path, page: Page) -> None:
+    """Else a phone's reader pushes whole cards aside, or the page."""
+    boxes = [before for before, (tag, _) in zip(page.tags, page.tags[1:], strict=False) if tag == "table"]
+    assert boxes == [("div", {"class": "wide"})] * 2
+    style = (shop_run / "report.html").read_text(encoding="utf-8").partition("</style>")[0]
+    assert re.findall(r"([^{}]+?) { [^}]*overflow-x: auto", style)[0].split()[-1] == ".wide"
+
+
 def test_seed_text_stays_text(shop_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(shop_run, tmp_path / "run"))
     path = shard_files(run)[0]

@@ -126,3 +126,14 @@ def test_a_manifest_that_cannot_be_used_says_what_to_do(
         (run / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_manifest(run)
+
+
+@pytest.mark.parametrize("name", ["runs", "esci_mcq", "recipes/esci_mcq.yaml"])
+def test_what_is_no_run_leads_to_the_run_that_may_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/esci_mcq").mkdir(parents=True)
+    Path("runs/esci_mcq/manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=rf"{name} is not a finished run: name one, as in runs/esci_mcq$"):
+        read_manifest(Path(name))

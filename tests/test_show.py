@@ -67,6 +67,7 @@ def test_a_row_that_clashed_leads_to_the_one_it_clashed_with(here: Path) -> None
     clashed = [row for row in rejects(here) if row["detail"]]
     assert clashed
     for row in clashed[:3]:
+        assert f"\n  caused by {row['detail']} (" in show(here, row["key"], SEEDS, row["task"])
         text = show(here, row["detail"], SEEDS)
         assert f"task      {row['task']} " in text
 
@@ -110,6 +111,17 @@ def test_an_unknown_name_brings_the_nearest(here: Path) -> None:
     row = rows(here)["id"][0].as_py()
     with pytest.raises(UserError, match=f"did you mean `{row}`"):
         show(here, row[:-1] + "x", SEEDS)
+
+
+def test_a_name_that_is_like_none_brings_none(here: Path) -> None:
+    with pytest.raises(UserError, match="it holds none like it"):
+        show(here, "fff1", SEEDS)
+
+
+def test_a_task_that_is_not_there_brings_the_nearest(here: Path) -> None:
+    key = rows(here)["key"][0].as_py()
+    with pytest.raises(UserError, match="has no task `best_mach`: did you mean `best_match`"):
+        show(here, key, SEEDS, "best_mach")
 
 
 def test_other_seeds_are_not_taken_for_the_runs_own(here: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 from datagen.sources import esci
 
 
-def negations(queries: list[str], marked: dict[int, str]) -> set[int]:
-    """Which of the queries, by position, the seed table `sources` has among its negations."""
+def marked_by_words(queries: list[str], marked: dict[int, str], mark: str = "negations") -> set[int]:
+    """Which of the queries, by position, the seed table `sources` gives this mark."""
     connection = duckdb.connect()
     connection.execute("create table examples_file (query_id bigint, query text, product_locale text)")
     connection.execute("create table sources_file (query_id bigint, source text)")
@@ -15,10 +15,11 @@ def negations(queries: list[str], marked: dict[int, str]) -> set[int]:
     connection.executemany("insert into sources_file values (?, ?)", list(marked.items()))
     found = connection.sql(esci.views(esci.Options())["sources"]).fetchall()
     assert len(found) == len(set(found))
-    assert {number: source for number, source in found if source != "negations"} == {
-        number: source for number, source in marked.items() if source != "negations"
+    ours = ("negations", "prices")
+    assert {number: source for number, source in found if source not in ours} == {
+        number: source for number, source in marked.items() if source not in ours
     }
-    return {number for number, source in found if source == "negations"}
+    return {number for number, source in found if source == mark}
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,43 @@ def negations(queries: list[str], marked: dict[int, str]) -> set[int]:
     ],
 )
 def test_a_query_that_asks_for_an_absence_is_a_negation_without_any_mark(query: str, asks: bool) -> None:
-    assert negations([query], {7: "other"}) == ({0} if asks else set())
+    assert marked_by_words([query], {7: "other"}) == ({0} if asks else set())
+
+
+@pytest.mark.parametrize(
+    ("query", "asks"),
+    [
+        ("baby sneakers under $13", True),
+        ("cool gifts under 15", True),
+        ("phone unlocked less than 150 dollars", True),
+        ("Cheap phones", True),
+        ("cables for less than 5€", True),
+        ("mini stepper barato", True),
+        ("zapatos económicos mujer", True),
+        ("regalos menos de 20 euros", True),
+        ("プレゼント 1000円以下", True),
+        ("激安 ワンピース", True),
+        ("led under cabinet lighting", False),
+        ("lamp under 20 inch wide", False),
+        ("2 dollar bill", False),
+        ("budget planner", False),
+        ("円形 テーブル", False),
+        ("安全靴", False),
+        ("目安箱", False),
+    ],
+)
+def test_a_query_that_asks_for_a_price_is_marked(query: str, asks: bool) -> None:
+    assert marked_by_words([query], {7: "other"}, "prices") == ({0} if asks else set())
+
+
+def test_a_price_tells_more_than_an_absence() -> None:
+    assert marked_by_words(["toys without batteries under $5"], {7: "other"}, "prices") == {0}
+    assert marked_by_words(["toys without batteries under $5"], {7: "other"}) == set()
 
 
 def test_marks_of_the_file_stay() -> None:
     marked = {0: "negations", 1: "negations", 2: "other"}
-    assert negations(["jar without lid", "jar - lid", "jar without handle"], marked) == {0, 1, 2}
+    assert marked_by_words(["jar without lid", "jar - lid", "jar without handle"], marked) == {0, 1, 2}
 
 
 def test_titles_come_as_a_page_shows_them() -> None:
