@@ -34,6 +34,22 @@ _UNFIT = re.compile(
 )
 """An instruction that asks for what does not fit, in English, German, Spanish, French, Italian, Japanese."""
 
+_FORM = re.compile(
+    r"(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark|provide"
+    r"|you should|there should be|do not|don['’]t|each \w+ and its)\b"
+    r".*\b(?:numbers?|digits?|ind(?:ex|ices)|letters?|commas?|comma-separated|explanations?|results)\b"
+    r"|(?:antworte|gib|schreib|nenn)\w*\b.*\b(?:nummern?|ziffern?|zahl(?:en)?|komma\w*)\b"
+    r"|(?:responde|contesta|escribe|indica|da|devuelve)\b.*\b(?:números?|cifras?|comas?)\b"
+    r"|(?:réponds|répondez|donne[sz]?|écri\w+)\b.*\b(?:numéros?|chiffres?|virgules?)\b"
+    r"|(?:rispondi|scrivi|indica)\b.*\b(?:numer[oi]|cifr[ae]|virgol[ae])\b"
+    r"|[^「『選番]*番号[^「『選]*?(?:答え|書|出力|示|並べ|返)",
+    re.IGNORECASE,
+)
+"""A sentence, by its beginning, that says how numbers are written: of no use where none is."""
+
+_SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?](?!\s)[^\n.!?。！？]*)*[.!?。！？]?[ \t]*\n*")
+_QUOTE = re.compile(r"[\"'“”‘’「」『』«»]")
+
 _GAP = re.compile(r"\n{3,}")
 
 CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
@@ -41,7 +57,7 @@ CHOICES = (TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL)
 
 
 class Unlisted(NamedTuple):
-    """A question without its list; `texts` are what it listed, in that order.
+    """A question without its list and what it says of numbers; `texts` are what it listed, in that order.
 
     `numbers` are theirs, as the grader counts: letters and marks from 0 for options, else from 1. `unfit` is
     true where the question wants the text that does not fit, the least likely one; an order is best first.
@@ -62,4 +78,15 @@ def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
     first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
     numbers = found.numbers or tuple(range(first, first + len(found.texts)))
     unfit = task_type is not TaskType.RANKING and bool(_UNFIT.search(split(rest)[0]))
-    return Unlisted(rest, found.texts, numbers, unfit)
+    return Unlisted(_without_form(rest), found.texts, numbers, unfit)
+
+
+def _without_form(text: str) -> str:
+    """The text without sentences such as `Answer with the number only.`; its first stays, and what has a quote."""
+    sentences = [match[0] for match in _SENTENCE.finditer(text)]
+    kept = [
+        sentence
+        for place, sentence in enumerate(sentences)
+        if not place or _QUOTE.search(sentence) or not _FORM.match(sentence.lstrip())
+    ]
+    return _GAP.sub("\n\n", "".join(kept)).strip()

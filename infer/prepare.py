@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.by_text import CHOICES, unlisted
+from datagen.errors import UserError
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
 from infer.classify import Guess, classify
@@ -50,9 +51,14 @@ class Prepared:
 
 
 def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
-    """The guess for any prompt at all; UNKNOWN where it cannot be read."""
+    """The guess for any prompt at all; UNKNOWN where it cannot be read.
+
+    Raises UserError where a package lacks.
+    """
     try:
         return classify(_read(printable(prompt)), is_multiple_choice)
+    except ImportError as error:  # of all prompts, which would silently be taken for generation
+        raise UserError(f"{error.name} is not installed. Run: pip install -e .") from error
     except Exception:  # one prompt never takes the others with it; it still gets an answer
         return UNKNOWN
 

@@ -71,6 +71,41 @@ def test_a_question_for_what_does_not_fit_is_known(prompt: str, unfit: bool) -> 
     assert asked.unfit is unfit
 
 
+@pytest.mark.parametrize(
+    ("prompt", "kept"),
+    [
+        ("Which fits? Answer with the number only.\n0. a\n1. b", "Which fits?"),
+        ("Which fits?\n0. a\n1. b\n\nOutput its number, no explanation.\nAnswer:", "Which fits?\n\nAnswer:"),
+        ("Pick two.\n1. a\n2. b\nYou should ONLY output two numbers. Do not give explanations.", "Pick two."),
+        ("¿Cuál encaja?\n0. a\n1. b\nEscribe únicamente el número.", "¿Cuál encaja?"),
+        (
+            "合うのはどれですか。\n0. a\n1. b\n説明は書かず、番号のみで答えてください。",
+            "合うのはどれですか。",
+        ),
+        (
+            "商品です。\n0. a\n1. b\n合うものを選び、番号を書いてください。",
+            "商品です。\n\n合うものを選び、番号を書いてください。",
+        ),
+        ("Give the number of what fits.\n0. a\n1. b", "Give the number of what fits."),
+        (
+            "A search:\nOutput the number that fits 'red'.\n0. a\n1. b",
+            "A search:\nOutput the number that fits 'red'.",
+        ),
+        ("It holds 1.5 l. Which? Reply with one digit.\n0. a\n1. b", "It holds 1.5 l. Which?"),
+    ],
+)
+def test_what_is_said_of_numbers_goes_with_the_list(prompt: str, kept: str) -> None:
+    asked = choice(prompt)
+    assert asked is not None
+    assert asked.prompt == kept
+
+
+def test_what_does_not_fit_may_be_asked_for_with_its_number() -> None:
+    asked = choice("All but one answer the query.\n0. a\n1. b\nOutput the number of the wrong result.")
+    assert asked is not None
+    assert (asked.prompt, asked.unfit) == ("All but one answer the query.", True)
+
+
 def test_marks_of_candidates_count_from_one_and_an_order_is_best_first() -> None:
     asked = unlisted("Rank them, what does not fit last.\n- red\n- blue", TaskType.RANKING)
     assert asked is not None
