@@ -35,8 +35,8 @@ _UNFIT = re.compile(
 """An instruction that asks for what does not fit, in English, German, Spanish, French, Italian, Japanese."""
 
 _FORM = re.compile(
-    r"(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark|provide"
-    r"|you should|there should be|do not|don['’]t|each \w+ and its)\b"
+    r"(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark"
+    r"|provide|you should|there should be|do not|don['’]t|each \w+ and its)\b"
     r".*\b(?:numbers?|digits?|ind(?:ex|ices)|letters?|commas?|comma-separated|explanations?|results)\b"
     r"|(?:antworte|gib|schreib|nenn)\w*\b.*\b(?:nummern?|ziffern?|zahl(?:en)?|komma\w*)\b"
     r"|(?:responde|contesta|escribe|indica|da|devuelve)\b.*\b(?:números?|cifras?|comas?)\b"
@@ -82,7 +82,7 @@ def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
 
 
 def _without_form(text: str) -> str:
-    """The text without sentences such as `Answer with the number only.`; its first stays, and what has a quote."""
+    """The text without sentences such as `Answer with the number only.`, but for its first and for quotes."""
     sentences = [match[0] for match in _SENTENCE.finditer(text)]
     kept = [
         sentence

@@ -139,7 +139,6 @@ def build(
     lengths = splits["train"].lengths
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
-    model.name_or_path = published(config.base)  # what an adapter names as its base: no path of this machine
     progress = Progress(
         run, sum(lengths) * config.epochs, 2 * math.log(model.config.get_text_config().vocab_size), say
     )
@@ -278,6 +277,10 @@ def _finish(
 ) -> None:
     """Take away what only the training needed; write plot, card and, last, `run.json`."""
     (run / "training_args.bin").unlink(missing_ok=True)  # a pickle
+    adapter = run / "adapter_config.json"
+    if adapter.is_file():  # named at the end, as PEFT would ask the hub for a base that it can't find here
+        said = json.loads(adapter.read_text(encoding="utf-8"))
+        write_json(said | {"base_model_name_or_path": published(config.base)}, adapter)
     write_plot(run)
     write_card(run, config, splits["train"].licenses, wanted, result)
     if config.rank is None:  # a whole model, which may be asked as it is

@@ -112,6 +112,18 @@ def same_weights(run: Path, other: Path) -> None:
     assert all(weight.sub(theirs[name]).abs().max() < 1e-5 for name, weight in ours.items())
 
 
+def test_an_adapter_names_its_base_as_others_know_it_and_nobody_asks_the_hub(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object, **__: object) -> bool:
+        raise AssertionError("the hub was asked for a base that is here")
+
+    monkeypatch.setattr("finetune.train.published", lambda name: "somebody/base")
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    adapter = json.loads((train("epochs=1") / "adapter_config.json").read_text(encoding="utf-8"))
+    assert adapter["base_model_name_or_path"] == "somebody/base"
+
+
 def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(tmp_path: Path) -> None:
     from finetune.train import last_checkpoint
 
