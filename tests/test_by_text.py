@@ -1,5 +1,6 @@
 """A question and its list are told apart, however it is listed."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,30 @@ def test_marks_of_candidates_count_from_one_and_an_order_is_best_first() -> None
     asked = unlisted("Rank them, what does not fit last.\n- red\n- blue", TaskType.RANKING)
     assert asked is not None
     assert (asked.numbers, asked.unfit) == ((1, 2), False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'a ",
+        "「",
+        "\t",
+        "番号",
+        "\n",
+        "give the number of ",
+        "0. a\n",
+        "1. a\n",
+        "2. a\n",
+        "x: ",
+        "Query: a\n",
+    ],
+)
+def test_time_grows_with_the_length_alone(text: str) -> None:
+    prompt = f"Look.\n{text * (60_000 // len(text))}"
+    began = time.process_time()
+    choice(prompt)
+    choice(f"{prompt}\n0. a\n1. b")
+    assert time.process_time() - began < 10  # more where each mark looks through all that follows
 
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
