@@ -188,6 +188,29 @@ def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Pat
     assert told == {"P1": (None, own), "P2": ("Acme", own)}
 
 
+SAYS = "A large thing for plants of any height."
+
+
+@pytest.mark.parametrize(
+    ("description", "reference"),
+    [
+        (f"<b>Pot</b><br>{SAYS} It has four feet of steel.", f"{SAYS} It has four feet of steel."),
+        (f"<p>{SAYS} Holds <b>1.5 l</b> of water. Please write to us!</p>", f"{SAYS} Holds 1.5 l of water."),
+        (f"We are a family of potters. {SAYS} It has four feet of steel.", None),
+        ("Acme was born at the sea. It has been true to its passions ever since, all the time.", None),
+        ("Item type: thing, large. Box dimensions: 14 x 3 x 11 inch, and a weight of 3 lbs.", None),
+        (f"{SAYS[2:]} It has four feet of steel that no rain will ever harm.", None),
+        (f"{SAYS[:-1]} and of any size, of steel that no rain or frost will ever harm.", None),
+    ],
+)
+def test_a_description_is_of_the_product_in_full_sentences(
+    tmp_path: Path, description: str, reference: str | None
+) -> None:
+    product = {"product_title": "Acme kind of thing, large", "product_description": description}
+    rows = rows_of(tmp_path, "esci_generation/description", [product])
+    assert [row["reference"] for row in rows] == ([reference] if reference else [])
+
+
 @pytest.mark.parametrize(
     ("locale", "title", "fits"),
     [
