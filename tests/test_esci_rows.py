@@ -117,6 +117,23 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
 
 
+@pytest.mark.parametrize("mark", ["✅ {} - ", "【{}】", "[{}] ", "★ {}: ", "{} – ", "- {}："])
+def test_bullet_points_are_not_known_by_their_marks(tmp_path: Path, mark: str) -> None:
+    """One of twelve products marks its own as no other does."""
+    texts = [[f"{place} {text}" for text in BULLETS["us"]] for place in range(12)]
+    texts[0] = [f"Good Shape: {text}" for text in texts[0]]
+    lines = [*texts]
+    lines[0] = [text.replace("Good Shape: ", mark.format("Good Shape")) for text in texts[0]]
+    products = [
+        {"product_title": f"Thing{place} {place}", "product_bullet_point": "\n".join(own)}
+        for place, own in enumerate(lines)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    shown = {bullet for row in rows for bullet in row["positives"] + row["negatives"]}
+    assert shown & set(texts[0])
+    assert shown <= {text for own in texts for text in own}
+
+
 @pytest.mark.parametrize(
     ("locale", "title", "query", "asked"),
     [
