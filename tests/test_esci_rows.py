@@ -205,6 +205,25 @@ def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Pat
     assert told == {"P1": (None, own), "P2": ("Acme", own)}
 
 
+@pytest.mark.parametrize(
+    ("locale", "title", "lines"),
+    [
+        ("es", "Maceta grande de acero", ["País de origen: España", "Dimensiones del paquete: 20 x 20 cm"]),
+        ("jp", "頑丈な鋼の植木鉢 大型", ["【梱包サイズ】約33cm×42cm×81cm", "商品重量：約六点三八キログラム"]),
+    ],
+)
+def test_no_foreign_title_is_written_from_a_parcel(
+    tmp_path: Path, locale: str, title: str, lines: list[str]
+) -> None:
+    texts = [[*lines, BULLETS[locale][0]], BULLETS[locale]]
+    products = [
+        {"product_locale": locale, "product_title": title, "product_bullet_point": "\n".join(own)}
+        for own in texts
+    ]
+    rows = rows_of(tmp_path, "esci_generation/title_from_foreign_features", products)
+    assert [row["bullets"] for row in rows] == [BULLETS[locale]]
+
+
 SAYS = "A large thing for plants of any height."
 
 
