@@ -37,15 +37,26 @@ _UNFIT = re.compile(
 _FORM = re.compile(
     r"(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark"
     r"|provide|you should|there should be|do not|don['’]t|each \w+ and its)\b"
-    r".*\b(?:numbers?|digits?|ind(?:ex|ices)|letters?|commas?|comma-separated|explanations?|results)\b"
+    r".*\b(?:numbers?|digits?|ind(?:ex|ices)|letters?|commas?|comma-separated|permutations?|explanations?|results)\b"
+    r"|do not include\b.*\b(?:answer|output|response|reply)\b"
     r"|(?:antworte|gib|schreib|nenn)\w*\b.*\b(?:nummern?|ziffern?|zahl(?:en)?|komma\w*)\b"
     r"|(?:responde|contesta|escribe|indica|da|devuelve)\b.*\b(?:números?|cifras?|comas?)\b"
     r"|(?:réponds|répondez|donne[sz]?|écri\w+)\b.*\b(?:numéros?|chiffres?|virgules?)\b"
     r"|(?:rispondi|scrivi|indica)\b.*\b(?:numer[oi]|cifr[ae]|virgol[ae])\b"
-    r"|[^「『選番]*番号[^「『選]*?(?:答え|書|出力|示|並べ|返)",
+    r"|[^「『番]*番号[^「『]*?(?:答え|書|出力|示|並べ|返)"
+    r"|説明(?:は|や)[^。]*(?:不要|書かないで)",
     re.IGNORECASE,
 )
 """A sentence, by its beginning, that says how numbers are written: of no use where none is."""
+
+_ASKS = re.compile(
+    r"\b(?:numbers?|ind(?:ex|ices)|letters?) of .{0,200}\b(?:that|which|who|whose|best|most|least)\b"
+    r"|\bnummern? de[rs]\b.{0,200}, (?:d(?:as|ie|er|en)|welche[rs]?)\b"
+    r"|\b(?:números?|numéros?|numer[oi]) d\w+ .{0,200}\b(?:que|mejor|qui|che|miglior\w*)\b"
+    r"|選(?!択肢)|見つけ|並べ替え|順に",
+    re.IGNORECASE,
+)
+"""A sentence that says whose number is asked for, or in what order: the question, or part of it."""
 
 _SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?](?!\s)[^\n.!?。！？]*)*[.!?。！？]?[ \t]*\n*")
 _QUOTE = re.compile(r"[\"'“”‘’「」『』«»]")
@@ -82,11 +93,21 @@ def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
 
 
 def _without_form(text: str) -> str:
-    """The text without sentences such as `Answer with the number only.`, but for its first and for quotes."""
-    sentences = [match[0] for match in _SENTENCE.finditer(text)]
-    kept = [
-        sentence
-        for place, sentence in enumerate(sentences)
-        if not place or _QUOTE.search(sentence) or not _FORM.match(sentence.lstrip())
-    ]
+    """The text without sentences such as `Answer with the number only.`, but for its first and for quotes.
+
+    Line breaks stay, so that what stands at the beginning of a line (`Answer:`) still does.
+    """
+    kept: list[str] = []
+    for match in _SENTENCE.finditer(text):
+        sentence = match[0]
+        if not kept or _tells(sentence):
+            kept.append(sentence)
+        elif sentence.endswith("\n"):
+            kept[-1] = kept[-1].rstrip(" \t")
+            kept.append(sentence[len(sentence.rstrip("\n")) :])
     return _GAP.sub("\n\n", "".join(kept)).strip()
+
+
+def _tells(sentence: str) -> bool:
+    """Whether it says anything but how to write numbers."""
+    return bool(_QUOTE.search(sentence) or not _FORM.match(sentence.lstrip()) or _ASKS.search(sentence))

@@ -6,9 +6,11 @@ Such texts stand in quotes, or on lines such as `Query: blue shoes`: a shop's ow
 import re
 
 _QUOTED = re.compile(
-    r"""(?<![^\W_])(?:'([^\n]*?)'|"([^\n]*?)"|‘([^\n]*?)’)(?![^\W_])"""
-    r"|“([^\n]*?)”|«([^\n]*?)»|「([^\n]*?)」|『([^\n]*?)』"
+    r"""(?<![^\W_])(?:'([^\n]{0,2000}?)'|"([^\n]{0,2000}?)"|‘([^\n]{0,2000}?)’)(?![^\W_])"""
+    r"|“([^\n]{0,2000}?)”|«([^\n]{0,2000}?)»|「([^\n]{0,2000}?)」|『([^\n]{0,2000}?)』"
 )
+"""Quotes of one line, of bounded length: a thousand marks that open and never close cost no minute."""
+
 _LABELLED = re.compile(
     r"^[ \t]*(?P<label>[^\W\d_][\w /-]{0,30}?)[ ]?[:：][ \t]*(?P<text>\S[^\n]*)$", re.MULTILINE
 )

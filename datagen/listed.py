@@ -7,9 +7,10 @@ import itertools
 import re
 from dataclasses import dataclass
 
-_MARK = r"[ \t]*[(\[【]?({})[.):：、．\]】](?!\d)[ \t]*(?=\S)"
-_NUMBER = re.compile(rf"(?:^|(?<=[:：]\s)|(?<=[:：])){_MARK.format('[0-9]{1,2}')}", re.MULTILINE)
-_LETTER = re.compile(rf"(?:^|(?<=[:：]\s)){_MARK.format('[A-J]')}", re.MULTILINE)
+_MARK = r"[(\[【]?({})[.):：、．\]】](?!\d)[ \t]*(?=\S)"
+_BEFORE = r"(?:^|(?<=[:：]\s){})[ \t]*"
+_NUMBER = re.compile(_BEFORE.format("|(?<=[:：])") + _MARK.format("[0-9]{1,2}"), re.MULTILINE)
+_LETTER = re.compile(_BEFORE.format("") + _MARK.format("[A-J]"), re.MULTILINE)
 _NUMBER_WITHIN = re.compile(rf"(?<=\s){_MARK.format('[0-9]')}")
 _LETTER_WITHIN = re.compile(r"(?<=\s)\(?([A-J])\)[ \t]*(?=\S)")
 _BULLET = re.compile(r"^[ \t]*[-*•‣・][ \t]+(?=\S)", re.MULTILINE)
@@ -71,20 +72,23 @@ def _longest_chain(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     Reviews and actions are numbered too, but options come after what they are about. One number
     between two may lack; what else does not count up is of an item's own text.
     """
-    chains = [_counting_up(found[start:]) for start, (_, number) in enumerate(found) if number <= 1]
+    last = {number: step for step, (_, number) in enumerate(found)}
+    chains = [_counting_up(found, start, last) for start, (_, number) in enumerate(found) if number <= 1]
     chains = [chain for chain in chains if len(chain) > 1]
     from_zero = [chain for chain in chains if chain[0][1] == 0]
     return from_zero[-1] if from_zero else max(reversed(chains), key=len, default=[])
 
 
-def _counting_up(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    chain = found[:1]
-    for step, (place, number) in enumerate(found[1:], start=1):
+def _counting_up(found: list[tuple[int, int]], start: int, last: dict[int, int]) -> list[tuple[int, int]]:
+    """The run that begins at `start`; `last` tells where each number stands last."""
+    chain = [found[start]]
+    for step in range(start + 1, len(found)):
+        _, number = found[step]
         if number == chain[0][1]:
             break  # another list begins
         ahead = number - chain[-1][1]
-        if ahead == 1 or (ahead == 2 and number - 1 not in [later for _, later in found[step:]]):
-            chain.append((place, number))
+        if ahead == 1 or (ahead == 2 and last.get(number - 1, -1) < step):
+            chain.append(found[step])
     return chain
 
 

@@ -1,5 +1,6 @@
 """A question and its list are told apart, however it is listed."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -92,12 +93,36 @@ def test_a_question_for_what_does_not_fit_is_known(prompt: str, unfit: bool) -> 
             "A search:\nOutput the number that fits 'red'.",
         ),
         ("It holds 1.5 l. Which? Reply with one digit.\n0. a\n1. b", "It holds 1.5 l. Which?"),
+        (
+            "Query: x\n0. a\n1. b\nPick what fits. Write its number only.\nAnswer:",
+            "Query: x\n\nPick what fits.\nAnswer:",
+        ),
+        ("Rank them.\n1. a\n2. b\nYou should output a permutation of 1 to 2.", "Rank them."),
+        ("What is said? Do not include snippets in your answer.\n1. a\n2. b", "What is said?"),
+        ("合うものは？\n0. a\n1. b\n選択肢の番号だけを答えてください。説明は不要です。", "合うものは？"),
     ],
 )
 def test_what_is_said_of_numbers_goes_with_the_list(prompt: str, kept: str) -> None:
     asked = choice(prompt)
     assert asked is not None
     assert asked.prompt == kept
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "Give the number of the product that goes with it.",
+        "Answer with the letter of the most useful product.",
+        "Responde con el número del producto que la acompaña.",
+        "Gib die Nummer der Produkte an, die dazu passen.",
+        "求められていない商品を一つ見つけ、その番号のみを書いてください。",
+        "関連性が高い順に並べ替え、番号を書いてください。",
+    ],
+)
+def test_a_sentence_that_says_what_is_asked_for_stays(asks: str) -> None:
+    asked = choice(f"Query: lamp\n0. a\n1. b\n{asks}")
+    assert asked is not None
+    assert asked.prompt == f"Query: lamp\n\n{asks}"
 
 
 def test_what_does_not_fit_may_be_asked_for_with_its_number() -> None:
@@ -110,6 +135,30 @@ def test_marks_of_candidates_count_from_one_and_an_order_is_best_first() -> None
     asked = unlisted("Rank them, what does not fit last.\n- red\n- blue", TaskType.RANKING)
     assert asked is not None
     assert (asked.numbers, asked.unfit) == ((1, 2), False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'a ",
+        "「",
+        "\t",
+        "番号",
+        "\n",
+        "give the number of ",
+        "0. a\n",
+        "1. a\n",
+        "2. a\n",
+        "x: ",
+        "Query: a\n",
+    ],
+)
+def test_time_grows_with_the_length_alone(text: str) -> None:
+    prompt = f"Look.\n{text * (60_000 // len(text))}"
+    began = time.process_time()
+    choice(prompt)
+    choice(f"{prompt}\n0. a\n1. b")
+    assert time.process_time() - began < 10  # more where each mark looks through all that follows
 
 
 TEMPLATES = Path(__file__).parents[1] / "templates"

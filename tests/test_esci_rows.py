@@ -117,6 +117,23 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
 
 
+@pytest.mark.parametrize("mark", ["✅ {} - ", "【{}】", "[{}] ", "★ {}: ", "{} – ", "- {}："])
+def test_bullet_points_are_not_known_by_their_marks(tmp_path: Path, mark: str) -> None:
+    """One of twelve products marks its own as no other does."""
+    texts = [[f"{place} {text}" for text in BULLETS["us"]] for place in range(12)]
+    texts[0] = [f"Good Shape: {text}" for text in texts[0]]
+    lines = [*texts]
+    lines[0] = [text.replace("Good Shape: ", mark.format("Good Shape")) for text in texts[0]]
+    products = [
+        {"product_title": f"Thing{place} {place}", "product_bullet_point": "\n".join(own)}
+        for place, own in enumerate(lines)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    shown = {bullet for row in rows for bullet in row["positives"] + row["negatives"]}
+    assert shown & set(texts[0])
+    assert shown <= {text for own in texts for text in own}
+
+
 @pytest.mark.parametrize(
     ("locale", "title", "query", "asked"),
     [
@@ -186,6 +203,48 @@ def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Pat
     rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
     told = {row["key"]: (row["brand"], row["bullets"]) for row in rows}
     assert told == {"P1": (None, own), "P2": ("Acme", own)}
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "lines"),
+    [
+        ("es", "Maceta grande de acero", ["País de origen: España", "Dimensiones del paquete: 20 x 20 cm"]),
+        ("jp", "頑丈な鋼の植木鉢 大型", ["【梱包サイズ】約33cm×42cm×81cm", "商品重量：約六点三八キログラム"]),
+    ],
+)
+def test_no_foreign_title_is_written_from_a_parcel(
+    tmp_path: Path, locale: str, title: str, lines: list[str]
+) -> None:
+    texts = [[*lines, BULLETS[locale][0]], BULLETS[locale]]
+    products = [
+        {"product_locale": locale, "product_title": title, "product_bullet_point": "\n".join(own)}
+        for own in texts
+    ]
+    rows = rows_of(tmp_path, "esci_generation/title_from_foreign_features", products)
+    assert [row["bullets"] for row in rows] == [BULLETS[locale]]
+
+
+SAYS = "A large thing for plants of any height."
+
+
+@pytest.mark.parametrize(
+    ("description", "reference"),
+    [
+        (f"<b>Pot</b><br>{SAYS} It has four feet of steel.", f"{SAYS} It has four feet of steel."),
+        (f"<p>{SAYS} Holds <b>1.5 l</b> of water. Please write to us!</p>", f"{SAYS} Holds 1.5 l of water."),
+        (f"We are a family of potters. {SAYS} It has four feet of steel.", None),
+        ("Acme was born at the sea. It has been true to its passions ever since, all the time.", None),
+        ("Item type: thing, large. Box dimensions: 14 x 3 x 11 inch, and a weight of 3 lbs.", None),
+        (f"{SAYS[2:]} It has four feet of steel that no rain will ever harm.", None),
+        (f"{SAYS[:-1]} and of any size, of steel that no rain or frost will ever harm.", None),
+    ],
+)
+def test_a_description_is_of_the_product_in_full_sentences(
+    tmp_path: Path, description: str, reference: str | None
+) -> None:
+    product = {"product_title": "Acme kind of thing, large", "product_description": description}
+    rows = rows_of(tmp_path, "esci_generation/description", [product])
+    assert [row["reference"] for row in rows] == ([reference] if reference else [])
 
 
 @pytest.mark.parametrize(

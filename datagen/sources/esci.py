@@ -54,9 +54,9 @@ NEGATION = r"(?i)\b(?:without|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無�
 part of the queries, none of them Spanish or Japanese, and the hub has no such file."""
 
 PRICE = (
-    r"(?i)\$ ?\d|\d ?(?:€|(?:dollars|bucks|cents|euros)\b)|\b(?:under|below|less than|menos de) \d+$"
+    r"(?i)[$£] ?\d|\d ?(?:€|(?:dollars|bucks|cents|euros)\b)|\b(?:under|below|less than|menos de) \d+$"
     r"|\b(?:cheap(?:er|est)?|inexpensive|affordable|deals|barat[oa]s?|econ[oó]mic[oa]s?)\b"
-    r"|\p{N}円|[激格]安|安い|プチプラ|お買い得"
+    r"|[\p{N}千万]円|[激格]安|安い|プチプラ|お買い得"
 )
 """Queries that ask for a price, which no column of a product tells."""
 
