@@ -15,6 +15,7 @@ from datagen.errors import UserError
 from datagen.files import full_disk, sha256
 from datagen.model_folder import checked, fetched, is_hub_name
 from datagen.paths import among
+from datagen.prompts import check_chat
 
 
 class Embedded(NamedTuple):
@@ -61,13 +62,14 @@ def cache() -> Path:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a base model. Raises UserError where it does not load."""
+    """The tokenizer of a base model. Raises UserError where it does not load, or cannot word a question."""
     try:
         tokenizer = _tokenizer(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    check_chat(tokenizer, folder)
     return tokenizer
 
 

@@ -252,6 +252,13 @@ def test_a_tokenizer_that_does_not_load_is_refused(folder: Path) -> None:
         load_tokenizer(folder)
 
 
+def test_a_chat_template_that_takes_no_system_message_is_refused(folder: Path) -> None:
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{folder}: its chat template does not take .* \(No system role\)"):
+        load_tokenizer(folder)
+
+
 def test_a_tokenizer_is_saved_without_a_word_of_the_machine(folder: Path, tmp_path: Path) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     told = settings | {"is_local": True, "local_files_only": False}
