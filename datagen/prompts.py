@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from datagen.errors import Reject
+from datagen.errors import Reject, UserError
 from datagen.schema import LANGUAGES, TaskType
 
 MACROS_FILE = "_macros.j2"
@@ -117,6 +117,17 @@ def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[i
     """The tokens before the answer: what a model is trained on and what it is sent, from one function."""
     text = tokenizer.apply_chat_template(chat(task_type, prompt), tokenize=False, add_generation_prompt=True)
     return tokenizer.encode(text, add_special_tokens=False)  # the chat template holds them
+
+
+def check_chat(tokenizer: Tokenizer, model: Path) -> None:
+    """Raises UserError where a model's chat template does not take a system message and a user's."""
+    try:
+        prompt_ids(tokenizer, TaskType.GENERATION, "Which?")
+    except Exception as error:  # a template can raise what it likes
+        raise UserError(
+            f"{model}: its chat template does not take a system message and a user's ({error}). Name another "
+            "model, or write a chat_template.jinja into its folder that does"
+        ) from error
 
 
 def load_template(path: Path) -> Template:

@@ -33,9 +33,11 @@ def merge(run: Path) -> Path:
 def wise_ft(run: Path, alpha: float) -> Path:
     """Write (1 - alpha) base + alpha tuned into `RUN/wise-ft-<alpha>/`, if it is not there.
 
-    An alpha of 0 gives the base's own bits. Raises UserError where the run is not finished or not whole, was
-    made for other weights than the base has, or the disk is full.
+    An alpha of 0 gives the base's own bits. Raises UserError where alpha is no share, the run is not finished
+    or not whole, was made for other weights than the base has, or the disk is full.
     """
+    if not 0 <= alpha <= 1:  # also NaN, which passes click's range
+        raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
     return _written(run, alpha, run / f"wise-ft-{alpha:g}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -102,7 +103,10 @@ def read_split(
             if length > budget:
                 break
             budget -= length
-        _append(kept, [row["id"], row["task_type"], prompt + answer, [0] * len(prompt) + [1] * len(answer)])
+        # Python's numbers take eight times as much memory, which is tens of gigabytes for half a million rows
+        ids, mask = np.array(prompt + answer, np.int32), np.ones(length, np.int8)
+        mask[: len(prompt)] = 0
+        _append(kept, [row["id"], row["task_type"], ids, mask])
         licenses.update(zip(row["source"], row["license"], strict=True))
     if not kept["id"]:
         raise UserError(_nothing(run, side, max_length, token_budget, Counter(rejects["reason"])))

@@ -15,6 +15,7 @@ from datagen.errors import UserError
 from datagen.files import full_disk, sha256
 from datagen.model_folder import checked, fetched, is_hub_name
 from datagen.paths import among
+from datagen.prompts import check_chat
 
 
 class Embedded(NamedTuple):
@@ -61,13 +62,14 @@ def cache() -> Path:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a base model. Raises UserError where it does not load."""
+    """The tokenizer of a base model. Raises UserError where it does not load, or cannot word a question."""
     try:
         tokenizer = _tokenizer(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: its tokenizer does not load: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged file can raise anything
+        raise UserError(f"{folder}: its tokenizer does not load: {_told(error)}. Copy it again") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    check_chat(tokenizer, folder)
     return tokenizer
 
 
@@ -112,9 +114,9 @@ def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **settings
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # as above
         raise UserError(
-            f"{folder}: does not load as a language model: {str(error).splitlines()[0]}. "
+            f"{folder}: does not load as a language model: {_told(error)}. "
             "Name another base, or copy it again"
         ) from error
     if missing := sorted(found["missing_keys"]):
@@ -123,6 +125,11 @@ def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
             "Copy or save the model again"
         )
     return model
+
+
+def _told(error: Exception) -> str:
+    """What kind of error it is, and its first line."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _four_bit() -> Any:

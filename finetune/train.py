@@ -84,7 +84,7 @@ def _train(
 ) -> dict[str, Any]:
     numbers = precision(config.precision)
     trainer, progress = build(config, run, base, tokenizer, splits, numbers, say)
-    train_rows, lengths = splits["train"], splits["train"].lengths
+    train_rows = splits["train"]
     for line in _outset(config, run, train_rows, trainer.model, numbers):
         say(line)
     [first] = train_rows.rows.slice(0, 1).to_pylist()
@@ -107,7 +107,7 @@ def _train(
     tested = [entry["eval_loss"] for entry in logs if "eval_loss" in entry]
     result = {
         "rows": train_rows.rows.num_rows,
-        "tokens": sum(lengths) * config.epochs,
+        "tokens": int([entry["num_tokens"] for entry in logs if "loss" in entry][-1]),
         "steps": trainer.state.global_step,
         "rejected": sum(split.rejects.num_rows for split in splits.values()),
         "loss": [entry["loss"] for entry in logs if "loss" in entry][-1],
@@ -185,12 +185,11 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         seed=config.seed,
         processes=processes,
     )
-    longest = max(splits["test"].lengths)
     return SFTConfig(
         output_dir=str(run / CHECKPOINTS),
         per_device_train_batch_size=config.batch_rows // (parts * processes),
         gradient_accumulation_steps=parts,
-        per_device_eval_batch_size=max(1, micro_batch_tokens(config) // longest),
+        per_device_eval_batch_size=eval_batch(splits["test"].lengths, micro_batch_tokens(config)),
         learning_rate=config.lr,
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_steps,
@@ -224,6 +223,15 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
 def micro_batch_tokens(config: Config) -> int:
     """The config's, or what the machine is fast with: a GPU wastes most of its time on small parts."""
     return config.micro_batch_tokens or (16_384 if torch.cuda.is_available() else 3_072)
+
+
+def eval_batch(lengths: list[int], most: int) -> int:
+    """Rows of a batch of the test split, of at most so many tokens with padding, which leave no smaller one.
+
+    accelerate fills such a one up with other rows where processes share the batches: their loss would count.
+    """
+    fit = max(1, most // max(lengths))
+    return max(rows for rows in range(1, fit + 1) if len(lengths) % rows == 0)
 
 
 def _tensorboard(run: Path) -> Any:

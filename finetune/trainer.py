@@ -3,7 +3,7 @@
 The one module that imports TRL as it is imported itself; `train` does so when it trains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,19 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         self._lengths, self._batch_rows = lengths, batch_rows
         super().__init__(**settings)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> BatchRebalanceSampler:
+    def get_train_dataloader(self) -> Any:
+        """The loader of the steps, which tells its sampler the epoch in all processes.
+
+        accelerate wraps the sampler where there are several, and a training that goes on in the middle of an
+        epoch wraps that again: it would go on in the order of the first epoch.
+        """
+        loader = super().get_train_dataloader()
+        wrapper = loader.batch_sampler
+        if not isinstance(wrapper, Steps):
+            wrapper.sampler = wrapper.batch_sampler  # where `set_epoch` of accelerate's loaders looks
+        return loader
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> "Steps":
         args = self.args
         return sampler(
             self._lengths,
@@ -48,21 +60,53 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         """Nothing: the card is ours, and written once, at the end."""
 
 
+class Steps(BatchRebalanceSampler):  # type: ignore[misc]
+    """The micro-batches of a process; the last step of an epoch has its own rows alone, however few.
+
+    transformers fills such a step up with rows of the first one, until each micro-batch of each process has
+    one: its loss would change with their number. Here it has fewer micro-batches, and where it has fewer rows
+    than there are processes, each of these takes them all, which gives the same mean.
+    """
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The rows of each micro-batch, by number."""
+        yield from super().__iter__()  # those of whole steps: it was told to drop the last
+        if not self.remainder:
+            return
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        rows = torch.randperm(len(self.lengths), generator=generator)[-self.remainder :].tolist()
+        alike = self.remainder < self.dp_size
+        last = BatchRebalanceSampler(
+            lengths=[self.lengths[row] for row in rows],
+            effective_batch_size=self.remainder,
+            dp_size=1 if alike else self.dp_size,
+            grad_accum=self._last_parts(),
+            shuffle=False,
+            rank=0 if alike else self.rank,
+        )
+        for batch in last:
+            yield [rows[place] for place in batch]
+
+    def __len__(self) -> int:
+        """How many micro-batches an epoch has."""
+        return int(super().__len__()) + self._last_parts()
+
+    def _last_parts(self) -> int:
+        return int(min(self.grad_accum, self.remainder // self.dp_size or self.remainder))
+
+
 def sampler(
     lengths: Sequence[int], batch_rows: int, parts: int, *, seed: int, processes: int = 1, process: int = 0
-) -> BatchRebalanceSampler:
-    """Micro-batches of a process: `parts` make a step of `batch_rows` rows in all, each about as much work.
-
-    A last step with fewer rows is kept; where it has too few for all parts, some are repeated.
-    """
-    return BatchRebalanceSampler(
+) -> Steps:
+    """Micro-batches of a process: `parts` make a step of `batch_rows` rows in all, each as much work."""
+    return Steps(
         lengths=list(lengths),
         effective_batch_size=batch_rows,
         dp_size=processes,
         grad_accum=parts,
         seed=seed,
         rank=process,
-        drop_last=False,
+        drop_last=True,
     )
 
 

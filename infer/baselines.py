@@ -22,7 +22,8 @@ import numpy as np
 from datagen.instruction import passages
 from datagen.schema import TaskType
 from datagen.tasks import multiple_choice, ranking, retrieval
-from infer.classify import Guess, classify
+from infer.classify import Guess
+from infer.prepare import guessed
 from infer.questions import Asked
 from infer.score import Plan, Scores, Task, score, task_scores
 
@@ -42,7 +43,7 @@ class Trivial:
 
 def best(planned: Plan, grader: str = "shopbench") -> Trivial:
     """For each task type the trivial answers that score best."""
-    guesses = [classify(question.prompt, question.is_multiple_choice) for question in planned.asked]
+    guesses = [guessed(question.prompt, question.is_multiple_choice) for question in planned.asked]
     sets = [(name, _each(planned, guesses, answer)) for name, answer in _RULES.items()]
     sets += [("constant", answers) for answers in _constants(planned)]
     found = task_scores(planned, [answers for _, answers in sets], grader)

@@ -175,7 +175,8 @@ def run(
         )
     click.echo(summary(done, folder))
     if "MAKELEVEL" not in os.environ:  # else make goes on by itself
-        click.echo(f"Next: infer score {questions} --answers {folder}")
+        scored = folder if limit else questions  # of the source, those not asked would count as empty
+        click.echo(f"Next: infer score {scored} --answers {folder}")
 
 
 @main.command()
@@ -183,7 +184,7 @@ def run(
 @_GRADER
 @click.option(
     "--page",
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where to write the page. [default: compare.html beside the first run]",
 )

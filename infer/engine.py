@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from datagen.errors import UserError
 from datagen.model_folder import config
-from datagen.prompts import Tokenizer
+from datagen.prompts import Tokenizer, check_chat
 from datagen.tasks import Constraint
 from datagen.threads import sleep_while_waiting
 
@@ -82,6 +82,7 @@ def settings(folder: Path) -> Settings:
     """
     sleep_while_waiting()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vLLM is imported
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # else it tells its makers of model and machine
     torch = _imported("torch")
     context = min(CONTEXT, config(folder).get("max_position_embeddings") or CONTEXT)
     if torch.cuda.is_available():
@@ -92,7 +93,10 @@ def settings(folder: Path) -> Settings:
 
 
 class Engine:
-    """A loaded model. Raises UserError where vLLM is missing or cannot load it."""
+    """A loaded model.
+
+    Raises UserError where vLLM is missing or cannot load it, or its chat template takes no question.
+    """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         if settings.device == "cpu":
@@ -119,7 +123,7 @@ class Engine:
                     "or name one that vLLM supports"
                 ) from error
             self.tokenizer: Tokenizer = self._llm.get_tokenizer()
-        self._parameters: dict[tuple[Any, ...], Any] = {}
+        check_chat(self.tokenizer, folder)
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """The model's likeliest answers, in the order of the requests.

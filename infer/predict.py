@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from datagen.errors import UserError
 from datagen.files import full_disk, write_json
 from datagen.held import held
 from datagen.model_folder import chooses_by
@@ -82,9 +83,11 @@ def predict(
 
     `choose` is how options are chosen, by `number` or by `text`; None: as the model was trained. What is
     answered there already is not asked again. After `minutes` it stops, with as much left as
-    `run.json` says; the same call goes on from there. Raises UserError where the model cannot be used
-    or the folder holds a run of something else, or the disk is full.
+    `run.json` says; the same call goes on from there. Raises UserError where that is no time, the model
+    cannot be used, the folder holds a run of something else, or the disk is full.
     """
+    if minutes is not None and not minutes > 0:  # also NaN, which passes click's range
+        raise UserError(f"a time limit of {minutes:g} minutes: give one above 0")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     folder = model_folder(model)
     chosen = settings(folder)
@@ -100,6 +103,7 @@ def predict(
         write_parquet(questions, run / COPY)
         write_json(said, run / record.RUN)
         batches = schedule(run, asked, chosen.batch)
+        record.check(batches)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:
             _answer(batches, missing, load(folder, chosen), chosen.context, how, deadline, report)

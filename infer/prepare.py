@@ -123,15 +123,18 @@ def _read(text: str) -> str:
 
 
 def _fitted(tokenizer: Any, task_type: TaskType, text: str, limit: int) -> tuple[list[int], bool]:
-    """The ids of a prompt, and whether it is whole: else as much of both its ends as fits."""
+    """The ids of a prompt, and whether it is whole: else as much of both its ends as fits.
+
+    Raises ValueError where nothing does.
+    """
     text = plain(tokenizer, text)
     ids = prompt_ids(tokenizer, task_type, text)
     kept = len(text)
     while len(ids) > limit:
+        if kept <= 0:
+            raise ValueError(f"without a question, its chat has {len(ids)} tokens, of at most {limit}")
         kept = int(kept * min(limit / len(ids), 1) * 0.95)
         head = text[: kept // 2].rstrip()
         tail = text[len(text) - kept // 2 :].lstrip()
         ids = prompt_ids(tokenizer, task_type, plain(tokenizer, head + LEFT_OUT + tail))
-        if not kept:
-            break
     return ids, kept == len(text)

@@ -93,6 +93,20 @@ def _without_path(value: Any) -> Any:
     return {key: of for key, of in value.items() if key != "path"} if isinstance(value, dict) else value
 
 
+def check(batches: list[Batch]) -> None:
+    """Raises UserError where a batch's file holds answers to other questions than the batch has.
+
+    Batches follow from how questions are guessed, so another release may make others of the same questions.
+    """
+    for batch in batches:
+        there = batch.path.is_file()
+        if there and [row["id"] for row in _rows(batch.path)] != [question.id for question in batch.asked]:
+            raise UserError(
+                f"{batch.path}: answers to other questions than this release asks in that file. "
+                f"Remove {batch.path.parent} and run the same again"
+            )
+
+
 def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]:
     """Write and give the whole `run.json`."""
     there = [batch for batch in batches if batch.path.is_file()]

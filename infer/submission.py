@@ -5,6 +5,7 @@ model.get_batch_size()
 model.batch_predict({"prompt": ["Which ...?"]}, is_multiple_choice=True)
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from datagen.model_folder import chooses_by
@@ -38,9 +39,9 @@ class ShopBenchModel:
         """
         prompts = batch["prompt"]
         told = (
-            [is_multiple_choice] * len(prompts)
-            if isinstance(is_multiple_choice, bool)
-            else is_multiple_choice
+            is_multiple_choice
+            if isinstance(is_multiple_choice, Iterable)
+            else [is_multiple_choice] * len(prompts)  # a bool, or one of numpy's out of a table
         )
         prepared = [
             prepare(

@@ -93,6 +93,12 @@ def test_no_share_is_the_base_to_the_bit_and_the_whole_is_the_merge(
     assert all(torch.equal(weight, merged[name]) for name, weight in whole.items())
 
 
+@pytest.mark.parametrize("alpha", [-0.5, 1.5, float("nan")])
+def test_what_is_no_share_is_refused(tmp_path: Path, alpha: float) -> None:
+    with pytest.raises(UserError, match=rf"alpha {alpha:g}: a share of what was learnt is from 0 to 1"):
+        wise_ft(tmp_path, alpha)
+
+
 def test_a_merged_folder_is_a_model_that_answers_as_the_adapter_does(run: Path, tiny_base: Path) -> None:
     import torch
     from peft import PeftModel

@@ -156,35 +156,42 @@ def test_a_kill_costs_no_result(tiny_config: Path, tiny_run: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(tiny_config: Path, tiny_run: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_losses_of_one_and_go_on_after_a_kill(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
     """Over gloo, by torch's launcher: `accelerate launch` uses it for GPUs, and has only MPI's for CPUs."""
+    import psutil
+
     train = [
-        "train",
-        str(tiny_config),
-        "--data",
-        str(tiny_run),
-        "--runs",
-        str(tmp_path),
-        "--set",
-        "dropout=0.0",
+        *("train", str(tiny_config), "--data", str(tiny_run), "--runs", str(tmp_path), "--set=dropout=0.0"),
+        "--set=rows=21",  # a last step of one row
+        "--set=eval_rows=5",  # two batches of three rows would not be whole
+        "--set=eval_every=5",  # of six steps an epoch: no checkpoint from the second on is at an epoch's end
     ]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    both = [*launch, "-m", "finetune.cli", *train, "--name", "two"]
+    processes = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     one = subprocess.run(
         [*FINETUNE, *train, "--name", "one"], capture_output=True, text=True, timeout=LONG, check=False
     )
     assert one.returncode == 0, one.stderr
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    two = subprocess.run(
-        [*launch, "-m", "finetune.cli", *train, "--name", "two"],
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-    )
+    log = tmp_path / "two" / "metrics.jsonl"
+    with at_work(both, env=processes, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: process.poll() is not None or (log.is_file() and log.read_text().count("\n") > 13))
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    two = subprocess.run(both, capture_output=True, text=True, timeout=LONG, check=False, env=processes)
     assert two.returncode == 0, two.stderr
+    assert re.search("goes on from step (10|15|20|25)\n", two.stderr)
     assert two.stdout.count("To serve it elsewhere") == 1
     assert json.loads((tmp_path / "two" / "run.json").read_text(encoding="utf-8"))["processes"] == 2
     for ours, theirs in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
+        for name in (
+            "tokens",
+            "epoch",
+        ):  # the last step has one row, for both
+            assert (name in ours) == (name in theirs)
+            ours.pop(name, None), theirs.pop(name, None)
         assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
 
 

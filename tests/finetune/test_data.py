@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ def test_rows_and_tokens_can_be_capped_in_the_order_of_the_shards(
     budget = sum(whole.lengths[:7]) + 1
     bought = read_split(tiny_run, "train", tiny_tokenizer, 3072, token_budget=budget)
     assert bought.rows == whole.rows.slice(0, 7)
+
+
+def test_tokens_take_little_memory(tmp_path: Path, tiny_tokenizer: Any, write_run: WriteRun) -> None:
+    long = [(TaskType.GENERATION, f"Say {number}. " + "word " * 500, "a lamp") for number in range(100)]
+    run = write_run(tmp_path / "run", long, long[:1])
+    read_split(run, "test", tiny_tokenizer, 9999)  # imports, compiled templates
+    tracemalloc.start()
+    split = read_split(run, "train", tiny_tokenizer, 9999)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(split.lengths) > 100_000
+    assert peak / sum(split.lengths) < 10  # bytes; a list of numbers and one of its mask take at least 16
 
 
 def test_what_is_trained_is_marked(tiny_run: Path, tiny_tokenizer: Any) -> None:

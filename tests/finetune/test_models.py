@@ -239,6 +239,14 @@ def test_a_model_that_lacks_weights_is_not_filled_up_with_random_ones(folder: Pa
         load_model(folder, "float32")
 
 
+@pytest.mark.parametrize("size", [64, "wide"])
+def test_a_config_of_another_model_is_refused(folder: Path, size: object) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": size}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"does not load as a language model: .* Name another base"):
+        load_model(folder, "float32")
+
+
 @pytest.mark.parametrize("config", ["{}", '{"model_type": "vit"}', '{"model_type": "of_tomorrow"}'])
 def test_what_is_no_language_model_is_refused(folder: Path, config: str) -> None:
     (folder / "config.json").write_text(config, encoding="utf-8")
@@ -247,8 +255,18 @@ def test_what_is_no_language_model_is_refused(folder: Path, config: str) -> None
 
 
 def test_a_tokenizer_that_does_not_load_is_refused(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"a": 1}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"its tokenizer does not load: .* Copy it again"):
+        load_tokenizer(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="its tokenizer does not load"):
+        load_tokenizer(folder)
+
+
+def test_a_chat_template_that_takes_no_system_message_is_refused(folder: Path) -> None:
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{folder}: its chat template does not take .* \(No system role\)"):
         load_tokenizer(folder)
 
 

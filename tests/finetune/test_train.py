@@ -84,7 +84,7 @@ def test_a_run_holds_what_it_promises_and_no_pickle(train: Train) -> None:
     assert f"{done['eval_loss']:.4f}" in card
 
 
-@pytest.mark.parametrize("step", [4, 16, 28])
+@pytest.mark.parametrize("step", [4, 8, 16, 28])  # 8: goes on in the middle of an epoch
 def test_a_training_that_was_cut_off_goes_on_to_the_same_losses(train: Train, step: int) -> None:
     def cut(text: str) -> None:
         if text.startswith(f"step {step}/"):
@@ -201,6 +201,7 @@ def test_early_stopping_keeps_the_best_loss(train: Train) -> None:
     done = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert done["steps"] < 180
     assert done["eval_loss"] == best
+    assert done["tokens"] == max(entry.get("tokens", 0) for entry in metrics(run))
     later = list(found.values())[list(found.values()).index(best) + 1 :]
     assert len(later) == 2
 
@@ -214,12 +215,45 @@ def test_all_weights_can_be_trained(train: Train) -> None:
     assert found[30] < found[0] / 2
 
 
-def test_micro_batches_do_not_change_the_loss(train: Train) -> None:
-    small = train("dropout=0.0", "epochs=1", name="small")
-    large = train("dropout=0.0", "epochs=1", "micro_batch_tokens=9999", name="large")
-    alone = train("dropout=0.0", "epochs=1", "micro_batch_tokens=1", name="alone")
+@pytest.mark.parametrize("rows", [24, 21])  # 21: the last step has one row
+def test_micro_batches_do_not_change_the_loss(train: Train, rows: int) -> None:
+    settings = ("dropout=0.0", "epochs=1", f"rows={rows}")
+    small = train(*settings, name="small")
+    large = train(*settings, "micro_batch_tokens=9999", name="large")
+    alone = train(*settings, "micro_batch_tokens=1", name="alone")
     assert losses(small) == pytest.approx(losses(large), abs=1e-5)
     assert losses(alone) == pytest.approx(losses(large), abs=1e-5)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("parts", [1, 2, 4])
+@pytest.mark.parametrize("rows", [32, 33, 34, 35, 37, 43, 47, 7, 1])
+def test_each_step_has_its_own_rows_however_they_are_shared_out(
+    rows: int, processes: int, parts: int
+) -> None:
+    from finetune.trainer import sampler
+
+    lengths = [20 + 37 * i % 200 for i in range(rows)]
+    of_each = [
+        sampler(lengths, 16, parts, seed=1, processes=processes, process=process)
+        for process in range(processes)
+    ]
+    [whole] = [list(one) for one in [sampler(lengths, 16, 1, seed=1)]]
+    shares = [list(one) for one in of_each]
+    assert [len(one) for one in of_each] == [len(share) for share in shares]
+    assert len({len(share) for share in shares}) == 1
+    assert all(batch for share in shares for batch in share)
+    for step, wanted in enumerate(whole):
+        mine = [batch for share in shares for batch in share[step * parts : (step + 1) * parts]]
+        times = processes if len(wanted) < processes else 1
+        assert sorted(row for batch in mine for row in batch) == sorted(wanted * times)
+
+
+def test_a_batch_of_test_rows_leaves_no_smaller_one() -> None:
+    from finetune.train import eval_batch
+
+    assert [eval_batch([100] * rows, 1200) for rows in (64, 60, 13, 3)] == [8, 12, 1, 3]
+    assert eval_batch([5000, 10], 1200) == 1
 
 
 def test_nothing_is_dropped_and_no_micro_batch_is_over_its_limit() -> None:

@@ -78,6 +78,14 @@ def test_one_constant_serves_all_tasks_of_a_type_which_weigh_the_same() -> None:
     assert found.scores.overall.score == 0.5
 
 
+def test_a_question_that_no_rule_can_read_costs_no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(prompt: str, flag: bool | None) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("infer.prepare.classify", broken)
+    assert best(plan([asked(CHOICE, 1, "accuracy")] * 3)).scores.overall.score == 1.0
+
+
 def test_random_answers_are_legal_and_the_same_each_time() -> None:
     from infer.baselines import _random
     from infer.classify import classify

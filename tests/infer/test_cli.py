@@ -106,6 +106,7 @@ def test_the_other_grader_reads_otherwise(tmp_path: Path, questions: Path) -> No
         (["score", "none.jsonl"], 2, "Missing option '--answers'"),
         (["compare", "none"], 1, "error: none: not a run of infer"),
         (["run", "m", "--questions", "q", "--runs", __file__], 2, "is a file"),
+        (["compare", "m", "--page", str(Path(__file__).parent)], 2, "is a directory"),
         (["compare"], 2, "Missing argument 'RUN...'"),
     ],
 )

@@ -1,7 +1,9 @@
 """vLLM keeps a model that has learnt nothing to its constraints, gives the same again, and is quiet."""
 
+import copy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +49,19 @@ def test_weights_that_are_cut_off_end_in_one_line(tmp_path: Path, monkeypatch: p
     with pytest.raises(
         UserError, match=r"vLLM cannot load it: Error while .*\. Copy or merge the model again"
     ):
+        Engine(tmp_path, Settings("cpu", "float32", 100, 1))
+
+
+def test_a_chat_template_that_takes_no_system_message_ends_in_one_line(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Vllm:
+        LLM = staticmethod(lambda *_, **__: SimpleNamespace(get_tokenizer=lambda: refusing))
+
+    refusing = copy.deepcopy(tokenizer)
+    refusing.chat_template = "{{ raise_exception('No system role') }}"
+    monkeypatch.setattr("infer.engine._imported", lambda name: Vllm)
+    with pytest.raises(UserError, match=r"its chat template does not take .* \(No system role\)"):
         Engine(tmp_path, Settings("cpu", "float32", 100, 1))
 
 
@@ -108,6 +123,12 @@ def test_settings_follow_the_model_and_the_machine(tiny_model: Path) -> None:
     chosen = settings(tiny_model)
     assert chosen.context == 1024
     assert chosen.dtype in {"cpu": ("bfloat16", "float32"), "cuda": ("auto", "half")}[chosen.device]
+
+
+def test_nobody_is_told_of_the_model_and_the_machine(engine: Engine) -> None:
+    from vllm.usage.usage_lib import is_usage_stats_enabled
+
+    assert not is_usage_stats_enabled()
 
 
 def test_without_vllm_it_says_what_to_install(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

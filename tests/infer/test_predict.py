@@ -180,6 +180,24 @@ def test_answers_that_are_cut_off_are_named_and_given_again(tmp_path: Path, mode
     assert ask(run, model, Counter())["answered"] == 24
 
 
+def test_answers_that_are_in_files_of_another_release_s_batches_are_not_taken(
+    tmp_path: Path, model: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        ask(run, model, Counter(calls=2))
+    first, second = (run / "answers" / f"{number:05}.parquet" for number in range(2))
+    first.rename(second)
+    with pytest.raises(UserError, match=rf"{second}: answers to other questions .* Remove {run}/answers "):
+        ask(run, model, Counter())
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
+def test_a_time_limit_that_is_no_time_is_refused(tmp_path: Path, model: Path, minutes: float) -> None:
+    with pytest.raises(UserError, match=r"a time limit of .* minutes: give one above 0"):
+        ask(tmp_path / "run", model, Counter(), minutes=minutes)
+
+
 def test_a_full_disk_is_told_in_one_line(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +344,10 @@ def test_the_next_step_is_told_where_nobody_takes_it(
     assert result.stdout.startswith(f"{tmp_path}/mine-q: 1 of 1 questions answered in ")
     told = f"Next: infer score {tmp_path}/q.jsonl --answers {tmp_path}/mine-q\n"
     assert result.stdout.endswith(told) is not by_make
+    few = CliRunner().invoke(main, [*run, "--limit", "1"], catch_exceptions=False).stdout
+    assert (
+        few.endswith(f"Next: infer score {tmp_path}/mine-q-1 --answers {tmp_path}/mine-q-1\n") is not by_make
+    )
 
 
 def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_of_a_long_prompt_both_ends_are_kept(tokenizer: Any) -> None:
     assert len(prepared.request.ids) > CONTEXT * 0.8
 
 
+def test_a_context_without_room_for_a_question_is_told(tokenizer: Any) -> None:
+    for context in (1, 60, 120):
+        prepared = prepare(tokenizer, "Which?", UNKNOWN, context)
+        assert prepared.request is None
+        assert (prepared.problem or "").startswith("failed: ValueError: without a question, its chat has ")
+
+
 @pytest.mark.parametrize("prompt", ["", " \n\t"])
 def test_an_empty_prompt_is_not_asked(tokenizer: Any, prompt: str) -> None:
     prepared = prepare(tokenizer, prompt, guessed(prompt, None), CONTEXT)

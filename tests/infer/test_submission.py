@@ -2,7 +2,9 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from datagen.schema import TaskType
@@ -64,6 +66,11 @@ def test_every_prompt_gets_a_response_that_parses(model: ShopBenchModel, one_fla
     found = TASKS[TaskType.RETRIEVAL].parse(retrieval)
     assert len(set(found)) == 3
     assert set(found) <= set(range(1, 16))
+
+
+def test_a_flag_may_be_numpys(model: ShopBenchModel) -> None:
+    flag: Any = np.array([True])[0]
+    assert set(model.batch_predict({"prompt": [CHOICE] * 2}, flag)) <= {"0", "1", "2"}
 
 
 def test_an_odd_prompt_leaves_the_others_their_answers(model: ShopBenchModel) -> None:
