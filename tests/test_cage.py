@@ -128,7 +128,7 @@ def test_the_check_refuses_it_before_anything_runs(sql: str) -> None:
         )
     assert faults
     assert all(fault.message for fault in faults)
-    assert columns is None or "current_setting" in sql
+    assert not any((columns or {}).values()) or "current_setting" in sql  # types are known of what may run
 
 
 @pytest.mark.parametrize("sql", [*OPENS[:7], *READS, *REACHES])
