@@ -107,7 +107,7 @@ def test_a_dumped_config_loads_to_the_same(tmp_path: Path) -> None:
 
 
 def test_differences_are_told_key_by_key() -> None:
-    old, new = load("smollm2-135m"), load("smollm2-135m", ["lr=0.5", "rank=null"])
+    old, new = load("smollm2-135m", ["rank=16"]), load("smollm2-135m", ["lr=0.5", "rank=null"])
     assert differences(old.model_dump(mode="json"), new.model_dump(mode="json")) == [
         "rank: 16 then, null now",
         "lr: 0.001 then, 0.5 now",
