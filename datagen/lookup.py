@@ -46,9 +46,9 @@ def find_row(run: Path, recipe: Recipe, name: str, task: str | None = None) -> F
     Raises UserError where no row, or more than one, has it, or no task is called so.
     """
     kept, rejects = _index(run, "data", ["id", "key", "task"]), _index(run, "rejects", ["key", "task"])
-    if task is not None and task not in recipe.tasks:
-        raise UserError(f"{run} has no task `{task}`: {among(task, recipe.tasks)}")
     if task is not None:
+        if task not in recipe.tasks:
+            raise UserError(f"{run} has no task `{task}`: {among(task, recipe.tasks)}")
         kept, rejects = (table.filter(pc.equal(table["task"], task)) for table in (kept, rejects))
     hits = [*_rows(kept, "key", name), *_rows(rejects, "key", name)] or list(_rows(kept, "id", name))
     if not hits and PREFIX.fullmatch(name):
