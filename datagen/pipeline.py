@@ -129,7 +129,7 @@ def _made_with() -> dict[str, str]:
     """The code and the releases on which the bytes of a run rest."""
     code = blake2b(digest_size=8)
     package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".j2")):
         code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
 

@@ -31,17 +31,7 @@ SPILL_LIMIT = "20GB"
 SPILL_PREFIX = "spill-"
 QUERY_SECONDS = 900
 
-MACROS = """
-create macro draw(k) as hash({seed}::bigint, k);
-create macro pick(l, n, k) as
-    list_select(l, list_grade_up(list_transform(l, lambda x: hash({seed}::bigint, k, x)))[1:n]);
-create macro shuffled(l, k) as pick(l, len(l), k);
-"""
-"""Random choices for queries: hashes of the recipe's seed and a key, so independent of threads and row order.
-
-DuckDB's `hash` is a hundredth of the cost of its md5; a release may change it, as it may change the
-bytes of a Parquet file, so the lock file of a run names the releases that made it.
-"""
+MACROS = Path(__file__).with_name("macros.sql")
 
 
 class SqlError(Exception):
@@ -128,7 +118,7 @@ def open_seeds(
     )
     try:
         files = {source: seed_files(source, location) for source in sources}
-        connection.execute(MACROS.format(seed=int(seed)))
+        _create_macros(connection, seed)
         for source, options in sources.items():
             _create_tables(connection, source, options, files[source])
         _close_cage(connection, [str(path) for tables in files.values() for path in tables.values()])
@@ -143,7 +133,7 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
     """The same tables and macros without a row: what a query is checked against before seeds are there."""
     connection = duckdb.connect(config={"python_enable_replacements": False, "errors_as_json": True})
     try:
-        connection.execute(MACROS.format(seed=0))
+        _create_macros(connection, 0)
         for source, options in sources.items():
             connection.execute(f"create schema {source}")
             for name, table in SOURCES[source].TABLES.items():
@@ -154,6 +144,11 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
         yield connection
     finally:
         connection.close()
+
+
+def _create_macros(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
+    connection.execute(f"create macro recipe_seed() as {int(seed)}::bigint")
+    connection.execute(MACROS.read_text(encoding="utf-8"))
 
 
 def _create_tables(

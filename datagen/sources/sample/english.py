@@ -1,6 +1,7 @@
 """What a product's title and a shopper's query sound like in English."""
 
 import random
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -141,7 +142,8 @@ def names(kind: ProductType, series: str) -> dict[str, str]:
     """What a description may call a product."""
     noun = kind.names[0][0].text
     many = noun.endswith("s") and not noun.endswith("ss")
-    article = "" if many else "an " if noun[0] in "aeioAEIO" else "a "
+    vowel = re.match("[AEFHILMNORSX][A-Z]|[aeiu]|o(?!ne)", noun)  # an LED lamp, but a USB cable, a one-piece
+    article = "" if many else "an " if vowel else "a "
     name = joined([series, cap(noun)])
     return {"a_type": article + noun, "plural": plural(noun), "name": name, "heading": name}
 

@@ -1,0 +1,51 @@
+-- What every query may call beside DuckDB's own functions; docs/recipe.md tells its users. `recipe_seed()` is made before.
+
+-- Choices by chance are hashes of the recipe's seed and a key, so independent of threads and of the order of rows.
+-- DuckDB's `hash` is a hundredth of the cost of its md5; a release may change it, as it may change the bytes of a
+-- Parquet file, so the lock file of a run names the releases that made it.
+create macro draw(k) as hash(recipe_seed(), k);
+create macro pick(l, n, k) as
+    list_select(l, list_grade_up(list_transform(l, lambda x: hash(recipe_seed(), k, x)))[1:n]);
+create macro shuffled(l, k) as pick(l, len(l), k);
+
+-- What texts of shops have in common, in the languages of their marketplaces.
+create macro language(locale) as case locale when 'us' then 'en' when 'jp' then 'ja' else locale end;
+
+-- Words that the shop's language does not have and its neighbours can't do without.
+create macro in_language(text, language) as case language
+    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]|\b(?:para|una|und|für|avec|della)\b')
+    when 'es' then not regexp_matches(lower(text), '\b(?:the|and|with|your|for|und|für|mit|avec|della)\b')
+    else regexp_matches(text, '[\p{Hiragana}\p{Katakana}\p{Han}]') end;
+
+create macro readable_lines(text, language) as list_filter(
+    list_transform(string_split(text, chr(10)), lambda line: trim(regexp_replace(line, '<[^>]*>|\s', ' ', 'g'))),
+    lambda line: length(line) between 10 and 400 and not regexp_matches(line, '&#?\w+;|&#\d') and in_language(line, language));
+
+-- As in `Easy to clean: ...` or `【Easy to clean】...`: a heading of two to five words that tells of the product, and its text.
+create macro headed_lines(text) as list_filter(
+    list_transform(
+        list_filter(string_split(regexp_replace(text, ' - |】 ?[:：]? ?', ': ', 'g'), chr(10)), lambda line: contains(line, ': ')),
+        lambda line: {
+            'heading': lower(regexp_replace(line[:instr(line, ': ')], '^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$', '', 'g')),
+            'body': trim(line[instr(line, ': ') + 2:])}),
+    lambda part: length(part.heading) between 6 and 50 and length(part.body) between 30 and 400
+        and regexp_full_match(part.heading, '(?:[\p{L}&''-]+ ){1,4}[\p{L}&''-]+')
+        and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;')
+        and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
+        and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b'));
+
+create macro word_stems(text) as list_transform(regexp_extract_all(lower(text), '\p{L}{4,}'), lambda word: word[:4]);
+
+create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
+    '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
+
+-- The two characters at either end must not be of one word, nor joined by an apostrophe, hyphen or ampersand.
+create macro stands_alone(text, place, size) as not regexp_matches(
+    text[greatest(place - 1, 1):place] || ' | ' || text[place + size - 1:place + size],
+    '[\p{Latin}\p{N}]{2}|[\p{Katakana}ー]{2}|\p{Han}{2}|[\p{L}\p{N}][''’&-]|[''’&-][\p{L}\p{N}]');
+
+create macro colors(text) as regexp_extract_all(lower(text), '\b(?:black|white|red|blue|green|yellow|orange|purple|violet|pink|brown|gr[ae]y|silver|gold|golden|beige|ivory|navy|turquoise|teal|khaki|burgundy|tan|negr[oa]|blanc[oa]|roj[oa]|azul|azules|verde|amarill[oa]|naranja|morad[oa]|rosa|marr[oó]n|marrones|gris|grises|plata|platead[oa]|dorad[oa]|oro)s?\b|ブラック|ホワイト|レッド|ブルー|グリーン|イエロー|オレンジ|パープル|ピンク|ブラウン|グレー|シルバー|ゴールド|ベージュ|ネイビー|[黒白赤青緑黄紫茶灰銀金]');
+
+create macro shaded(text, place, size) as
+    regexp_matches(lower(text[:place - 1]), '\b(?:dark|light|deep|bright|pale|hot|neon|royal|sky|baby|navy|sage|olive|lime|mint|army|forest|hunter|rose|dusty|off|matte|wine|burnt|ocean)[ -]$')
+    or regexp_matches(lower(text[place + size:]), '^ (?:oscur|clar|marino|celeste|cielo|pastel|mate|oliva|menta|militar)');

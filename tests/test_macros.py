@@ -1,0 +1,61 @@
+"""What a query may call beside DuckDB's own functions."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from datagen.seeds import MACROS, open_layout
+
+RECIPE_PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
+
+
+@pytest.fixture(scope="module")
+def cage() -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_layout({}) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("language('us')", "en"),
+        ("language('jp')", "ja"),
+        ("in_language('Taza para café', 'en')", False),
+        ("in_language('Taza para café', 'es')", True),
+        ("in_language('Mug with a lid', 'es')", False),
+        ("in_language('マグカップ', 'ja')", True),
+        ("in_language('Mug', 'ja')", False),
+        (
+            "readable_lines('<b>Keeps coffee hot</b>' || chr(10) || 'Short' || chr(10) || 'Asa c&oacute;moda de acero', 'en')",
+            ["Keeps coffee hot"],
+        ),
+        (
+            "headed_lines('【EASY TO CLEAN】 All parts of it go into the dishwasher.' || chr(10) || 'Free shipping: We send it on the very day of your order.')",
+            [{"heading": "easy to clean", "body": "All parts of it go into the dishwasher."}],
+        ),
+        ("headed_lines('A line without any heading, however long it is')", []),
+        ("word_stems('Cleaning it by hand')", ["clea", "hand"]),
+        ("known_brand(' Halden ')", "Halden"),
+        ("known_brand('N/A')", None),
+        ("known_brand('Generic')", None),
+        ("stands_alone('red mug', 1, 3)", True),
+        ("stands_alone('redwood mug', 1, 3)", False),
+        ("stands_alone('black-red mug', 7, 3)", False),
+        ("stands_alone('赤いマグ', 3, 2)", True),
+        ("colors('Dark green mug, rojo, ホワイト')", ["green", "rojo", "ホワイト"]),
+        ("shaded('dark green mug', 6, 5)", True),
+        ("shaded('verde oscuro', 1, 5)", True),
+        ("shaded('green mug', 1, 5)", False),
+    ],
+)
+def test_what_a_macro_gives(cage: duckdb.DuckDBPyConnection, call: str, value: Any) -> None:
+    assert cage.execute(f"select {call}").fetchone() == (value,)
+
+
+def test_every_macro_is_on_the_page() -> None:
+    named = set(re.findall(r"create macro (\w+)", MACROS.read_text(encoding="utf-8")))
+    assert named == set(re.findall(r"^- `(\w+)\(.*?\)`:", RECIPE_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
