@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datagen.errors import UserError
+from datagen.files import writable
 
 
 @contextmanager
@@ -13,11 +14,11 @@ def held(folder: Path, doing: str) -> Iterator[None]:
     """Hold the folder, which is made if need be, for this process.
 
     Raises UserError where another process has it: what it is `doing`, such as `runs/esci_mcq is being built`,
-    and which one it is. A process that was killed holds nothing.
+    and which one it is; and where no folder can be made. A process that was killed holds nothing.
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    writable(folder)
     holder = folder / ".lock.json"
     lock = FileLock(folder / ".lock", timeout=0)
     try:

@@ -14,11 +14,12 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import full_disk, sha256
-from datagen.model_folder import ORIGIN, check_whole, fingerprint, weight_files
+from datagen.model_folder import ORIGIN, check_whole, config, fingerprint, weight_files
 from finetune.lock import RUN, read
 from finetune.models import base_model
 
 _PREFIX = "base_model.model."
+_WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 
 Change = Callable[[str, Any], Any]
@@ -173,12 +174,15 @@ def _mean(run: Path, alpha: float) -> tuple[Change, set[str]]:
     for file in weight_files(run):
         with safe_open(file, framework="pt") as weights:
             files |= dict.fromkeys(weights.keys(), file)
+    tied = bool(config(run).get("tie_word_embeddings"))
 
     def change(name: str, weight: Any) -> Any:
-        if name not in files:
+        # A base may hold its one matrix of words twice; a training saves it once
+        stored = _WORDS if tied and name == _OUTPUT and name not in files else name
+        if stored not in files:
             raise UserError(f"{run}: has no `{name}`, which its base has. Delete {run} and train again")
-        with safe_open(files[name], framework="pt") as weights:
-            tuned = weights.get_tensor(name)
+        with safe_open(files[stored], framework="pt") as weights:
+            tuned = weights.get_tensor(stored)
         return tuned if alpha == 1 else (1 - alpha) * weight.float() + alpha * tuned.float()
 
     return change, set(files)

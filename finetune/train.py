@@ -212,6 +212,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         save_strategy="steps",
         save_steps=config.eval_every,
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=config.patience is not None,  # how much of it is used up
         load_best_model_at_end=config.patience is not None,
         metric_for_best_model="eval_loss" if config.patience else None,
         greater_is_better=False,

@@ -16,7 +16,7 @@ from datagen.schema import TaskType
 from infer.classify import Guess, classify
 from infer.constrain import constraint, finished, kind, stops, unconstrained
 from infer.engine import Request
-from infer.weigh import LONGEST, Weighed, weighed
+from infer.weigh import LONGEST, MOST, Weighed, weighed
 
 UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 """What is taken for the guess where a prompt could not be read."""
@@ -73,7 +73,8 @@ def prepare(
 ) -> Prepared:
     """How a prompt is asked, within `context` tokens of prompt and answer.
 
-    `choose` is how options are chosen, by `number` or by `text`; without a list to read it is by number.
+    `choose` is how options are chosen, by `number` or by `text`; it is by number without a list to read,
+    or with one of more than MOST.
     """
     text = printable(prompt)
     if not text.strip():
@@ -82,7 +83,7 @@ def prepare(
     problem = None if text == prompt else "characters_replaced"
     try:
         asked = unlisted(_read(text), guess.task_type) if by_text else None
-        if asked:
+        if asked and len(asked.texts) <= MOST:
             most = min(LONGEST, context // 2)
             options = [
                 tokenizer.encode(plain(tokenizer, option), add_special_tokens=False) for option in asked.texts

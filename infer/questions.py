@@ -13,6 +13,7 @@ What can be read (`read_questions`):
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,8 +218,10 @@ def _skills(source: Path) -> list[tuple[str, str, bytes]]:
                 names = sorted(name for name in archive.namelist() if Path(name).match("skills/*.json"))
                 names = [name for name in names if not name.startswith("__MACOSX")]
                 files = [(f"{source}: {name}", Path(name).stem, archive.read(name)) for name in names]
-        except zipfile.BadZipFile as error:
-            raise UserError(f"{source}: not a zip file ({error}). Fetch it again") from None
+        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # the last of what has a password
+            raise UserError(
+                f"{source}: not a zip file that can be read ({error}). Fetch it again, or name its folder"
+            ) from None
         missing = "no skills/*.json"
     if not files:
         raise UserError(f"{source}: has {missing} (Shopping MMLU's data) in it")

@@ -17,6 +17,9 @@ from infer.engine import Text
 LONGEST = 256
 """Tokens of an option that are weighed, at most."""
 
+MOST = 100
+"""Options that are weighed, at most: a list of thousands would hold up the whole batch."""
+
 _GIVEN = {TaskType.MULTIPLE_CHOICE: 1, TaskType.RANKING: ranking.MOST, TaskType.RETRIEVAL: retrieval.READ}
 """Numbers of an answer: the grader reads no more."""
 

@@ -24,6 +24,15 @@ def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
         assert folder.is_dir()
 
 
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("a file", encoding="utf-8")
+    with (
+        pytest.raises(UserError, match="mine: no folder can be made there"),
+        held(tmp_path / "mine", "it is built"),
+    ):
+        pytest.fail("it is held")
+
+
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

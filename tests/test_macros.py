@@ -30,12 +30,12 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("in_language('マグカップ', 'ja')", True),
         ("in_language('Mug', 'ja')", False),
         (
-            "readable_lines('<b>Keeps coffee hot</b>' || chr(10) || 'Short' || chr(10) || 'Asa c&oacute;moda de acero', 'en')",
+            "readable_lines('<b>Keeps coffee hot</b>\nShort\nAsa c&oacute;moda de acero', 'en')",
             ["Keeps coffee hot"],
         ),
         (
-            "headed_lines('【EASY TO CLEAN】 All parts of it go into the dishwasher.' || chr(10) || 'Free shipping: We send it on the very day of your order.')",
-            [{"heading": "easy to clean", "body": "All parts of it go into the dishwasher."}],
+            "headed_lines('【EASY TO CLEAN】 It may go into the dishwasher.\nFree shipping: We send it the day you ask.')",
+            [{"heading": "easy to clean", "body": "It may go into the dishwasher."}],
         ),
         ("headed_lines('A line without any heading, however long it is')", []),
         ("word_stems('Cleaning it by hand')", ["clea", "hand"]),
@@ -58,4 +58,5 @@ def test_what_a_macro_gives(cage: duckdb.DuckDBPyConnection, call: str, value: A
 
 def test_every_macro_is_on_the_page() -> None:
     named = set(re.findall(r"create macro (\w+)", MACROS.read_text(encoding="utf-8")))
-    assert named == set(re.findall(r"^- `(\w+)\(.*?\)`:", RECIPE_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    page = RECIPE_PAGE.read_text(encoding="utf-8")
+    assert named == set(re.findall(r"^- `(\w+)\(.*?\)`:", page, re.MULTILINE))

@@ -93,6 +93,21 @@ def test_no_share_is_the_base_to_the_bit_and_the_whole_is_the_merge(
     assert all(torch.equal(weight, merged[name]) for name, weight in whole.items())
 
 
+def test_a_base_that_stores_its_tied_output_matrix_keeps_it_tied(
+    tiny_base: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    words = weights(base)["model.embed_tokens.weight"]
+    twice = weights(base) | {"lm_head.weight": words.clone()}
+    save_file(twice, base / "model.safetensors", metadata={"format": "pt"})
+    merged = weights(merge(train(base, tiny_run, tmp_path, "null")))
+    assert torch.equal(merged["lm_head.weight"], merged["model.embed_tokens.weight"])
+    assert not torch.equal(merged["lm_head.weight"], words)
+
+
 @pytest.mark.parametrize("alpha", [-0.5, 1.5, float("nan")])
 def test_what_is_no_share_is_refused(tmp_path: Path, alpha: float) -> None:
     with pytest.raises(UserError, match=rf"alpha {alpha:g}: a share of what was learnt is from 0 to 1"):

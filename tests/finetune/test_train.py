@@ -206,6 +206,21 @@ def test_early_stopping_keeps_the_best_loss(train: Train) -> None:
     assert len(later) == 2
 
 
+def test_early_stopping_counts_on_after_a_kill(train: Train) -> None:
+    settings = ("lr=0.3", "epochs=30", "patience=2", "warmup_steps=0")
+    whole = train(*settings, name="whole")
+    stops = json.loads((whole / "run.json").read_text(encoding="utf-8"))["steps"]
+
+    def cut(text: str) -> None:
+        if text.startswith(f"step {stops - 1}/"):  # one of the two test losses without a new best is known
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(*settings, name="cut", say=cut)
+    run = train(*settings, name="cut")
+    assert losses(run, "eval_loss") == pytest.approx(losses(whole, "eval_loss"), abs=1e-5)
+
+
 def test_all_weights_can_be_trained(train: Train) -> None:
     run = train("rank=null", "lr=0.005", "choose=text")
     assert (run / "model.safetensors").is_file()

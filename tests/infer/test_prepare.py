@@ -6,7 +6,8 @@ import pytest
 
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
-from infer.prepare import UNKNOWN, guessed, prepare
+from infer.prepare import UNKNOWN, Prepared, guessed, prepare
+from infer.weigh import MOST
 
 CONTEXT = 1024
 
@@ -72,6 +73,17 @@ def test_an_empty_prompt_is_not_asked(tokenizer: Any, prompt: str) -> None:
 
 def test_replaced_characters_are_told(tokenizer: Any) -> None:
     assert prepare(tokenizer, "a \udfff b", UNKNOWN, CONTEXT).problem == "characters_replaced"
+
+
+def test_a_list_without_end_is_asked_by_number(tokenizer: Any) -> None:
+    def asked(options: int) -> Prepared:
+        lines = "\n".join(f"{number}. mug {number}" for number in range(1, options + 1))
+        prompt = f"Which three products fit the query?\n{lines}\nAnswer with three numbers."
+        return prepare(tokenizer, prompt, guessed(prompt, False), CONTEXT, choose="text")
+
+    assert asked(MOST).weighed
+    assert not asked(MOST + 1).weighed
+    assert asked(MOST + 1).request
 
 
 def test_what_cannot_be_tokenized_is_this_questions_problem_alone() -> None:

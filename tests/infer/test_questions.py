@@ -173,6 +173,12 @@ def test_the_public_release_is_read_from_its_folder_and_its_zip(tmp_path: Path) 
         archive.writestr("__MACOSX/data/skills/._skill1_concept.json", b"\x00")
     assert read_questions(tmp_path / "data.zip") == asked
     assert read_questions(tmp_path) == asked  # unpacked beside other things
+    locked = bytearray((tmp_path / "data.zip").read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        locked[locked.index(header) + flags] |= 1
+    (tmp_path / "data.zip").write_bytes(locked)
+    with pytest.raises(UserError, match=r"data.zip: not a zip file that can be read \(.*password"):
+        read_questions(tmp_path / "data.zip")
 
 
 def test_a_copy_holds_everything(tmp_path: Path) -> None:
