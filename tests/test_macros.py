@@ -34,8 +34,9 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
             ["Keeps coffee hot"],
         ),
         (
-            "headed_lines('【EASY TO CLEAN】 It may go into the dishwasher.\nFree shipping: We send it the day you ask.')",
-            [{"heading": "easy to clean", "body": "It may go into the dishwasher."}],
+            "headed_lines('【EASY TO CLEAN】 All of it goes into dishwashers.\n"
+            "Free shipping: It takes one day to reach you, or two.')",
+            [{"heading": "easy to clean", "body": "All of it goes into dishwashers."}],
         ),
         ("headed_lines('A line without any heading, however long it is')", []),
         ("word_stems('Cleaning it by hand')", ["clea", "hand"]),
