@@ -11,10 +11,10 @@ create macro shuffled(l, k) as pick(l, len(l), k);
 -- What texts of shops have in common, in the languages of their marketplaces.
 create macro language(locale) as case locale when 'us' then 'en' when 'jp' then 'ja' else locale end;
 
--- Words that the shop's language does not have and its neighbours can't do without.
+-- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
-    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]|\b(?:para|una|und|für|avec|della)\b')
-    when 'es' then not regexp_matches(lower(text), '\b(?:the|and|with|your|for|und|für|mit|avec|della)\b')
+    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b')
+    when 'es' then not regexp_matches(lower(text), ' (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     else regexp_matches(text, '[\p{Hiragana}\p{Katakana}\p{Han}]') end;
 
 create macro readable_lines(text, language) as list_filter(

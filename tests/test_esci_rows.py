@@ -162,7 +162,8 @@ def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: 
         "Great Gift: She will love it, and so will everybody whom you know",
     ]
     products = [{"product_bullet_point": line} for line in lines]
-    lines.append("Rust Proof: Steel that stands rain and the sea")
+    lines.append("Easy Grip: Whoever takes it in wet hands is sure to keep it")  # could stand before anything
+    lines.append("Rust Proof: Steel that will not rust in rain or at sea")
     products.append({"product_bullet_point": "\n".join(lines)})
     rows = rows_of(tmp_path, "esci_generation/feature_heading", products)
     assert [(row["key"], row["reference"]) for row in rows] == [("P4", "rust proof")]
@@ -277,11 +278,12 @@ def test_a_sentence_to_copy_ends_where_it_ends_and_is_not_the_sellers(tmp_path: 
         "Bold Design: Nobody will overlook this bold print that?ll make you stand out. Get it now",
         "Customer Service: Write to us and our customer service will answer within a day",
         "Two Lids: Keeps lids of both sizes where you find them",
+        "Easy Grip: You grip it firmly, even when it is wet",
     ]
     products = [{"product_bullet_point": "\n".join(lines)}] * 30
     rows = rows_of(tmp_path, "esci_generation/feature_by_heading", products)
     told = {row["heading"]: row["reference"] for row in rows}
-    assert set(told) == {"bold design", "two lids"}
+    assert set(told) == {"bold design", "two lids", "easy grip"}
     assert told["bold design"] == "Nobody will overlook this bold print that?ll make you stand out"
 
 

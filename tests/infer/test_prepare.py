@@ -77,7 +77,7 @@ def test_replaced_characters_are_told(tokenizer: Any) -> None:
 
 def test_a_list_without_end_is_asked_by_number(tokenizer: Any) -> None:
     def asked(options: int) -> Prepared:
-        lines = "\n".join(f"{number}. mug {number}" for number in range(1, options + 1))
+        lines = "\n".join(f"- mug {number}" for number in range(1, options + 1))
         prompt = f"Which three products fit the query?\n{lines}\nAnswer with three numbers."
         return prepare(tokenizer, prompt, guessed(prompt, False), CONTEXT, choose="text")
 
