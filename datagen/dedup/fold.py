@@ -1,0 +1,92 @@
+"""Texts in, the same without case, width, spaces and punctuation out, and the numbers that stand in each."""
+
+import string
+import unicodedata
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datagen.dedup.lists import Ints, starts_of
+
+Bytes = npt.NDArray[np.uint8]
+Byte = TypeVar("Byte", np.uint8, np.bool_)
+
+_FOREIGN_MARKS = (
+    "[\u00a1\u00a7\u00ab\u00ad\u00b6\u00b7\u00bb\u00bf\u060c\u061b\u061f\u2000-\u206f"
+    "\u3000-\u3003\u3008-\u3020\u3030\u30fb\ufe00-\ufe0f\ufeff]"
+)
+"""Punctuation, spaces and invisible marks beyond ASCII, as they are after NFKC."""
+
+_CODES = np.arange(256, dtype=np.uint8)
+END, _SPACE = ord("\n"), ord(" ")
+_BLANK = (_CODES < 33) | (_CODES == 127) | np.isin(_CODES, list(b"!\"&'()*,-./:;?@[\\]_`{|}~"))
+_UPPER = np.isin(_CODES, list(string.ascii_uppercase.encode()))
+_FOLDED = np.where(_BLANK, _SPACE, _CODES + 32 * _UPPER).astype(np.uint8)
+"""What each byte becomes. Signs that change a meaning stay: + % # $ = < > ^ and all beyond ASCII."""
+
+_DIGIT = np.isin(_CODES, list(string.digits.encode()))
+_LETTER = np.isin(_FOLDED, list(string.ascii_lowercase.encode())) | (_CODES > 127)
+_NUMBER_MARK = np.isin(_CODES, list(b"-.,:/*"))
+_NUMERIC = np.where(_DIGIT | _NUMBER_MARK | (_CODES == END), _CODES, _SPACE).astype(np.uint8)
+
+
+def _through(table: npt.NDArray[Byte], data: Bytes) -> npt.NDArray[Byte]:
+    """`table[data]`, without the 8 bytes of index a byte that numpy would make."""
+    return np.frombuffer(bytearray(data).translate(table.tobytes()), table.dtype)
+
+
+def fold(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
+    """Fold case, width, spaces and punctuation; give the texts, and the numbers that stand in each.
+
+    Both are closed by a line end. A text that is nothing but punctuation stays as it is.
+    """
+    foreign = pc.invert(pc.string_is_ascii(texts))
+    if pc.any(foreign).as_py():
+        plain = [unicodedata.normalize("NFKC", text).casefold() for text in texts.filter(foreign).to_pylist()]
+        plain = pc.replace_substring_regex(pa.array(plain, pa.large_string()), _FOREIGN_MARKS, " ")
+        texts = pc.replace_with_mask(texts, foreign, plain)
+    end, nothing = pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string())
+    closed = pc.binary_join_element_wise(pc.utf8_trim_whitespace(texts), end, nothing)
+    offsets, raw = buffers_of(closed)
+    folded = _through(_FOLDED, raw)
+    _keep_number_marks(raw, folded)
+    folded[offsets[1:] - 1] = END
+    result = _squeezed(folded)
+    empty = pc.equal(pc.binary_length(result), 1)
+    if pc.any(empty).as_py():
+        result = pc.if_else(empty, closed, result)
+    return result, _squeezed(_through(_NUMERIC, folded))
+
+
+def buffers_of(texts: pa.LargeStringArray) -> tuple[Ints, Bytes]:
+    """Offsets and bytes of an array that is no slice of another."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[: len(texts) + 1]
+    return ends, np.frombuffer(data or b"", np.uint8)[: ends[-1]]
+
+
+def _keep_number_marks(raw: Bytes, folded: Bytes) -> None:
+    """Put back into `folded` the marks of `raw` that belong to a number, as in 1.5, 1/2 or -5.
+
+    A dash counts where a digit follows and no letter precedes. A comma becomes a point.
+    """
+    at = np.flatnonzero(_through(_NUMBER_MARK, raw))
+    mark, before, after = raw[at], raw[at - 1], raw[at + 1]
+    kept = _DIGIT[after] & np.where(mark == ord("-"), ~_LETTER[before], _DIGIT[before])
+    folded[at[kept]] = np.where(mark == ord(","), ord("."), mark)[kept]
+
+
+def _squeezed(text: Bytes) -> pa.LargeStringArray:
+    """Lines as an array of strings: runs of spaces made one, none at either end of a line."""
+    blank = text == _SPACE
+    blank[:-1] &= text[1:] <= _SPACE  # the last of a run stays, unless the line ends there
+    text = text[~blank]
+    ends = np.flatnonzero(text == END) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    indented = text[starts] == _SPACE
+    text = np.delete(text, starts[indented])
+    offsets = starts_of(ends - starts - indented)
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
