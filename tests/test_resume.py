@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -73,7 +74,8 @@ def _killed(here: Path, seconds: float, *, whole_group: bool) -> bool:
         time.sleep(seconds)
         family = psutil.Process(build.pid).children(recursive=True) if build.poll() is None else []
         if whole_group:
-            os.killpg(build.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # done just now
+                os.killpg(build.pid, signal.SIGKILL)
         else:
             build.kill()
         build.wait()
