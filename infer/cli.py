@@ -231,3 +231,7 @@ def _reporting() -> Iterator[Report]:
         yield Report(say=lambda line: bar.write(line, file=sys.stderr), progress=progress)
     finally:
         bar.close()
+
+
+if __name__ == "__main__":
+    main()
