@@ -194,11 +194,11 @@ def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, re
     too_long = rejects["over_length"]
     by_text = rejects.total() - too_long
     why = []
-    if too_long or not by_text:
+    if too_long or not (by_text or token_budget):
         why.append(f"{too_long:,} rows are longer than `max_length: {max_length}`")
     if by_text:
         why.append(f"{by_text:,} rows have no text to choose")
     if token_budget is not None:
-        why.append(f"the first other one than `token_budget: {token_budget}`")
+        why.append(f"the first {'other ' if why else ''}one is longer than `token_budget: {token_budget}`")
     todo = "Set `choose: number`" if by_text else "Raise the limit"
     return f"{run}: no row of its {side} split can be used: {', and '.join(why)}. {todo}"

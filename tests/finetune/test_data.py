@@ -207,7 +207,10 @@ def test_what_is_trained_is_marked(tiny_run: Path, tiny_tokenizer: Any) -> None:
     ("settings", "message"),
     [
         ({"max_length": 9}, "no row of its train split can be used: 24 rows are longer than `max_length: 9`"),
-        ({"max_length": 999, "token_budget": 9}, "the first other one than `token_budget: 9`"),
+        (
+            {"max_length": 999, "token_budget": 9},
+            "can be used: the first one is longer than `token_budget: 9`. Raise the limit",
+        ),
     ],
 )
 def test_a_split_of_which_nothing_is_left_is_an_error(
