@@ -221,6 +221,27 @@ def test_early_stopping_counts_on_after_a_kill(train: Train) -> None:
     assert losses(run, "eval_loss") == pytest.approx(losses(whole, "eval_loss"), abs=1e-5)
 
 
+def test_a_renamed_training_still_keeps_its_best_weights(
+    train: Train, write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = [(kind, question, "2") for kind, question, _ in rows()[:6]]  # test losses that rise in the end
+    data = write_run(tmp_path / "runs" / "wrong", rows(), wrong)
+    settings = ("patience=9", "eval_every=2")
+    whole = train(*settings, data=data, name="whole")
+    found = losses(whole, "eval_loss")
+    assert min(found, key=lambda step: found[step]) < max(found)
+
+    def cut(run: Path, model: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.train._check_finite", cut)  # after the last step, before anything is saved
+        with pytest.raises(KeyboardInterrupt):
+            train(*settings, data=data, name="cut")
+    whole.with_name("cut").rename(whole.with_name("renamed"))
+    same_weights(train(*settings, data=data, name="renamed"), whole)
+
+
 def test_all_weights_can_be_trained(train: Train) -> None:
     run = train("rank=null", "lr=0.005", "choose=text")
     assert (run / "model.safetensors").is_file()
