@@ -176,6 +176,19 @@ def test_a_half_finished_training_is_not_gone_on_with_under_another_config(train
         train("epochs=6")
 
 
+def test_a_training_that_could_not_begin_is_in_no_ones_way(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def useless(*_: Any) -> None:
+        raise UserError("needs a GPU")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.train.load_model", useless)
+        with pytest.raises(UserError, match="needs a GPU"):
+            train("lr=0.01")
+    train()
+
+
 def test_a_folder_of_something_else_is_not_trained_into(train: Train, tmp_path: Path) -> None:
     (tmp_path / "trainings" / "run").mkdir(parents=True)
     (tmp_path / "trainings" / "run" / "thesis.txt").write_text("years of work", encoding="utf-8")
