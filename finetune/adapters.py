@@ -14,7 +14,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import full_disk, sha256
-from datagen.model_folder import ORIGIN, check_whole, config, fingerprint, weight_files
+from datagen.model_folder import ORIGIN, check_whole, checked, config, fingerprint, weight_files
 from finetune.lock import RUN, read
 from finetune.models import base_model
 
@@ -68,7 +68,7 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
         "base_sha256": lock["base_sha256"],
         "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
     }
-    if _origin(folder) == origin:
+    if _origin(folder) == origin and _is_whole(folder):
         return folder
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -103,6 +103,13 @@ def _origin(folder: Path) -> Any:
         return json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return bool(checked(folder))
+    except UserError:
+        return False
 
 
 def _write_weights(base: Path, folder: Path, change: Change) -> set[str]:

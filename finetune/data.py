@@ -8,6 +8,7 @@ Where options are chosen by text, their questions are asked without the list (`d
 option's text is the answer.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,11 @@ REJECT = pa.schema(
     [
         pa.field("id", pa.string()),
         pa.field("split", pa.string()),
-        pa.field("reason", pa.string(), metadata={"description": "over_length, no_list or asks_for_unfit"}),
+        pa.field(
+            "reason",
+            pa.string(),
+            metadata={"description": "over_length, special_token, no_list or asks_for_unfit"},
+        ),
         pa.field(
             "tokens", pa.int32(), metadata={"description": "of prompt, answer and end token; null: not made"}
         ),
@@ -117,7 +122,8 @@ def read_split(
 def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tuple[list[int], list[int]]:
     """The tokens before the answer, and the answer's with the end token, of one row of a shard.
 
-    Raises Reject where an option is to be chosen by text and cannot be.
+    Raises Reject where an option is to be chosen by text and cannot be, and where a special token stands in
+    the text: it would end a turn, and no model is ever asked so.
     """
     task_type, question = TaskType(row["task_type"]), row["prompt"][-1]["content"]
     if row["prompt"] != chat(task_type, question):
@@ -125,8 +131,15 @@ def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tupl
     answer = row["completion"][0]["content"]
     if choose == "text" and task_type in CHOICES:
         question, answer = _by_text(row["id"], task_type, question, answer)
+    if any(token in question or token in answer for token in _special(tokenizer)):
+        raise Reject("special_token")
     ids = tokenizer.encode(answer, add_special_tokens=False)
     return prompt_ids(tokenizer, task_type, question), [*ids, tokenizer.eos_token_id]
+
+
+@functools.cache
+def _special(tokenizer: Any) -> tuple[str, ...]:
+    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
 
 
 def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple[str, str]:
@@ -191,14 +204,16 @@ def _append(columns: dict[str, list[Any]], values: list[Any]) -> None:
 
 
 def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, rejects: Counter[str]) -> str:
-    too_long = rejects["over_length"]
-    by_text = rejects.total() - too_long
+    too_long, special = rejects["over_length"], rejects["special_token"]
+    by_text = rejects.total() - too_long - special
     why = []
-    if too_long or not by_text:
+    if too_long or not (special or by_text or token_budget):
         why.append(f"{too_long:,} rows are longer than `max_length: {max_length}`")
+    if special:
+        why.append(f"{special:,} rows hold a special token of the tokenizer's")
     if by_text:
         why.append(f"{by_text:,} rows have no text to choose")
     if token_budget is not None:
-        why.append(f"the first other one than `token_budget: {token_budget}`")
-    todo = "Set `choose: number`" if by_text else "Raise the limit"
+        why.append(f"the first {'other ' if why else ''}one is longer than `token_budget: {token_budget}`")
+    todo = "Set `choose: number`" if by_text else "Take such text out" if special else "Raise the limit"
     return f"{run}: no row of its {side} split can be used: {', and '.join(why)}. {todo}"

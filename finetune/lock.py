@@ -83,5 +83,8 @@ def read(path: Path) -> dict[str, Any]:
             "or goes on with what was cut off"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not as a training wrote it ({error}). Delete {path.parent}") from None
+        raise UserError(
+            f"{path}: not as a training wrote it ({error}). Name the folder of a training; where "
+            f"{path.parent} is one, delete it and train again"
+        ) from None
     return found

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from datagen.errors import UserError
+from finetune.lock import CHECKPOINTS
 from finetune.report import METRICS
 
 TOLD_AFTER = 4
@@ -40,6 +41,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Start anew from what the checkpoint tells: what came after it never was."""
         kept = [entry for entry in map(_entry, state.log_history) if entry]
         self._before = max((entry.get("tokens", 0) for entry in kept), default=0)
+        best = self._run / CHECKPOINTS / f"checkpoint-{state.best_global_step}"
+        if best.is_dir():  # its path is lost where the folder was renamed since, and with it the best weights
+            state.best_model_checkpoint = str(best)
         if state.is_world_process_zero:
             text = "".join(json.dumps(entry) + "\n" for entry in kept)
             (self._run / METRICS).write_text(text, encoding="utf-8")
@@ -105,9 +109,13 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         loss: float = entry["loss"] if "loss" in entry else entry["eval_loss"]
         if math.isfinite(loss + entry.get("grad_norm", 0.0)) and loss <= self._limit:
             return
+        what = (
+            f"it is {loss:.4g} in step {entry['step']}, not {self._limit / 2:.4g} as in a guess"
+            if not loss <= self._limit
+            else f"its gradient is {entry['grad_norm']:.4g} in step {entry['step']}"
+        )
         raise UserError(
-            f"the loss diverged: it is {loss:.4g} in step {entry['step']}, not {self._limit / 2:.4g} as in a "
-            "guess. Nothing of this is saved. Lower the learning rate "
+            f"the loss diverged: {what}. Nothing of this is saved. Lower the learning rate "
             f"(`--set lr=...`) under another --name, or delete {self._run}"
         )
 

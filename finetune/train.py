@@ -65,10 +65,6 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
             ),
             "test": read_split(data, "test", tokenizer, length, config.eval_rows, choose=config.choose),
         }
-        if state.is_main_process:
-            write_json(wanted, run / LOCK)
-            (run / "config.yaml").write_text(dump(config), encoding="utf-8")
-            _write_rejects(run, splits.values())
         return _train(config, run, base, tokenizer, splits, wanted, state, say)
 
 
@@ -84,6 +80,12 @@ def _train(
 ) -> dict[str, Any]:
     numbers = precision(config.precision)
     trainer, progress = build(config, run, base, tokenizer, splits, numbers, say)
+    if (
+        state.is_main_process
+    ):  # not before: what cannot begin is no beginning that another config has to respect
+        write_json(wanted, run / LOCK)
+        (run / "config.yaml").write_text(dump(config), encoding="utf-8")
+        _write_rejects(run, splits.values())
     train_rows = splits["train"]
     for line in _outset(config, run, train_rows, trainer.model, numbers):
         say(line)

@@ -22,12 +22,14 @@ _EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 class Answers:
     """One answer for each question, empty where it has none.
 
-    `missing` questions have no answer, `unknown` answers no question.
+    `missing` questions have no answer, `unknown` answers no question; `surplus` ones come when their question
+    has its answer.
     """
 
     texts: tuple[str, ...]
     missing: int
     unknown: int
+    surplus: int
 
 
 def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
@@ -63,7 +65,9 @@ def read_answers(source: Path, asked: Sequence[Asked]) -> Answers:
             f"{source}: none of its {len(found)} answers belongs to one of the {len(keys)} questions. "
             "Name the questions that were asked"
         )
-    return Answers(tuple(texts), missing, len(found.keys() - set(keys)))
+    unknown = sum(len(texts_of_key) for key, texts_of_key in found.items() if key not in seen)
+    surplus = sum(max(len(found[key]) - count, 0) for key, count in seen.items())
+    return Answers(tuple(texts), missing, unknown, surplus)
 
 
 def _of_run(run: Path) -> dict[str, list[str]]:
@@ -108,5 +112,5 @@ def _of_lines(source: Path) -> dict[str, list[str]]:
                 f"{place}: the answer {answer!r} is no text. Write what the model said, as it said it"
             )
         if answer is not None:
-            found[row["input_field"]].append(str(answer))
+            found[row["input_field"]].append(printable(str(answer)))
     return found

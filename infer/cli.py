@@ -208,8 +208,7 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: boo
         click.echo(line, err=True)
     click.echo(json.dumps(compare.as_object(found)) if as_json else compare.table(found))
     place = page or runs[0].parent / "compare.html"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(compare.page(found), encoding="utf-8")
+    compare.write_page(found, place)
     click.echo(f"\n{place} shows it", err=as_json)
 
 
@@ -232,3 +231,7 @@ def _reporting() -> Iterator[Report]:
         yield Report(say=lambda line: bar.write(line, file=sys.stderr), progress=progress)
     finally:
         bar.close()
+
+
+if __name__ == "__main__":
+    main()

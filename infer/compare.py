@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from datagen.errors import UserError
+from datagen.files import full_disk
 from infer import record
 from infer.answers import Answers, read_answers
 from infer.baselines import Trivial, best
@@ -269,6 +270,19 @@ def page(found: Comparison) -> str:
         brief=brief,
         pairs=[_pair(found, place) for place in range(1, len(found.runs))],
     )
+
+
+def write_page(found: Comparison, place: Path) -> None:
+    """Write the page. Raises UserError where that cannot be done."""
+    text = page(found)
+    try:
+        with full_disk(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{place}: cannot be written ({error.strerror}). Name another place by --page"
+        ) from None
 
 
 def _pair(found: Comparison, place: int) -> dict[str, Any]:

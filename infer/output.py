@@ -15,6 +15,10 @@ def notices(planned: Plan, given: Answers) -> list[str]:
         )
     if given.unknown:
         lines.append(f"{given.unknown:,} answers belong to none of the questions")
+    if given.surplus:
+        lines.append(
+            f"{given.surplus:,} answers are not scored: their question has one further up in the file"
+        )
     for reason, tasks in planned.left_out.items():
         names = ", ".join(f"{task} ({count:,})" for task, count in tasks.items())
         lines.append(f"not scored: {names}, as {reason}")

@@ -96,10 +96,10 @@ def plan(asked: Sequence[Asked]) -> Plan:
     """Sort questions into tasks. Raises UserError where none can be scored."""
     left_out: dict[str, Counter[str]] = {}
     places: dict[str, list[int]] = {}
-    no_model = _without_model({question.metric for question in asked})
+    no_model = _without_model({_metric(question) for question in asked if question.task_type})
     for place, question in enumerate(asked):
         name = _task(question)
-        reason = _problem(question) or no_model.get(question.metric)
+        reason = _problem(question) or no_model.get(_metric(question))
         if reason:
             left_out.setdefault(reason, Counter())[name] += 1
         else:
@@ -148,7 +148,7 @@ def _problem(question: Asked) -> str | None:
         return "its right answer is not given"
     if _metric(question) not in TASKS[question.task_type].METRICS:
         return f"metric {question.metric} is none of {question.task_type.value}'s"
-    if not _fits(question.task_type, question.metric, question.target):
+    if not _fits(question.task_type, _metric(question), question.target):
         return f"its right answer has another form than {question.task_type.value}'s"
     return None
 

@@ -139,6 +139,17 @@ def test_what_is_there_and_current_is_left_alone(run: Path) -> None:
     assert (merge(run) / "model.safetensors").stat().st_mtime_ns != written
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_a_merged_model_that_is_not_whole_is_written_anew(run: Path, name: str) -> None:
+    file = merge(run) / name
+    whole = file.read_bytes()
+    if name.endswith(".safetensors"):
+        file.write_bytes(whole[:-10])
+    else:
+        file.unlink()
+    assert (merge(run) / name).read_bytes() == whole
+
+
 def test_an_adapter_for_another_base_is_refused(run: Path, tmp_path: Path) -> None:
     other = write_base(tmp_path / "other", seed=1)
     content = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -198,4 +209,7 @@ def test_a_disk_that_fills_leaves_no_half_model(run: Path, monkeypatch: pytest.M
 
 def test_a_folder_without_a_finished_training_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run.json: no such file. .* is no finished training"):
+        merge(tmp_path)
+    (tmp_path / "run.json").write_text('{"model": {}}', encoding="utf-8")  # a run of infer has one, too
+    with pytest.raises(UserError, match=r"not as a training wrote it .* Name the folder of a training"):
         merge(tmp_path)

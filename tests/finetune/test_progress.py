@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from datagen.errors import UserError
+
 TOTAL = 10_000
 
 
@@ -23,7 +25,11 @@ class Training:
     def begin(self, *history: dict[str, Any]) -> None:
         """From the start, or from a checkpoint that holds this history."""
         self.state = SimpleNamespace(
-            log_history=list(history), is_world_process_zero=True, global_step=len(history), max_steps=100
+            log_history=list(history),
+            is_world_process_zero=True,
+            global_step=len(history),
+            max_steps=100,
+            best_global_step=None,
         )
         self.counted = 0
         self.progress.on_train_begin(None, self.state, None)
@@ -65,3 +71,11 @@ def test_a_training_that_goes_on_is_told_its_time_anew(training: Training) -> No
         training.step(100, 10.0)
     assert training.said == ["10 tokens a second: about 3 minutes to go, test losses not counted"]
     assert training.state.log_history[-1]["num_tokens"] == 8400
+
+
+def test_a_gradient_that_is_lost_is_what_is_named(training: Training) -> None:
+    training.begin()
+    logs = {"loss": 1.0, "grad_norm": float("nan"), "step": 3, "num_tokens": 5.0}
+    training.state.log_history.append(dict(logs))
+    with pytest.raises(UserError, match="the loss diverged: its gradient is nan in step 3"):
+        training.progress.on_log(None, training.state, None, logs)

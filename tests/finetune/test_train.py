@@ -176,6 +176,19 @@ def test_a_half_finished_training_is_not_gone_on_with_under_another_config(train
         train("epochs=6")
 
 
+def test_a_training_that_could_not_begin_is_in_no_ones_way(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def useless(*_: Any) -> None:
+        raise UserError("needs a GPU")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.train.load_model", useless)
+        with pytest.raises(UserError, match="needs a GPU"):
+            train("lr=0.01")
+    train()
+
+
 def test_a_folder_of_something_else_is_not_trained_into(train: Train, tmp_path: Path) -> None:
     (tmp_path / "trainings" / "run").mkdir(parents=True)
     (tmp_path / "trainings" / "run" / "thesis.txt").write_text("years of work", encoding="utf-8")
@@ -219,6 +232,27 @@ def test_early_stopping_counts_on_after_a_kill(train: Train) -> None:
         train(*settings, name="cut", say=cut)
     run = train(*settings, name="cut")
     assert losses(run, "eval_loss") == pytest.approx(losses(whole, "eval_loss"), abs=1e-5)
+
+
+def test_a_renamed_training_still_keeps_its_best_weights(
+    train: Train, write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = [(kind, question, "2") for kind, question, _ in rows()[:6]]  # test losses that rise in the end
+    data = write_run(tmp_path / "runs" / "wrong", rows(), wrong)
+    settings = ("patience=9", "eval_every=2")
+    whole = train(*settings, data=data, name="whole")
+    found = losses(whole, "eval_loss")
+    assert min(found, key=lambda step: found[step]) < max(found)
+
+    def cut(run: Path, model: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.train._check_finite", cut)  # after the last step, before anything is saved
+        with pytest.raises(KeyboardInterrupt):
+            train(*settings, data=data, name="cut")
+    whole.with_name("cut").rename(whole.with_name("renamed"))
+    same_weights(train(*settings, data=data, name="renamed"), whole)
 
 
 def test_all_weights_can_be_trained(train: Train) -> None:

@@ -36,7 +36,21 @@ def test_a_files_answers_belong_to_questions_by_their_text(tmp_path: Path) -> No
     )
     found = read_answers(file, asked("a", "b", "c"))
     assert found.texts == ("2", "B", "")
-    assert (found.missing, found.unknown) == (1, 1)
+    assert (found.missing, found.unknown, found.surplus) == (1, 1, 0)
+
+
+def test_answers_beyond_the_first_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"input_field": text, "answer": text.upper() + str(number)} for number in (1, 2) for text in "abx"
+    ]
+    found = read_answers(written(tmp_path / "a.jsonl", *rows), asked("a", "b", "b"))
+    assert found.texts == ("A1", "B1", "B2")
+    assert (found.missing, found.unknown, found.surplus) == (0, 2, 1)
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_read_as_in_a_question(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.jsonl", {"input_field": "a", "answer": "shoe \ud83d"})
+    assert read_answers(file, asked("a")).texts == ("shoe ?",)
 
 
 def test_a_question_asked_twice_takes_its_answers_in_turn(tmp_path: Path) -> None:

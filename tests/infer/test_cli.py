@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -71,6 +73,11 @@ def test_classify_takes_whatever_a_prompt_holds(tmp_path: Path) -> None:
     assert time.monotonic() - start < 20
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["1", "2", "3"]
     assert json.loads(result.stdout.splitlines()[0])["text"] == "nike ? shoe"
+
+
+def test_the_module_is_the_command() -> None:
+    told = subprocess.run([sys.executable, "-m", "infer.cli", "--help"], capture_output=True, text=True)
+    assert "infer run finetune/runs/mine/merged" in told.stdout
 
 
 def test_score_as_json_is_not_rounded(questions: Path, answers: Path) -> None:

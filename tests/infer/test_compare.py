@@ -155,6 +155,13 @@ def test_the_page_is_written_into_a_new_folder(tmp_path: Path) -> None:
     assert place.is_file()
 
 
+def test_a_page_that_cannot_be_written_is_said_in_a_line(three: list[Path]) -> None:
+    place = three[0] / "run.json" / "page.html"
+    result = CliRunner().invoke(main, ["compare", str(three[0]), "--page", str(place)])
+    assert result.exit_code == 1
+    assert f"error: {place}: cannot be written (" in result.stderr
+
+
 def test_runs_of_one_name_are_told_by_their_folders(three: list[Path], tmp_path: Path) -> None:
     again = run(tmp_path / "elsewhere" / "tuned", right_in(0.3))
     names = [of.name for of in compare([three[1], again]).runs]

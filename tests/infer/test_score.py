@@ -120,6 +120,9 @@ def test_a_task_whose_model_is_not_at_hand_is_left_out(monkeypatch: pytest.Monke
     ((reason, tasks),) = planned.left_out.items()
     assert "not within reach" in reason
     assert tasks == {"far": 1}
+    unnamed = asked("unnamed", TEXT, ["un vase", "a vase"])  # scored by the type's first metric
+    assert list(plan([*QUESTIONS, unnamed]).left_out.values()) == [{"unnamed": 1}]
+    assert "not within reach" in str(list(plan([*QUESTIONS, unnamed]).left_out))
 
 
 def test_intervals_are_the_bootstraps_and_the_same_each_time() -> None:
