@@ -80,9 +80,7 @@ def _train(
 ) -> dict[str, Any]:
     numbers = precision(config.precision)
     trainer, progress = build(config, run, base, tokenizer, splits, numbers, say)
-    if (
-        state.is_main_process
-    ):  # not before: what cannot begin is no beginning that another config has to respect
+    if state.is_main_process:  # not before: what could not begin binds no other config
         write_json(wanted, run / LOCK)
         (run / "config.yaml").write_text(dump(config), encoding="utf-8")
         _write_rejects(run, splits.values())
