@@ -54,7 +54,7 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed at the end.
 
     Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
-    names that the query gives. Raises QueryError where keys are null or repeat.
+    names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
     query = _with_sides(sql, columns, task, test)
     with bounded(seeds.connection, task):
@@ -102,6 +102,8 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     return (
         f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
         f" case when {own} in ('train', 'test') then {own}"
+        f" when {own} is not null"
+        f" then error('`split` is ''' || {own} || ''': it is train, test, or null for chance')"
         f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
         f" case when key is not null then draw('{quoted}|' || key::varchar) end as place"
         f" from ({sql.rstrip().rstrip(';')}\n)"

@@ -14,7 +14,7 @@ create macro language(locale) as case locale when 'us' then 'en' when 'jp' then 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
     when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b')
-    when 'es' then not regexp_matches(lower(text), ' (?:the|and|with|your|for|und|für|mit|avec|della)\b')
+    when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     else regexp_matches(text, '[\p{Hiragana}\p{Katakana}\p{Han}]') end;
 
 create macro readable_lines(text, language) as list_filter(
@@ -27,7 +27,7 @@ create macro headed_lines(text) as list_filter(
         list_filter(string_split(regexp_replace(text, ' - |】 ?[:：]? ?', ': ', 'g'), chr(10)), lambda line: contains(line, ': ')),
         lambda line: {
             'heading': lower(regexp_replace(line[:instr(line, ': ')], '^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$', '', 'g')),
-            'body': trim(line[instr(line, ': ') + 2:])}),
+            'body': regexp_replace(trim(line[instr(line, ': ') + 2:]), '^[\s:：–—-]+', '')}),
     lambda part: length(part.heading) between 6 and 50 and length(part.body) between 30 and 400
         and regexp_full_match(part.heading, '(?:[\p{L}&''-]+ ){1,4}[\p{L}&''-]+')
         and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;')

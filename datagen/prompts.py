@@ -12,10 +12,11 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from datagen.errors import Reject, UserError
@@ -34,6 +35,9 @@ ALLOWED_NODES = (
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
 )
+_PRINTABLE = (str, int, float, date, time, Undefined)
+"""What prints as shops write it, not as Python does; an undefined name tells of itself."""
+
 _SEPARATOR = re.compile(r"^---[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 
 
@@ -63,12 +67,13 @@ class TemplateError(Exception):
 class Wording:
     """One phrasing: `render` takes the template's slots by position; `language` None serves all rows.
 
-    `text` is what stands in the file, from its `line` on.
+    `text` is what stands in the file, from its `line` on; `slots` are those of the template that it names.
     """
 
     language: str | None
     line: int
     text: str
+    slots: frozenset[str]
     render: Callable[..., str]
 
 
@@ -138,7 +143,7 @@ def load_template(path: Path) -> Template:
     """
     macros = path.parent.parent / MACROS_FILE
     return _compile(
-        path, path.read_text("utf-8"), macros, macros.read_text("utf-8") if macros.is_file() else ""
+        path, path.read_text("utf-8-sig"), macros, macros.read_text("utf-8-sig") if macros.is_file() else ""
     )
 
 
@@ -150,6 +155,7 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
     parts, flaws = _split(text)
     names: dict[str, int] = {}
     bodies: list[list[nodes.Node]] = []
+    named: list[frozenset[str]] = []
     for _, line, body in parts:
         try:
             tree = environment.parse("\n" * (line - 1) + body)
@@ -160,6 +166,7 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
             continue
         flaws += wrong
         bodies.append(tree.body)
+        named.append(frozenset(used))
         for name in used:
             names.setdefault(name, _first_line(tree, name))
     if flaws:
@@ -167,8 +174,8 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
     slots = tuple(sorted(names))
     functions = _functions(environment, bodies, slots)
     wordings = tuple(
-        Wording(language, *_trimmed(line, body), function)
-        for (language, line, body), function in zip(parts, functions, strict=True)
+        Wording(language, *_trimmed(line, body), used, function)
+        for (language, line, body), used, function in zip(parts, named, functions, strict=True)
     )
     return Template(path, wordings, slots, names)
 
@@ -295,4 +302,9 @@ def _environment() -> ImmutableSandboxedEnvironment:
 def _printed(value: Any) -> Any:
     if value is None:
         raise Reject("null_slot")
+    if not isinstance(value, _PRINTABLE):
+        raise TypeError(
+            f"a {type(value).__name__} cannot be printed: join a list, `{{{{ names | join(', ') }}}}`, "
+            "and cast anything else to VARCHAR in the query"
+        )
     return value

@@ -71,6 +71,7 @@ CODES = {
     "no_wording": "no wording serves the language of the task's rows",
     "unknown_slot": "the template prints what the query does not return",
     "hidden_slot": "the template prints the answer, or a column that is the build's",
+    "missing_slot": "a wording does not print what the question is about",
 }
 """What each problem's code means: these words stay, messages may get better."""
 
@@ -149,6 +150,8 @@ def _check_task(
     if columns is not None:
         _check_columns(document, (*loc, "query"), columns, TaskType(kind))
         _check_slots(document, (*loc, "query"), path, lines, columns, TaskType(kind))
+    if template is not None:
+        _check_shown(document, template, TaskType(kind))
     if columns is not None and template is not None and "language" not in columns:
         _check_wordings(document, (*loc, "template"), template, task.get("language", "en"))
 
@@ -181,8 +184,10 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
             advice = "make it a list, `[...]" if is_one else "cast it, `(...)"
             message = f"`{name}` is {columns[name]}: {advice}::{sql_type(wanted_type)} as {name}`"
             document.problem(place, "column_type", message)
-    for name in TAKEN.keys() & columns.keys():
-        document.problem(place, "taken_column", f"the query returns `{name}`: {TAKEN[name]}")
+    own = set(TASKS[kind].SLOTS).difference(*TASKS[kind].COLUMNS)
+    taken = TAKEN | dict.fromkeys(own, f"a {kind} makes a slot of this name: choose another")
+    for name in taken.keys() & columns.keys():
+        document.problem(place, "taken_column", f"the query returns `{name}`: {taken[name]}")
 
 
 def _template(document: Document, loc: Loc, name: Any) -> tuple[Template | None, Path, dict[str, int]]:
@@ -232,6 +237,19 @@ def _check_slots(
             continue
         place = lines[name], _column(path, lines[name], name)
         document.problems.append(Problem(path, *place, code, message))
+
+
+def _check_shown(document: Document, template: Template, kind: TaskType) -> None:
+    """Note wordings that do not print what an answer is chosen from, or nothing of their row at all."""
+    shown = next((name for name in ("listing", "text") if name in TASKS[kind].SLOTS), None)
+    for wording in template.wordings:
+        if shown and shown not in wording.slots:
+            message = f"a {kind} is asked of what `{{{{ {shown} }}}}` prints: this wording lacks it"
+        elif not wording.slots:
+            message = "this wording prints no slot: it asks the same of every row"
+        else:
+            continue
+        document.problems.append(Problem(template.path, wording.line, 1, "missing_slot", message))
 
 
 def _check_wordings(document: Document, loc: Loc, template: Template, language: Any) -> None:

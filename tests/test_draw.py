@@ -91,6 +91,16 @@ def test_keys_that_name_no_row_or_several_are_refused(
     assert not (tmp_path / "t.arrow").exists()
 
 
+def test_a_split_is_train_or_test_or_left_to_chance(seeds: Seeds, tmp_path: Path) -> None:
+    path, query = tmp_path / "t.arrow", "select example_id as key, {} as split from esci.examples"
+    for split in ("dev", "TEST", ""):
+        with pytest.raises(UserError, match=f"`split` is '{split}': it is train, test, or null"):
+            drawn(seeds, path, query.format(f"if(split = 'test', '{split}', split)"))
+    for split, sides in [("'train'", {"train"}), ("null::varchar", {"train", "test"})]:
+        _, table = drawn(seeds, path, query.format(split))
+        assert set(table["side"].to_pylist()) == sides
+
+
 def test_decimals_reach_a_template_as_a_shop_writes_them(seeds: Seeds, tmp_path: Path) -> None:
     _, table = drawn(
         seeds, tmp_path / "t.arrow", "select example_id as key, 1.50 as price from esci.examples"

@@ -117,6 +117,22 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
 
 
+def test_bullet_points_of_products_of_one_kind_are_not_told_apart(tmp_path: Path) -> None:
+    """What they are stands in their titles, be it before a comma or in brackets."""
+    kinds = ["Planter, {}", "({}) Planter", *["Thing{} {}"] * 6]
+    products = [
+        {
+            "product_title": kinds[place % 8].format(place, place),
+            "product_bullet_point": "\n".join(f"{place} {text}" for text in BULLETS["us"]),
+        }
+        for place in range(40)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    asked = [row for row in rows if "Planter" in row["title"]]
+    assert asked
+    assert not [text for row in asked for text in row["negatives"] if int(text.split()[0]) % 8 < 2]
+
+
 @pytest.mark.parametrize("mark", ["✅ {} - ", "【{}】", "[{}] ", "★ {}: ", "{} – ", "- {}："])
 def test_bullet_points_are_not_known_by_their_marks(tmp_path: Path, mark: str) -> None:
     """One of twelve products marks its own as no other does."""

@@ -27,6 +27,7 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("in_language('Taza para café', 'en')", False),
         ("in_language('Taza para café', 'es')", True),
         ("in_language('Mug with a lid', 'es')", False),
+        ("in_language('収納サイズ：560×150mm', 'es')", False),
         ("in_language('マグカップ', 'ja')", True),
         ("in_language('Mug', 'ja')", False),
         (
@@ -36,6 +37,10 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         (
             "headed_lines('【EASY TO CLEAN】 All of it goes into dishwashers.\n"
             "Free shipping: It takes one day to reach you, or two.')",
+            [{"heading": "easy to clean", "body": "All of it goes into dishwashers."}],
+        ),
+        (
+            "headed_lines('Easy to clean: ---All of it goes into dishwashers.')",
             [{"heading": "easy to clean", "body": "All of it goes into dishwashers."}],
         ),
         ("headed_lines('A line without any heading, however long it is')", []),

@@ -54,6 +54,18 @@ def test_a_null_slot_rejects_the_row_where_it_is_printed_only(write: Write) -> N
         template.render(1, {"a": None})
 
 
+@pytest.mark.parametrize("value", [["a", "b"], {"a": 1}, b"a"])
+def test_no_value_is_printed_as_python_writes_it(write: Write, value: object) -> None:
+    template = load_template(write("{{ a | join(', ') }}\n---\n{{ a }}"))
+    with pytest.raises(TypeError, match="cannot be printed"):
+        template.render(1, {"a": value})
+    assert template.render(0, {"a": ["b", "c"]}) == "b, c"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
+    assert load_template(write("\ufeff{{ a }}")).render(0, {"a": "b"}) == "b"
+
+
 @pytest.mark.parametrize(
     ("text", "place", "code"),
     [

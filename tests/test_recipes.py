@@ -136,6 +136,19 @@ def test_every_wording_says_how_to_answer(asked: dict[str, list[Asked]], name: s
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+def test_every_wording_tells_what_is_asked_about(asked: dict[str, list[Asked]], name: str) -> None:
+    """Or else questions about two products, which are no duplicates, read alike in it."""
+    template = template_of(name)
+    for question in asked[name]:
+        [subject] = [slot for slot in ("query", "title", "text", "bullets") if slot in question.slots][:1]
+        shown = question.slots[subject]
+        for position in template.choices(question.language):
+            prompt = template.render(position, question.slots)
+            place = f"{name}, line {template.wordings[position].line}"
+            assert all(text in prompt for text in (shown if isinstance(shown, list) else [shown])), place
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_every_wording_is_in_its_language(name: str) -> None:
     """Japanese has its own letters; Spanish and English ones are told apart by a few short words."""
     spanish, english = r"\b(el|la|los|las|un|una|de|que|por)\b", r"\b(the|of|this|these|is|with|and|your)\b"
