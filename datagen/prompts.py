@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -35,7 +36,7 @@ ALLOWED_NODES = (
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
 )
-_PRINTABLE = (str, int, float, date, time, Undefined)
+_PRINTABLE = (str, int, float, Decimal, date, time, Undefined)
 """What prints as shops write it, not as Python does; an undefined name tells of itself."""
 
 _SEPARATOR = re.compile(r"^---[ \t]*(\w*)[ \t]*$", re.MULTILINE)
