@@ -260,13 +260,14 @@ def sources(write_sample: Path | None, size: str) -> None:
     if write_sample is None:
         from datagen import output
 
+        if size != "sample":
+            raise UserError("--size is that of the seeds to write: say where, as in --write-sample seeds")
         click.echo(output.sources())
         return
-    from datagen.files import writable
     from datagen.sources import sample
 
     sample.write_sample(
-        writable(write_sample), int(size) if size.isdecimal() else cast(Literal["sample", "full"], size)
+        write_sample, int(size) if size.isdecimal() else cast(Literal["sample", "full"], size)
     )
     click.echo(f"{write_sample}: written. Build from it: datagen build esci_mcq --seeds {write_sample}")
 

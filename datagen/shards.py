@@ -187,9 +187,10 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """The manifest of a finished run. Raises UserError where there is none, or one of another schema."""
     path = run / MANIFEST
     if not path.is_file():
-        near = [*sorted(run.glob(f"*/{MANIFEST}")), Path("runs", run.stem, MANIFEST)]
+        name = run.resolve().stem
+        near = [*sorted(run.glob(f"*/{MANIFEST}")), Path("runs", name, MANIFEST)]
         found = next((other.parent for other in near if other.is_file()), None)
-        advice = f"name one, as in {found}" if found else f"`make data RECIPE={run.stem}` makes it one"
+        advice = f"name one, as in {found}" if found else f"`make data RECIPE={name}` makes it one"
         raise UserError(f"{path}: no such file. {run} is not a finished run: {advice}")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

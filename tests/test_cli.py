@@ -57,6 +57,7 @@ def output(*arguments: str) -> str:
         (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
+        (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
     ],
 )
 def test_a_mistake_is_explained_in_one_line(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from datagen.errors import UserError
+from datagen.files import writable
 
 SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
 """Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""
@@ -27,7 +28,8 @@ PRODUCTS_A_QUERY = 14
 def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample", seed: int = 7) -> None:
     """Write the marketplace into `folder`, one subfolder a source (`esci/`).
 
-    `size` is a named one or about how many judgements there shall be. Raises UserError for an unknown size.
+    `size` is a named one or about how many judgements there shall be. Raises UserError for an unknown size,
+    and where no folder can be made.
     """
     from datagen.sources.sample.esci import write_esci
 
@@ -35,4 +37,4 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
-    write_esci(folder / "esci", queries=queries, products=products, seed=seed)
+    write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
