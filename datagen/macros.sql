@@ -24,7 +24,7 @@ create macro readable_lines(text, language) as list_filter(
 -- As in `Easy to clean: ...` or `【Easy to clean】...`: a heading of two to five words that tells of the product, and its text.
 create macro headed_lines(text) as list_filter(
     list_transform(
-        list_filter(string_split(regexp_replace(text, ' - |】 ?[:：]? ?', ': ', 'g'), chr(10)), lambda line: contains(line, ': ')),
+        list_filter(list_transform(string_split(text, chr(10)), lambda line: regexp_replace(line, ': | - |】 ?[:：]? ?', ': ')), lambda line: contains(line, ': ')),
         lambda line: {
             'heading': lower(regexp_replace(line[:instr(line, ': ')], '^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$', '', 'g')),
             'body': regexp_replace(trim(line[instr(line, ': ') + 2:]), '^[\s:：–—-]+', '')}),

@@ -39,7 +39,7 @@ ALLOWED_NODES = (
 _PRINTABLE = (str, int, float, Decimal, date, time, Undefined)
 """What prints as shops write it, not as Python does; an undefined name tells of itself."""
 
-_SEPARATOR = re.compile(r"^---[ \t]*(\w*)[ \t]*$", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
 
 
 class Flaw(NamedTuple):

@@ -90,9 +90,13 @@ BULLETS = {
     [
         ("us", "30 days money back guarantee, no questions asked"),
         ("us", "A great gift for Mom on her birthday"),
+        ("us", "Item Package Weight: 0.875 lb"),
+        ("us", "Made in United States"),
         ("us", "高品質な原材料を使った色鉛筆です、初心者にもおすすめです"),
         ("es", "Hundreds of secrets to discover and puzzles to solve"),
+        ("es", "País de origen: España, con agua del mar"),
         ("es", "Ver descripción del producto para obtener más información."),
+        ("jp", "商品重量: 約六百三十八グラム、箱も袋も付属の品も含みます"),
         ("jp", "Works with Alexa and Google Assistant"),
         ("jp", "《지적 대화를 위한 넓고 얕은 지식》 2"),
         ("jp", "到着後三十日以内なら返品返金いたします、お気軽にどうぞ"),

@@ -43,6 +43,17 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
             "headed_lines('Easy to clean: ---All of it goes into dishwashers.')",
             [{"heading": "easy to clean", "body": "All of it goes into dishwashers."}],
         ),
+        (
+            "headed_lines('✿Pick your weight - Made for those of 140 - 190 lbs 【one size】 - or so.\n"
+            "Pick your color: Red - as a rose is - or a deep sea blue')",
+            [
+                {
+                    "heading": "pick your weight",
+                    "body": "Made for those of 140 - 190 lbs 【one size】 - or so.",
+                },
+                {"heading": "pick your color", "body": "Red - as a rose is - or a deep sea blue"},
+            ],
+        ),
         ("headed_lines('A line without any heading, however long it is')", []),
         ("word_stems('Cleaning it by hand')", ["clea", "hand"]),
         ("known_brand(' Halden ')", "Halden"),

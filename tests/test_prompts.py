@@ -85,6 +85,8 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
         ("{% if a %}\n{{ b is red }}{% endif %}", (2, 9), "template_syntax"),
         ("{% for loop in a %}{% endfor %}", (1, 1), "template_syntax"),
         ("--- de\nx", (1, 5), "unknown_language"),
+        ("a\n--- es-ES\nb", (2, 5), "unknown_language"),
+        ("a\n-----\nb", (2, 5), "unknown_language"),
     ],
 )
 def test_what_a_template_may_not_do_is_named_at_its_line(
