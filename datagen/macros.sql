@@ -21,10 +21,15 @@ create macro readable_lines(text, language) as list_filter(
     list_transform(string_split(text, chr(10)), lambda line: trim(regexp_replace(line, '<[^>]*>|\s', ' ', 'g'))),
     lambda line: length(line) between 10 and 400 and not regexp_matches(line, '&#?\w+;|&#\d') and in_language(line, language));
 
+-- Data of the parcel, the item's number and the like, which fit any page.
+create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}\p{N}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
+
 -- As in `Easy to clean: ...` or `【Easy to clean】...`: a heading of two to five words that tells of the product, and its text.
 create macro headed_lines(text) as list_filter(
     list_transform(
-        list_filter(list_transform(string_split(text, chr(10)), lambda line: regexp_replace(line, ': | - |】 ?[:：]? ?', ': ')), lambda line: contains(line, ': ')),
+        list_filter(
+            list_transform(string_split(text, chr(10)), lambda line: regexp_replace(line, ': | - |】 ?[:：]? ?', ': ')),
+            lambda line: contains(line, ': ')),
         lambda line: {
             'heading': lower(regexp_replace(line[:instr(line, ': ')], '^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$', '', 'g')),
             'body': regexp_replace(trim(line[instr(line, ': ') + 2:]), '^[\s:：–—-]+', '')}),
