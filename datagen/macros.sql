@@ -22,7 +22,7 @@ create macro readable_lines(text, language) as list_filter(
     lambda line: length(line) between 10 and 400 and not regexp_matches(line, '&#?\w+;|&#\d') and in_language(line, language));
 
 -- Data of the parcel, the item's number and the like, which fit any page.
-create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}\p{N}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
+create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
 -- As in `Easy to clean: ...` or `【Easy to clean】...`: a heading of two to five words that tells of the product, and its text.
 create macro headed_lines(text) as list_filter(
