@@ -1,6 +1,7 @@
 """A question's text in, what it lists out: numbers of options or candidates, and the text around them.
 
-Items are numbered (`0. `, `1) `, `(2) `), lettered (`A. `), or only marked (`- `, or lines below `Options:`).
+Items are numbered (`0. `, `1) `, `(2) `, `Option 3: `), lettered (`A. `, `b) `), or only marked (`- `, or
+lines below `Options:`).
 """
 
 import itertools
@@ -8,10 +9,13 @@ import re
 from dataclasses import dataclass
 
 _MARK = r"[(\[【]?({})[.):：、．\]】](?!\d)[ \t]*(?=\S)"
-_BEFORE = r"(?:^|(?<=[:：]\s){})[ \t]*"
-_NUMBER = re.compile(_BEFORE.format("|(?<=[:：])") + _MARK.format("[0-9]{1,2}"), re.MULTILINE)
-_LETTER = re.compile(_BEFORE.format("") + _MARK.format("[A-J]"), re.MULTILINE)
-_NUMBER_WITHIN = re.compile(rf"(?<=\s){_MARK.format('[0-9]')}")
+_BEFORE = (
+    r"(?:^|(?<=[:：]\s){})[ \t]*"
+    r"(?i:(?:option|choice|candidate|kandidat|opci[oó]n|candidato?|choix|opzione|選択肢|候補)[ \t]*)?"
+)
+_NUMBER = re.compile(_BEFORE.format("|(?<=[:：])") + _MARK.format("[0-9０-９]{1,2}"), re.MULTILINE)
+_LETTER = re.compile(_BEFORE.format("") + _MARK.format(r"[A-J]|[a-j](?=\))"), re.MULTILINE)
+_NUMBER_WITHIN = re.compile(rf"(?<=\s){_MARK.format('[0-9０-９]')}")
 _LETTER_WITHIN = re.compile(r"(?<=\s)\(?([A-J])\)[ \t]*(?=\S)")
 _BULLET = re.compile(r"^[ \t]*[-*•‣・][ \t]+(?=\S)", re.MULTILINE)
 _OPENING = re.compile(
@@ -63,7 +67,7 @@ def listed(prompt: str) -> Listed:
 
 
 def _value(mark: str) -> int:
-    return int(mark) if mark.isdecimal() else ord(mark) - ord("A")
+    return int(mark) if mark.isdecimal() else ord(mark.upper()) - ord("A")
 
 
 def _longest_chain(found: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -137,6 +137,7 @@ def build(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     lengths = splits["train"].lengths
+    arguments = _arguments(config, run, splits, numbers)  # first: what cannot be shared out leaves nothing
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
     progress = Progress(
@@ -153,7 +154,7 @@ def build(
         lengths=lengths,
         batch_rows=config.batch_rows,
         model=model,
-        args=_arguments(config, run, splits, numbers),
+        args=arguments,
         train_dataset=Dataset(splits["train"].rows.select(["input_ids", "completion_mask"])),
         eval_dataset=Dataset(test.select(["input_ids", "completion_mask"])),
         processing_class=tokenizer,

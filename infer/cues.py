@@ -18,7 +18,7 @@ ORDER = _phrases(
     r"|in (?:that|this|the|which|what|their|descending|decreasing|falling|an?) (?:\w+ )?order\b(?! to)"
     r"|(?:put|place|arrange|list|bring)\b[^.\n]{0,60} in (?:\w+ )?order\b(?! to)"
     r"|order of (?:\w+ )?(?:relevance|preference)"
-    r"|from (?:the )?(?:most|best|highest)[^.\n]{0,40} to (?:the )?(?:least|worst|lowest)",
+    r"|(?:from )?(?:the )?(?:most|best|highest)[^.\n]{0,40} to (?:the )?(?:least|worst|lowest)",
     r"sortier|ordne|anordn|reihenfolge|rangfolge|rangliste",
     r"ord[eé]n[ae]|clasifi[cq]|jerarqui|(?:en )?(?:qu[eé]|ese|este|dicho) orden|por orden",
     r"class(?:e[zr]?\b|ement)|tri(?:e[zr]?)\b|ordonne|(?:par|quel|cet) ordre",
@@ -28,7 +28,7 @@ ORDER = _phrases(
 """All candidates, in an order."""
 
 NUMBER = _phrases(
-    r"(?:numbers?|ind(?:ex|ices|exes)|digits?|letters?)\b",
+    r"(?:numbers?|ind(?:ex|ices|exes)|ids|digits?|letters?)\b",
     r"(?:nummern?|zahl(?:en)?|ziffern?|ind(?:ex|izes))\b",
     r"(?:n[uú]meros?|[ií]ndices?|d[ií]gitos?|cifras?)\b",
     r"(?:num[eé]ros?|chiffres?)\b",
@@ -47,7 +47,7 @@ COMMAS = _phrases(
 )
 
 SEVERAL = _phrases(
-    r"(?:indices|indexes)\b|(?:two|three|2|3) (?:\w+ )?(?:numbers|digits)\b"
+    r"(?:indices|indexes|ids)\b|(?:two|three|2|3) (?:\w+ )?(?:numbers|digits)\b"
     r"|(?:select|choose|pick|find|keep|identify|name|give|list|output)\W+(?:\w+\W+){0,3}?(?:two|three|2|3)\b",
     r"(?:indizes|nummern)\b|(?:zwei|drei|2|3) (?:zahlen|ziffern)\b"
     r"|w[aä]hlen? (?:\w+ ){0,3}?(?:zwei|drei|2|3)\b",
@@ -147,15 +147,26 @@ KIND = _phrases(
 QUOTE_KIND = re.compile(rf"(?:{QUOTE.pattern})[^.\n。]{{0,40}}?(?:{KIND.pattern})", re.IGNORECASE)
 """Words of a kind, as they stand in a text: `Copy the color`."""
 
-KIND_IN_TEXT = re.compile(
+KIND_IN_TEXT = _phrases(
     r"(?:which|what)(?: is| are)?(?: the)? (?:brand|colou?r|size|material|product type)s?\b"
     r"[^\n]{0,40}\b(?:title|query|text)\b"
     r"|(?:what|which|determine|locate|identify|find|choose|pinpoint|extract|list|name)\b[^\n]{0,80}?"
     r"['\"‘“«][\w -]{2,30}['\"’”»][^\n]{0,40}?"
-    r"\b(?:in|from|of|mentioned)\b[^\n]{0,40}?\b(?:title|query|text|name)\b",
-    re.IGNORECASE,
+    r"\b(?:in|from|of|mentioned)\b[^\n]{0,40}?\b(?:title|query|text|name)\b"
+    r"|(?:identify|find|locate|list|name)(?: (?:the|any|all|every|each))? "
+    r"(?:brand|colou?r|size|material|product type)s?\b(?: \w+){0,2} (?:in|from|of) [^.\n]{0,30}"
+    r"\b(?:title|query|text)\b",
+    r"(?:welche[rs]?|nenne|finde|gib|identifiziere)\b[^.\n]{0,40}\b(?:marken?|farben?|gr[oö](?:ß|ss)en?"
+    r"|material(?:ien)?|produktart)\b[^\n]{0,40}\b(?:titel|suchanfrage|w[oö]rtlich|genau (?:so|wie))\b",
+    r"(?:qué|cuál|indica|encuentra|identifica|se[nñ]ala)\b[^.\n]{0,20}\b(?:marcas?|color(?:es)?|tallas?"
+    r"|tama[nñ]os?|material(?:es)?|tipo de producto)\b[^.\n]{0,40}\b(?:t[ií]tulo|b[uú]squeda)\b",
+    r"(?:quell?e?s?|indique[rz]?|trouve[rz]?|identifie[rz]?|donne[rz]?)\b[^.\n]{0,20}\b(?:marques?|couleurs?"
+    r"|tailles?|mati[eè]res?|type de produit)\b[^.\n]{0,40}\b(?:titre|requ[eê]te|recherche)\b",
+    r"(?:qual[ei]?|indica|trova|individua|identifica)\b[^.\n]{0,20}\b(?:march(?:io|i|e)|marca|color[ei]"
+    r"|tagli[ae]|material[ei]|tipo di prodotto)\b[^.\n]{0,40}\b(?:titolo|ricerca)\b",
+    ja="(?:ブランド|色|サイズ|素材|数量|型番|商品の種類)名?(?:だけ)?を[^\n。]{0,12}(?:抜き出|抽出|そのまま(?:書|答))",
 )
-"""A kind in quotes, and where its words stand: `Locate the 'NAME' in the product title`."""
+"""A kind, and where its words stand: `Locate the 'NAME' in the title`, `List every color of the query`."""
 
 RANGE = re.compile(
     r"(?<![\d.,])([0-9])\s*(?:to|and|-|–|bis|und|a|al|y|à|et|e|~|〜|～|から)\s*"

@@ -27,7 +27,11 @@ def test_the_list_is_taken_out_and_the_rest_stays() -> None:
     [
         ("Which?\nA. red\nB. blue\nAnswer:", ("red", "blue"), (0, 1)),
         ("Which? (A) red (B) blue (C) green", ("red", "blue", "green"), (0, 1, 2)),
+        ("Which?\na) red\nb) blue\nAnswer:", ("red", "blue"), (0, 1)),
+        ("Which?\nOption 0: red\nOption 1: blue\nOption 2: green", ("red", "blue", "green"), (0, 1, 2)),
+        ("¿Cuál?\nOpción A: rojo\nOpción B: azul\nRespuesta:", ("rojo", "azul"), (0, 1)),
         ("どれですか。\n0．赤\n1．青\n答え：", ("赤", "青"), (0, 1)),
+        ("どれですか。\n選択肢０：赤\n選択肢１：青\n答え：", ("赤", "青"), (0, 1)),
         ("Options:\nred\nblue\n\nYour choice:", ("red", "blue"), (0, 1)),
         ("Pick one:\n- red\n- blue", ("red", "blue"), (0, 1)),
     ],

@@ -189,6 +189,20 @@ def test_a_training_that_could_not_begin_is_in_no_ones_way(
     train()
 
 
+def test_a_step_that_cannot_be_shared_out_leaves_no_log_behind(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unshared(*_: Any) -> None:
+        raise UserError("can't be shared out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.train._arguments", unshared)
+        patched.setattr("finetune.train._tensorboard", lambda run: (run / "tensorboard").mkdir(parents=True))
+        with pytest.raises(UserError, match="can't be shared out"):
+            train("report_to=tensorboard")
+    train()
+
+
 def test_a_folder_of_something_else_is_not_trained_into(train: Train, tmp_path: Path) -> None:
     (tmp_path / "trainings" / "run").mkdir(parents=True)
     (tmp_path / "trainings" / "run" / "thesis.txt").write_text("years of work", encoding="utf-8")

@@ -57,6 +57,7 @@ RANKING = [
     f"Ordina i prodotti per pertinenza con «stivali».\n{N5}\nSolo i numeri, separati da virgole.",
     f"Ordena los productos según su relevancia.\n{N5}\nSolo los números, separados por comas.",
     f"商品を関連性の高い順に並べ替えてください。\n{N5}\n番号をカンマ区切りで:",
+    f"Query: boots\nProducts:\n{N5}\nBest to worst, numbers separated by commas:",
 ]
 RETRIEVAL = [
     f"Select 3 products that the user may also buy.\n{N10}\nOutput three comma-separated numbers:",
@@ -72,6 +73,7 @@ RETRIEVAL = [
     f"Scegli tre prodotti e rispondi con i numeri separati da virgole.\n{N10}",
     f"Selecciona tres productos. Escribe sus números separados por comas.\n{N10}",
     f"商品を3個選び、番号をカンマ区切りで答えてください。\n{N10}",
+    f"Output the IDs of the products that match 'boots'.\n{N10}",
 ]
 ENTITIES = [
     "What is the brand in the title 'acme desk lamp'? Copy it from the title.",
@@ -89,6 +91,16 @@ ENTITIES = [
     "Ricerca: acme lampada\n",
     "Extrae la marca de la búsqueda; si hay varias, sepáralas con comas.\nBúsqueda: acme lámpara\nMarca:",
     "検索語からブランド名を抜き出し、カンマで区切ってください。\n検索語: acme ランプ\nブランド:",
+    "List every color mentioned in the title, separated by commas.\nTitle: acme lamp, red",
+    "Identify the material in the following product title: 'acme oak lamp'",
+    "Nenne die Marke genau so, wie sie im Titel steht.\nTitel: acme Lampe, rot",
+    "Finde im Titel die Farbe und gib sie wörtlich wieder.\nTitel: acme Lampe, rot",
+    "Quelle est la marque dans ce titre ?\nTitre : acme lampe, rouge",
+    "Indica la marca que aparece en este título.\nTítulo: acme lámpara, roja",
+    "¿Qué color aparece en el título?\nTítulo: acme lámpara, roja",
+    "Quale colore compare nel titolo?\nTitolo: acme lampada, rossa",
+    "次の商品名からブランドを抜き出してください。\n商品名：acme 赤いランプ",
+    "商品名に含まれる色をそのまま書いてください。\n商品名：acme 赤いランプ",
 ]
 TEXT = [
     "入力: そのまま使える 色:赤、サイズ:M カンマ\n指示: この商品の名前を一つ作ってください。\n出力:",
@@ -112,6 +124,12 @@ TEXT = [
     "Scrivi un titolo per questo prodotto.\nDescrizione: una lampada, nera\nTitolo:",
     "Escribe un título para este producto.\nCaracterísticas:\n- de roble\n- de 20 cm\nTítulo:",
     "次の商品の説明からタイトルを作成してください。\n説明：黒いランプ、20cm\nタイトル：",
+    "Translate the title into German. Keep the brand name as it is.\nTitle: acme lamp, red",
+    "Übersetze den Titel ins Deutsche. Die Marke bleibt unverändert.\nTitel: acme lamp, red",
+    "Traduce el título al español y deja la marca tal cual.\nTítulo: acme lamp, red",
+    "ブランド名はそのまま残して、商品名を日本語に翻訳してください。\n商品名：acme lamp, red",
+    "Write a title from brand, colour and size.\nBrand: acme\nColour: red\nSize: 20 cm",
+    "Which keyphrase of the review is about the size? Extract only one.\nReview: soft, fits well",
 ]
 WORDED = {
     TaskType.MULTIPLE_CHOICE: CHOICE,
