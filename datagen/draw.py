@@ -101,9 +101,7 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     quoted = task.replace("'", "''")
     return (
         f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
-        f" case when {own} in ('train', 'test') then {own}"
-        f" when {own} is not null"
-        f" then error('`split` is ''' || {own} || ''': it is train, test, or null for chance')"
+        f" case when {own} is not null then {own}"
         f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
         f" case when key is not null then draw('{quoted}|' || key::varchar) end as place"
         f" from ({sql.rstrip().rstrip(';')}\n)"
@@ -111,13 +109,20 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
 
 
 def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
-    """Every row's place in the draw, by side. Raises QueryError where keys are null or repeat."""
-    table = seeds.connection.sql(f"select side = 'test' as test, place from ({query})").to_arrow_table()
+    """Every row's place in the draw, by side. Raises QueryError as `draw` does."""
+    table = seeds.connection.sql(
+        f"select side = 'test' as test, side = 'train' as train, place from ({query})"
+    ).to_arrow_table()
     if table["place"].null_count:
         raise QueryError(
             task, "its query gives rows whose key is null. A key names its row: filter nulls out"
         )
-    place, test = table["place"].to_numpy(), table["test"].to_numpy()
+    place, test, train = (table[name].to_numpy() for name in ("place", "test", "train"))
+    if not (test | train).all():  # not by `error` in the query, which no filter is moved past
+        (other,) = seeds.connection.execute(
+            f"select side from ({query}) where side not in {SIDES} order by 1 limit 1"
+        ).fetchall()[0]
+        raise QueryError(task, f"`split` is '{other}': it is train, test, or null for chance")
     if len(np.unique(place)) < len(place):
         repeated = seeds.connection.execute(  # none where two keys only share a hash
             f"select key::varchar, count(*) as n from ({sql.rstrip().rstrip(';')}\n)"
