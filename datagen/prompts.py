@@ -125,6 +125,12 @@ def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[i
     return tokenizer.encode(text, add_special_tokens=False)  # the chat template holds them
 
 
+@functools.cache
+def special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """What a tokenizer reads as the beginning or end of a turn and the like, wherever it stands in a text."""
+    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+
+
 def check_chat(tokenizer: Tokenizer, model: Path) -> None:
     """Raises UserError where a model's chat template does not take a system message and a user's."""
     try:

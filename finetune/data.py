@@ -8,7 +8,6 @@ Where options are chosen by text, their questions are asked without the list (`d
 option's text is the answer.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from datagen.by_text import CHOICES, unlisted
 from datagen.errors import Reject, UserError
-from datagen.prompts import chat, prompt_ids
+from datagen.prompts import chat, prompt_ids, special_tokens
 from datagen.schema import SHARD, TaskType
 from datagen.shards import read_manifest
 from datagen.tasks import TASKS
@@ -131,15 +130,10 @@ def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tupl
     answer = row["completion"][0]["content"]
     if choose == "text" and task_type in CHOICES:
         question, answer = _by_text(row["id"], task_type, question, answer)
-    if any(token in question or token in answer for token in _special(tokenizer)):
+    if any(token in question or token in answer for token in special_tokens(tokenizer)):
         raise Reject("special_token")
     ids = tokenizer.encode(answer, add_special_tokens=False)
     return prompt_ids(tokenizer, task_type, question), [*ids, tokenizer.eos_token_id]
-
-
-@functools.cache
-def _special(tokenizer: Any) -> tuple[str, ...]:
-    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
 
 
 def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple[str, str]:

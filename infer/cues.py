@@ -18,7 +18,7 @@ ORDER = _phrases(
     r"|in (?:that|this|the|which|what|their|descending|decreasing|falling|an?) (?:\w+ )?order\b(?! to)"
     r"|(?:put|place|arrange|list|bring)\b[^.\n]{0,60} in (?:\w+ )?order\b(?! to)"
     r"|order of (?:\w+ )?(?:relevance|preference)"
-    r"|(?:from )?(?:the )?(?:most|best|highest)[^.\n]{0,40} to (?:the )?(?:least|worst|lowest)",
+    r"|(?:most|best|highest)[^.\n]{0,40} to (?:the )?(?:least|worst|lowest)",
     r"sortier|ordne|anordn|reihenfolge|rangfolge|rangliste",
     r"ord[eé]n[ae]|clasifi[cq]|jerarqui|(?:en )?(?:qu[eé]|ese|este|dicho) orden|por orden",
     r"class(?:e[zr]?\b|ement)|tri(?:e[zr]?)\b|ordonne|(?:par|quel|cet) ordre",

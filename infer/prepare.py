@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.by_text import CHOICES, unlisted
 from datagen.errors import UserError
-from datagen.prompts import prompt_ids
+from datagen.prompts import prompt_ids, special_tokens
 from datagen.schema import TaskType
 from infer.classify import Guess, classify
 from infer.constrain import constraint, finished, kind, stops, unconstrained
@@ -111,8 +111,8 @@ def printable(text: str) -> str:
 
 def plain(tokenizer: Any, text: str) -> str:
     """The text with the tokenizer's special tokens spelled apart: `<|im_end|>` becomes `< |im_end|>`."""
-    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    if not special or not any(token in text for token in special):
+    special = special_tokens(tokenizer)
+    if not any(token in text for token in special):
         return text
     pattern = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
     return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", text)
