@@ -29,8 +29,8 @@ from datagen.errors import UserError
 from datagen.locations import made_up
 from datagen.paths import find
 from datagen.seeds import open_seeds
-from datagen.shards import read_manifest
 from datagen.sources.esci import Options
+from datagen.storage.manifest import read_manifest
 
 ROWS = 500_000
 RUNS = 3

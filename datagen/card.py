@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from datagen.reasons import SPARE, explain
 from datagen.recipe_model import Recipe
+from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, SHARD, TaskType
 from datagen.shards import shard_files
 from datagen.sources import SOURCES

@@ -175,7 +175,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
       datagen build esci_mcq --seeds ~/seeds --rows 50000
     """
     from datagen import locations, output, pipeline
-    from datagen.files import writable
+    from datagen.storage.files import writable
 
     loaded, start = _load(recipe, rows), time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))

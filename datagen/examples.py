@@ -19,10 +19,10 @@ from jinja2 import TemplateError as JinjaError
 from datagen import filters
 from datagen.dice import Dice
 from datagen.errors import Reject, UserError
-from datagen.files import read_batch, write_arrow
 from datagen.paths import find
 from datagen.prompts import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
+from datagen.storage.files import read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start

@@ -13,9 +13,10 @@ from rapidfuzz import fuzz, process
 
 from datagen.errors import UserError
 from datagen.examples import row_id
-from datagen.paths import among, find
+from datagen.paths import find
 from datagen.prompts import load_template
 from datagen.recipe_model import Recipe
+from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")
 """What may be the beginning of an id."""

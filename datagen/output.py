@@ -7,8 +7,8 @@ from typing import Any
 
 from datagen.console import aside, block, heading, shortened, table
 from datagen.preview import TaskPlan, TaskPreview
-from datagen.reasons import SPARE
 from datagen.recipe_model import Recipe
+from datagen.reject_reasons import SPARE
 from datagen.sources import SOURCES
 
 

@@ -4,12 +4,12 @@ A user's own `recipes/` and `templates/` in the working directory come before th
 the package, so that a copy changes one of ours without touching the install.
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from datagen.errors import UserError
+from datagen.suggest import among
 
 Kind = Literal["recipes", "templates"]
 
@@ -46,18 +46,6 @@ def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:
     files = [(folder, file) for folder in places for file in folder.rglob(f"*{suffix}")]
     found = {file.relative_to(folder).as_posix() for folder, file in files if not file.name.startswith("_")}
     return sorted(name.removesuffix(suffix) if kind == "recipes" else name for name in found)
-
-
-def among(name: object, known: Iterable[str]) -> str:
-    """What to say after a name that is not known: the nearest known one, then all of them."""
-    known = list(known)
-    near, listed = nearest(name, known), ", ".join(known) or "none"
-    return f"did you mean `{near}`? Known: {listed}" if near else f"known: {listed}"
-
-
-def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The known name that `name` is most likely a misspelling of; None where none is near."""
-    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
 
 
 def _shipped(kind: Kind) -> Path:

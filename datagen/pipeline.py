@@ -30,8 +30,6 @@ from datagen.card import CARD, write_card
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, ready, word_part
-from datagen.files import batches, full_disk, read_arrow, write_arrow
-from datagen.held import held
 from datagen.locations import Say
 from datagen.lock import LOCK, replaces
 from datagen.recipe import fingerprint, resolved
@@ -40,6 +38,9 @@ from datagen.report import REPORT, write_report
 from datagen.seeds import SPILL_PREFIX, Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
+from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
+from datagen.storage.folder_lock import held
+from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, write_manifest
 from datagen.workers import finish, pool
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
@@ -86,7 +87,7 @@ def build(
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened:
             plan = _plan(recipe, run, opened)
-            if (run / shards.MANIFEST).is_file():
+            if (run / MANIFEST).is_file():
                 manifest = _readable_manifest(run)
                 if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
                     shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
@@ -120,7 +121,7 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
     """The manifest of a finished run; None for one of another version, or damaged: it is built anew."""
     try:
-        return shards.read_manifest(run)
+        return read_manifest(run)
     except UserError:
         return None
 
@@ -255,7 +256,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
             raise AssertionError(
                 f"task {task}: {drawn.drawn} rows drawn, but {kept} kept and {rejected} rejected"
             )
-    (plan.run / shards.MANIFEST).unlink(missing_ok=True)
+    (plan.run / MANIFEST).unlink(missing_ok=True)
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
         (plan.work / name).rename(plan.run / name)
@@ -270,10 +271,10 @@ def _publish(plan: Plan) -> dict[str, Any]:
     write_card(plan.run, plan.recipe, manifest)
     write_report(plan.run, plan.recipe, manifest)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
-    manifest["files"] = shards.file_facts(plan.run, [*files, LOCK, CARD, REPORT])
-    shards.write_manifest(plan.run, manifest)
+    manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
+    write_manifest(plan.run, manifest)
     shutil.rmtree(plan.work.parent, ignore_errors=True)
-    return shards.read_manifest(plan.run)
+    return read_manifest(plan.run)
 
 
 def _drop_other_work(work: Path) -> None:

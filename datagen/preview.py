@@ -19,10 +19,10 @@ from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
 from datagen.examples import EXAMPLE, job_of, word
 from datagen.filters import estimated_tokens
-from datagen.paths import among
 from datagen.recipe_model import Recipe, Task
 from datagen.schema import REJECT
 from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.suggest import among
 from datagen.tasks import TASKS
 
 PLAN_ROWS = 200

@@ -15,7 +15,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from datagen.errors import UserError
-from datagen.paths import among, find
+from datagen.paths import find
 from datagen.prompts import Template, TemplateError, load_template
 from datagen.recipe import gather, locate
 from datagen.recipe_sql import inspect
@@ -23,6 +23,7 @@ from datagen.recipe_yaml import Document, Loc, Problem
 from datagen.schema import TaskType
 from datagen.seeds import open_layout
 from datagen.sources import SOURCES
+from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns
 

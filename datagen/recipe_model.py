@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from datagen.paths import among
 from datagen.schema import TaskType, Track
+from datagen.suggest import among
 from datagen.tasks import TASKS
 
 Name = Annotated[

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from datagen.paths import among
 from datagen.seeds import SqlError, columns_of, place
+from datagen.suggest import among
 
 
 class Fault(NamedTuple):

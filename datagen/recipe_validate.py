@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from datagen.paths import among, nearest
 from datagen.recipe_yaml import Document, Loc
+from datagen.suggest import among, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
 from datagen.filters import estimated_tokens
-from datagen.reasons import SPARE, explain
 from datagen.recipe_model import Recipe, Task
+from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, TaskType
 from datagen.shards import shard_files
 

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from datagen.errors import QueryError, UserError
-from datagen.files import sha256
 from datagen.sources import SOURCES
 from datagen.sources.table import MADE_UP, Table
+from datagen.storage.files import sha256
 
 MEMORY_LIMIT = "1500MB"
 SPILL_LIMIT = "20GB"

@@ -6,7 +6,6 @@ runs/<recipe>/manifest.json                              counts and hashes; writ
 """
 
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,16 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datagen.errors import UserError
-from datagen.files import read_arrow, sha256, write_json
 from datagen.prompts import system
-from datagen.schema import MESSAGES, REJECT, SCHEMA_VERSION, SHARD, TaskType
+from datagen.schema import MESSAGES, REJECT, SHARD, TaskType
+from datagen.storage.files import read_arrow, write_parquet
 
 SHARD_ROWS = 50_000
 _AS_THEY_ARE = ["id", "language", "target", "key", "wording"]
 _FROM_EXAMPLES = [*_AS_THEY_ARE, "side", "prompt", "answer"]
 """Columns of an example that a shard takes over, and all that it is made of."""
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +133,6 @@ def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
     write_parquet(pa.concat_tables(tables).sort_by([("reason", "ascending"), ("key", "ascending")]), path)
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write and rename, so that a file of this name is a whole file."""
-    unfinished = path.with_suffix(".unfinished")
-    pq.write_table(table, unfinished, compression="zstd", row_group_size=10_000)
-    unfinished.rename(path)
-
-
 def shard_files(run: Path) -> list[Path]:
     """The data files of a run: train before test, each in the order of its ids."""
     return [path for side in ("train", "test") for path in sorted((run / "data").glob(f"{side}-*.parquet"))]
@@ -165,40 +155,3 @@ def _tally(files: list[Path], column: str) -> dict[str, int]:
         return {}
     values = pa.concat_tables([pq.read_table(file, columns=[column]) for file in files])[column]
     return {pair["values"]: pair["counts"] for pair in values.value_counts().to_pylist()}
-
-
-def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Bytes and sha256 of the named files below `folder`, and the rows of those that are Parquet."""
-    facts: dict[str, dict[str, Any]] = {}
-    for name in sorted(names):
-        path = folder / name
-        facts[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        if path.suffix == ".parquet":
-            facts[name]["rows"] = pq.read_metadata(path).num_rows
-    return facts
-
-
-def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:
-    """Write `manifest.json`: from then on the run is done."""
-    write_json({"schema_version": SCHEMA_VERSION, **manifest}, run / MANIFEST, sort_keys=True)
-
-
-def read_manifest(run: Path) -> dict[str, Any]:
-    """The manifest of a finished run. Raises UserError where there is none, or one of another schema."""
-    path = run / MANIFEST
-    if not path.is_file():
-        name = run.resolve().stem
-        near = [*sorted(run.glob(f"*/{MANIFEST}")), Path("runs", name, MANIFEST)]
-        found = next((other.parent for other in near if other.is_file()), None)
-        advice = f"name one, as in {found}" if found else f"`make data RECIPE={name}` makes it one"
-        raise UserError(f"{path}: no such file. {run} is not a finished run: {advice}")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Build the run again") from None
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written in schema version {manifest.get('schema_version')}, this is {SCHEMA_VERSION}. "
-            "Build the run again"
-        )
-    return manifest

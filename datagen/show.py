@@ -17,10 +17,10 @@ from datagen.lock import changes, read_lock, recipe_of
 from datagen.lookup import Found, find_row
 from datagen.paths import find
 from datagen.prompts import chat, load_template
-from datagen.reasons import STAGES, explain, stage_of
 from datagen.recipe_model import Recipe
+from datagen.reject_reasons import STAGES, explain, stage_of
 from datagen.seeds import columns_of, open_seeds
-from datagen.shards import read_manifest
+from datagen.storage.manifest import read_manifest
 from datagen.tasks import TASKS
 
 

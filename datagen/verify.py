@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from datagen.console import shortened
 from datagen.errors import UserError
-from datagen.files import sha256
 from datagen.lock import LOCK, changes, read_lock, recipe_of
 from datagen.pipeline import Progress, build
 from datagen.recipe import fingerprint
 from datagen.schema import REJECT, SHARD
 from datagen.seeds import open_seeds
-from datagen.shards import MANIFEST, read_manifest
+from datagen.storage.files import sha256
+from datagen.storage.manifest import MANIFEST, read_manifest
 
 SCHEMAS = {"data": SHARD, "rejects": REJECT}
 """What the Parquet files of each folder hold."""

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError
 
 from datagen.errors import UserError
-from datagen.paths import among
 from datagen.recipe_validate import validate
 from datagen.recipe_yaml import Document, Problem, read
+from datagen.suggest import among
 
 CONFIGS = Path(__file__).parent / "configs"
 

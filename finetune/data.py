@@ -22,7 +22,7 @@ from datagen.by_text import CHOICES, unlisted
 from datagen.errors import Reject, UserError
 from datagen.prompts import chat, prompt_ids, special_tokens
 from datagen.schema import SHARD, TaskType
-from datagen.shards import read_manifest
+from datagen.storage.manifest import read_manifest
 from datagen.tasks import TASKS
 
 ROW = pa.schema(

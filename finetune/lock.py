@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.files import sha256
 from datagen.model_folder import fingerprint, weight_files
-from datagen.shards import MANIFEST, read_manifest
+from datagen.storage.files import sha256
+from datagen.storage.manifest import MANIFEST, read_manifest
 from finetune.config import Config, differences
 
 RUN = "run.json"

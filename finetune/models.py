@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.files import full_disk, sha256
 from datagen.model_folder import checked, fetched, is_hub_name
-from datagen.paths import among
 from datagen.prompts import check_chat
+from datagen.storage.files import full_disk, sha256
+from datagen.suggest import among
 
 
 class Embedded(NamedTuple):

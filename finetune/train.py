@@ -23,11 +23,10 @@ from accelerate import PartialState
 
 from datagen.by_text import CHOICES
 from datagen.errors import UserError
-from datagen.files import full_disk, write_json
-from datagen.held import held
 from datagen.model_folder import ORIGIN
 from datagen.model_folder import config as model_config
-from datagen.shards import write_parquet
+from datagen.storage.files import full_disk, write_json, write_parquet
+from datagen.storage.folder_lock import held
 from finetune.config import Config, dump
 from finetune.data import Split, marked, read_split
 from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock

@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from datagen.errors import UserError
-from datagen.files import full_disk
+from datagen.storage.files import full_disk
 from infer import record
 from infer.answers import Answers, read_answers
 from infer.baselines import Trivial, best

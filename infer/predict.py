@@ -22,11 +22,10 @@ from typing import Any
 import pyarrow as pa
 
 from datagen.errors import UserError
-from datagen.files import full_disk, write_json
-from datagen.held import held
 from datagen.model_folder import chooses_by
 from datagen.schema import TaskType
-from datagen.shards import write_parquet
+from datagen.storage.files import full_disk, write_json, write_parquet
+from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
 from infer import record
 from infer.ask import Answerer, ask

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from datagen.schema import SCHEMA_VERSION, TaskType, Track
-from datagen.shards import MANIFEST, read_manifest
+from datagen.storage.manifest import MANIFEST, read_manifest
 
 COPY = "questions.parquet"
 """What a run of infer keeps of its questions."""

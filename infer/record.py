@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
-from datagen.files import write_json
+from datagen.storage.files import write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.constrain import names_listed

@@ -11,7 +11,8 @@ import yaml
 from datagen.card import CATEGORIES, write_card
 from datagen.lock import read_lock, recipe_of
 from datagen.schema import SHARD, TaskType
-from datagen.shards import read_manifest, shard_files
+from datagen.shards import shard_files
+from datagen.storage.manifest import read_manifest
 
 
 def opened(run: Path, cache: Path) -> Any:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from datagen.cli import Commands, main
 from datagen.schema import TaskType
-from datagen.shards import read_manifest
+from datagen.storage.manifest import read_manifest
 from datagen.verify import published
 
 DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]

@@ -9,10 +9,10 @@ import pytest
 
 from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
-from datagen.files import read_arrow
 from datagen.seeds import Seeds, columns_of, open_seeds
 from datagen.sources.esci import Options
 from datagen.sources.sample import write_sample
+from datagen.storage.files import read_arrow
 
 QUERY = "select example_id as key, query, split, ['query:' || query_id] as groups from esci.examples"
 

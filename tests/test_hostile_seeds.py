@@ -18,8 +18,8 @@ from datagen.errors import UserError
 from datagen.pipeline import build
 from datagen.recipe import load
 from datagen.seeds import open_seeds
-from datagen.shards import read_manifest
 from datagen.sources import SOURCES
+from datagen.storage.manifest import read_manifest
 from datagen.verify import problems
 from tests.processes import run
 

@@ -10,7 +10,8 @@ from datagen.draw import SIDES
 from datagen.errors import UserError
 from datagen.preview import plan, preview
 from datagen.recipe import load, scaled
-from datagen.shards import read_manifest, shard_files
+from datagen.shards import shard_files
+from datagen.storage.manifest import read_manifest
 
 
 @pytest.fixture(autouse=True)

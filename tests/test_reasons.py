@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from datagen import dedup, filters, keep, tasks
-from datagen.reasons import REASONS, SPARE, STAGES, explain, stage_of
+from datagen.reject_reasons import REASONS, SPARE, STAGES, explain, stage_of
 
 PACKAGE = Path(tasks.__file__).parents[1]
 

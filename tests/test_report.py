@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.lock import read_lock, recipe_of
-from datagen.reasons import explain
+from datagen.reject_reasons import explain
 from datagen.report import BINS, binned, write_report
 from datagen.schema import SHARD
-from datagen.shards import read_manifest, shard_files
+from datagen.shards import shard_files
+from datagen.storage.manifest import read_manifest
 
 VOID = {"meta", "br", "rect", "line"}
 

@@ -18,7 +18,8 @@ from datagen.errors import UserError
 from datagen.pipeline import build
 from datagen.recipe import load
 from datagen.schema import REJECT, SCHEMA_VERSION, SHARD
-from datagen.shards import SHARD_ROWS, counts, file_facts, read_manifest, shard_bounds, shard_files
+from datagen.shards import SHARD_ROWS, counts, shard_bounds, shard_files
+from datagen.storage.manifest import file_facts, read_manifest
 
 
 @pytest.fixture(scope="module")

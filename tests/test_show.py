@@ -13,7 +13,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.examples import row_id
-from datagen.reasons import explain
+from datagen.reject_reasons import explain
 from datagen.schema import TaskType
 from datagen.shards import shard_files
 from datagen.show import show as styled

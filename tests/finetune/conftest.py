@@ -10,7 +10,8 @@ import pytest
 
 from datagen.prompts import chat
 from datagen.schema import SHARD, TaskType
-from datagen.shards import write_manifest, write_parquet
+from datagen.storage.files import write_parquet
+from datagen.storage.manifest import write_manifest
 
 QUESTIONS = [
     ("Which of these is a lamp?\n0. {0} chair\n1. {0} lamp\n2. {0} mug", "1"),

@@ -14,7 +14,8 @@ from datagen.by_text import CHOICES
 from datagen.errors import Reject, UserError
 from datagen.prompts import prompt_ids
 from datagen.schema import TaskType
-from datagen.shards import MANIFEST, shard_files
+from datagen.shards import shard_files
+from datagen.storage.manifest import MANIFEST
 from datagen.tasks import TASKS
 from finetune.data import marked, read_split, row_ids
 from tests.finetune.conftest import WriteRun, rows

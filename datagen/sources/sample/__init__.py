@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from datagen.errors import UserError
-from datagen.files import writable
+from datagen.storage.files import writable
 
 SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
 """Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datagen.errors import UserError
-from datagen.files import writable
+from datagen.storage.files import writable
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 
@@ -81,3 +82,10 @@ def read_batch(path: Path, number: int) -> pa.RecordBatch:
     """One record batch, read alone."""
     with pa.OSFile(str(path)) as file:
         return pa.ipc.open_file(file).get_batch(number)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write and rename, so that a file of this name is a whole file."""
+    unfinished = path.with_suffix(".unfinished")
+    pq.write_table(table, unfinished, compression="zstd", row_group_size=10_000)
+    unfinished.rename(path)

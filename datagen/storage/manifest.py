@@ -1,0 +1,51 @@
+"""The manifest of a run: its counts and the hashes of its files, written last."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from datagen.errors import UserError
+from datagen.schema import SCHEMA_VERSION
+from datagen.storage.files import sha256, write_json
+
+MANIFEST = "manifest.json"
+
+
+def file_facts(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Bytes and sha256 of the named files below `folder`, and the rows of those that are Parquet."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name in sorted(names):
+        path = folder / name
+        facts[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        if path.suffix == ".parquet":
+            facts[name]["rows"] = pq.read_metadata(path).num_rows
+    return facts
+
+
+def write_manifest(run: Path, manifest: Mapping[str, Any]) -> None:
+    """Write `manifest.json`: from then on the run is done."""
+    write_json({"schema_version": SCHEMA_VERSION, **manifest}, run / MANIFEST, sort_keys=True)
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a finished run. Raises UserError where there is none, or one of another schema."""
+    path = run / MANIFEST
+    if not path.is_file():
+        name = run.resolve().stem
+        near = [*sorted(run.glob(f"*/{MANIFEST}")), Path("runs", name, MANIFEST)]
+        found = next((other.parent for other in near if other.is_file()), None)
+        advice = f"name one, as in {found}" if found else f"`make data RECIPE={name}` makes it one"
+        raise UserError(f"{path}: no such file. {run} is not a finished run: {advice}")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Build the run again") from None
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written in schema version {manifest.get('schema_version')}, this is {SCHEMA_VERSION}. "
+            "Build the run again"
+        )
+    return manifest
