@@ -10,66 +10,21 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from datagen.console.app import Commands
+from datagen.console.progress import progress_bars
 from datagen.errors import QueryError, UserError
 
 if TYPE_CHECKING:
-    from datagen.pipeline import Progress
     from datagen.recipe_model import Recipe
-
-INTERRUPTED = 130
-
-
-class WrongUsage(click.UsageError):
-    """click's complaint about an argument, said as our errors are."""
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the usage line and `error: ...` to `file`, by default to stderr."""
-        text = io.StringIO()
-        super().show(text)
-        click.echo(text.getvalue().replace("\nError: ", "\nerror: ", 1), file=file, err=True, nl=False)
-
-
-class Commands(click.Group):
-    """Commands whose errors a user can fix end in one line and an exit code."""
-
-    def make_context(self, *args: Any, **settings: Any) -> click.Context:
-        """Parse what stands before the command."""
-        with _usage():
-            return super().make_context(*args, **settings)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Anything else than a UserError or Ctrl-C keeps its traceback."""
-        try:
-            with _usage():
-                return super().invoke(ctx)
-        except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "Query interrupted" not in str(error):
-                raise  # else it is how DuckDB answers Ctrl-C
-            click.echo("\ninterrupted. What is done is kept: the same command goes on from there", err=True)
-            ctx.exit(INTERRUPTED)
-
-
-@contextmanager
-def _usage() -> Iterator[None]:
-    try:
-        yield
-    except click.exceptions.NoArgsIsHelpError:
-        raise  # it prints the help
-    except click.UsageError as error:
-        raise WrongUsage(error.format_message(), error.ctx) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -179,7 +134,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
 
     loaded, start = _load(recipe, rows), time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
-    with _placed(recipe), _progress() as (progress, stages):
+    with _placed(recipe), progress_bars() as (progress, stages):
         manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
     locations.remember(run, where)
@@ -236,7 +191,7 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
         where = _own_seeds(run, seeds)
         if where is None:
             raise UserError(f"{run}: its seeds are not where they were. Name their place by --seeds")
-        with _progress() as (progress, _):
+        with progress_bars() as (progress, _):
             problems = verify.differences(run, where, workers=workers, progress=progress)
     if problems:
         raise UserError("\n  ".join([f"{run} is not as it was built:", *problems]))
@@ -334,31 +289,6 @@ def _own_seeds(run: Path, where: str | None) -> Path | None:
     from datagen.lock import read_lock, recipe_of
 
     return _seeds(where, recipe_of(read_lock(run)), run.parent) if where else remembered(run)
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Progress, set[str]]]:
-    """What shows a stage's progress on a terminal, if it takes long; and the stages so far."""
-    from tqdm import tqdm
-
-    stages: set[str] = set()
-    bars: list[tqdm[Any]] = []
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage not in stages:
-            stages.add(stage)
-            close()
-            bars.append(tqdm(total=total, desc=stage, delay=1, leave=False, disable=None, file=sys.stderr))
-        bars[-1].update(done - bars[-1].n)
-
-    def close() -> None:
-        while bars:
-            bars.pop().close()
-
-    try:
-        yield progress, stages
-    finally:
-        close()
 
 
 if __name__ == "__main__":

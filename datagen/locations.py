@@ -9,19 +9,16 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources import SOURCES
 
 SAMPLE, HUB = "sample", "hub"
-
-
-Say = Callable[[str], object]
-"""Called with a line for a person before something that takes a while or cannot be taken back."""
 
 
 def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda text: None) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datagen.console import aside, block, heading, shortened, table
+from datagen.console.text import aside, block, heading, shortened, table
 from datagen.preview import TaskPlan, TaskPreview
 from datagen.recipe_model import Recipe
 from datagen.reject_reasons import SPARE

@@ -12,7 +12,6 @@ Every file is renamed into place when it is whole, so a killed build goes on whe
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -27,10 +26,10 @@ import yaml
 
 from datagen import dedup, keep, shards
 from datagen.card import CARD, write_card
+from datagen.console.progress import Progress, Say
 from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, ready, word_part
-from datagen.locations import Say
 from datagen.lock import LOCK, replaces
 from datagen.recipe import fingerprint, resolved
 from datagen.recipe_model import Recipe
@@ -45,9 +44,6 @@ from datagen.workers import finish, pool
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 """Packages whose releases may change the bytes of a run."""
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total) while a stage works."""
 
 
 @dataclass(frozen=True, slots=True)

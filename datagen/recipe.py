@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from datagen.config.document import Document, Problem, read
+from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
 from datagen.recipe_model import Common, Mixture, Recipe
-from datagen.recipe_validate import validate
-from datagen.recipe_yaml import Document, Problem, read
 from datagen.sources import SOURCES
 from datagen.suggest import among
 

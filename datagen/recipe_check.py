@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from datagen.config.document import Document, Loc, Problem
 from datagen.errors import UserError
 from datagen.paths import find
 from datagen.prompts import Template, TemplateError, load_template
 from datagen.recipe import gather, locate
 from datagen.recipe_sql import inspect
-from datagen.recipe_yaml import Document, Loc, Problem
 from datagen.schema import TaskType
 from datagen.seeds import open_layout
 from datagen.sources import SOURCES

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.console import aside, block, heading
+from datagen.console.text import aside, block, heading
 from datagen.draw import draw_one
 from datagen.errors import UserError
 from datagen.examples import job_of, word

@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datagen.console import shortened
+from datagen.console.progress import Progress
+from datagen.console.text import shortened
 from datagen.errors import UserError
 from datagen.lock import LOCK, changes, read_lock, recipe_of
-from datagen.pipeline import Progress, build
+from datagen.pipeline import build
 from datagen.recipe import fingerprint
 from datagen.schema import REJECT, SHARD
 from datagen.seeds import open_seeds

@@ -15,7 +15,7 @@ from types import FrameType
 
 import click
 
-from datagen.cli import INTERRUPTED, Commands
+from datagen.console.app import INTERRUPTED, Commands
 from datagen.threads import sleep_while_waiting
 
 

@@ -13,9 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from datagen.config.document import Document, Problem, read
+from datagen.config.messages import validate
 from datagen.errors import UserError
-from datagen.recipe_validate import validate
-from datagen.recipe_yaml import Document, Problem, read
 from datagen.suggest import among
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datagen.cli import Commands
+from datagen.console.app import Commands
 
 if TYPE_CHECKING:
     from infer.predict import Report

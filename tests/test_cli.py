@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from datagen.cli import Commands, main
+from datagen.cli import main
+from datagen.console.app import Commands
 from datagen.schema import TaskType
 from datagen.storage.manifest import read_manifest
 from datagen.verify import published

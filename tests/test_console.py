@@ -2,7 +2,7 @@
 
 import click
 
-from datagen.console import block, cells_wide, shortened, table
+from datagen.console.text import block, cells_wide, shortened, table
 
 
 def plain(text: str) -> str:

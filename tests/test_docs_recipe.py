@@ -15,11 +15,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from datagen.config.messages import expected
 from datagen.prompts import FILTERS
 from datagen.recipe import load
 from datagen.recipe_check import CODES, check, sql_type
 from datagen.recipe_model import Dedup, Filters, Mixture, Recipe, Split, Task
-from datagen.recipe_validate import expected
 from datagen.seeds import QUERY_SECONDS
 from datagen.sources import SOURCES
 from datagen.tasks import TASKS

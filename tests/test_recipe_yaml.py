@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.recipe_yaml import Document, read
+from datagen.config.document import Document, read
 
 
 def document(folder: Path, text: str | bytes) -> Document:

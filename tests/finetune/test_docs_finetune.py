@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click import Context
 
-from datagen.recipe_validate import expected
+from datagen.config.messages import expected
 from finetune.cli import main
 from finetune.config import Config, load, names
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from datagen.recipe_yaml import Document, Loc
+from datagen.config.document import Document, Loc
 from datagen.suggest import among, nearest
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -1,0 +1,1 @@
+"""YAML files that people write, and the messages about their mistakes."""

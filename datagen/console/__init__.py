@@ -1,0 +1,1 @@
+"""The terminal: how commands end, what they print, and how long work shows its progress."""

@@ -1,0 +1,39 @@
+"""Progress of long work, as bars on a terminal and as nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total) while a stage works."""
+
+Say = Callable[[str], object]
+"""Called with a line for a person before something that takes a while or cannot be taken back."""
+
+
+@contextmanager
+def progress_bars() -> Iterator[tuple[Progress, set[str]]]:
+    """What shows a stage's progress on a terminal, if it takes long; and the stages so far."""
+    from tqdm import tqdm
+
+    stages: set[str] = set()
+    bars: list[tqdm[Any]] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in stages:
+            stages.add(stage)
+            close()
+            bars.append(tqdm(total=total, desc=stage, delay=1, leave=False, disable=None, file=sys.stderr))
+        bars[-1].update(done - bars[-1].n)
+
+    def close() -> None:
+        while bars:
+            bars.pop().close()
+
+    try:
+        yield progress, stages
+    finally:
+        close()
