@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.dedup.fold import fold
-from datagen.dedup.lists import Ints, Lists, distinct, starts_of
+from datagen.dedup.normalize import fold
+from datagen.dedup.ragged import Ints, Lists, distinct, starts_of
 
 _CHUNK = 2048  # texts that are folded at a time: their arrays fit the cache
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datagen.dedup.content import Content
-from datagen.dedup.lists import Ints, first_places, hashed, mixed
+from datagen.dedup.ragged import Ints, first_places, hashed, mixed
 
 DUPLICATE, CONFLICT = "duplicate", "label_conflict"
 

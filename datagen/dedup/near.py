@@ -6,9 +6,9 @@ Candidates that share a bucket are checked, so that no chance collision ever rem
 import numpy as np
 
 from datagen.dedup.content import Content
-from datagen.dedup.lists import Bools, Ints, Lists, ranges
-from datagen.dedup.similar import near_texts
-from datagen.dedup.sketch import boilerplate_of, candidates_of, sketch
+from datagen.dedup.minhash import boilerplate_of, candidates_of, sketch
+from datagen.dedup.ragged import Bools, Ints, Lists, ranges
+from datagen.dedup.similarity import near_texts
 
 _PAIRS = 20_000  # whose options are checked at a time: bounds the memory for all faced with all
 

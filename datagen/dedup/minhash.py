@@ -15,8 +15,8 @@ import pyarrow as pa
 from rensa import RMinHash  # not in the threads that use it: Ctrl-C in an import may leave its lock held
 
 from datagen.dedup.content import Content
-from datagen.dedup.fold import END, buffers_of
-from datagen.dedup.lists import Bools, Hashes, Ints, Lists, distinct, hashed, mixed, sorted_unique, starts_of
+from datagen.dedup.normalize import END, buffers_of
+from datagen.dedup.ragged import Bools, Hashes, Ints, Lists, distinct, hashed, mixed, sorted_unique, starts_of
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.dedup.lists import Ints, starts_of
+from datagen.dedup.ragged import Ints, starts_of
 
 Bytes = npt.NDArray[np.uint8]
 Byte = TypeVar("Byte", np.uint8, np.bool_)

@@ -9,7 +9,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
 
 from datagen.dedup.content import Content
-from datagen.dedup.lists import Bools, Ints
+from datagen.dedup.ragged import Bools, Ints
 
 
 def near_texts(content: Content, one: Ints, other: Ints, near: float) -> Bools:
