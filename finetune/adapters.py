@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.model_folder import ORIGIN, check_whole, checked, config, fingerprint, weight_files
+from datagen.hf.checkpoint import ORIGIN, check_whole, checked, config, fingerprint, weight_files
 from datagen.storage.files import full_disk, sha256
 from finetune.lock import RUN, read
 from finetune.models import base_model

@@ -16,7 +16,7 @@ from types import FrameType
 import click
 
 from datagen.console.app import INTERRUPTED, Commands
-from datagen.threads import sleep_while_waiting
+from datagen.hf.openmp import sleep_while_waiting
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.model_folder import fingerprint, weight_files
+from datagen.hf.checkpoint import fingerprint, weight_files
 from datagen.storage.files import sha256
 from datagen.storage.manifest import MANIFEST, read_manifest
 from finetune.config import Config, differences

@@ -23,8 +23,8 @@ from accelerate import PartialState
 
 from datagen.by_text import CHOICES
 from datagen.errors import UserError
-from datagen.model_folder import ORIGIN
-from datagen.model_folder import config as model_config
+from datagen.hf.checkpoint import ORIGIN
+from datagen.hf.checkpoint import config as model_config
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from finetune.config import Config, dump

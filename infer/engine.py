@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.model_folder import config
+from datagen.hf.checkpoint import config
+from datagen.hf.openmp import sleep_while_waiting
 from datagen.prompts import Tokenizer, check_chat
 from datagen.tasks import Constraint
-from datagen.threads import sleep_while_waiting
 
 CONTEXT = 4096
 """Tokens of prompt and answer; ShopBench's questions have at most some 2,000."""

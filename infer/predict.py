@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from datagen.errors import UserError
-from datagen.model_folder import chooses_by
+from datagen.hf.checkpoint import chooses_by, model_folder
 from datagen.schema import TaskType
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
@@ -31,7 +31,6 @@ from infer import record
 from infer.ask import Answerer, ask
 from infer.batches import Batch, schedule
 from infer.engine import Engine, Response, Settings, settings
-from infer.model import model_folder
 from infer.prepare import Prepared, prepare, printable
 from infer.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from infer.record import How

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
+from datagen.hf.checkpoint import folder_fingerprint
 from datagen.storage.files import write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.constrain import names_listed
 from infer.engine import Settings
-from infer.model import fingerprint
 from infer.questions import ANSWERS_FOLDER
 
 RUN = "run.json"
@@ -38,7 +38,7 @@ def identity(model: str, folder: Path, settings: Settings, how: How, questions: 
     `model` is what was named, `folder` is where it lies.
     """
     return {
-        "model": {"path": _readable(model, folder), "hash": fingerprint(folder)},
+        "model": {"path": _readable(model, folder), "hash": folder_fingerprint(folder)},
         "engine": asdict(settings),
         **how._asdict(),
         "questions": {"rows": questions.num_rows, "hash": _digest(questions)},

@@ -8,10 +8,9 @@ model.batch_predict({"prompt": ["Which ...?"]}, is_multiple_choice=True)
 from collections.abc import Iterable
 from typing import Any
 
-from datagen.model_folder import chooses_by
+from datagen.hf.checkpoint import chooses_by, model_folder
 from infer.ask import ask
 from infer.engine import Engine, settings
-from infer.model import model_folder
 from infer.prepare import guessed, prepare
 
 BATCH = 16

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.model_folder import ORIGIN, checked, chooses_by, config, fetched, fingerprint, is_hub_name
+from datagen.hf.checkpoint import ORIGIN, checked, chooses_by, config, fingerprint
+from datagen.hf.hub import fetched, is_hub_name
 from tests.conftest import write_model_files
 
 

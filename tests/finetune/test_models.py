@@ -14,7 +14,7 @@ from threading import Event
 import pytest
 
 from datagen.errors import UserError
-from datagen.model_folder import checked
+from datagen.hf.checkpoint import checked
 from finetune.models import base_model, cache, load_model, load_tokenizer, precision
 
 

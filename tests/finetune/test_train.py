@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from datagen.errors import UserError
-from datagen.model_folder import chooses_by
+from datagen.hf.checkpoint import chooses_by
 from finetune.config import load
 from finetune.data import ROW, Split, marked, read_split
 from tests.finetune.conftest import WriteRun, metrics, rows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from datagen.threads import sleep_while_waiting
+from datagen.hf.openmp import sleep_while_waiting
 from infer.engine import Engine, settings
 
 sleep_while_waiting()  # as the engine has it, before anything imports torch

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from infer.model import fingerprint, model_folder
+from datagen.hf.checkpoint import folder_fingerprint, model_folder
 from tests.conftest import write_model_files
 
 
@@ -39,12 +39,12 @@ def test_a_folder_that_is_not_whole_is_refused(folder: Path) -> None:
 
 
 def test_a_change_of_weights_template_or_config_is_another_model(folder: Path) -> None:
-    prints = {fingerprint(folder)}
+    prints = {folder_fingerprint(folder)}
     (folder / "model.safetensors").write_bytes(b"others")
-    prints.add(fingerprint(folder))
+    prints.add(folder_fingerprint(folder))
     (folder / "config.json").write_text("{}")
-    prints.add(fingerprint(folder))
+    prints.add(folder_fingerprint(folder))
     (folder / "chat_template.jinja").write_text("y")
-    prints.add(fingerprint(folder))
+    prints.add(folder_fingerprint(folder))
     assert len(prints) == 4
-    assert fingerprint(folder) in prints
+    assert folder_fingerprint(folder) in prints

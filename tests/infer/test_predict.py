@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from datagen.errors import UserError
-from datagen.model_folder import ORIGIN
+from datagen.hf.checkpoint import ORIGIN
 from datagen.prompts import chat
 from datagen.schema import TaskType
 from infer.cli import main

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
+from datagen.hf.hub import fetched, is_hub_name
 
 ORIGIN = "shoptalk.json"
 """In a model that finetune wrote: how options are chosen with it and, if merged, what it was made from."""
@@ -18,26 +19,7 @@ ORIGIN = "shoptalk.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 """What other weights come as."""
 
-_WANTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 _SAMPLE = 2**20
-
-
-def is_hub_name(name: str) -> bool:
-    """Whether the name may be a model of the Hugging Face hub, such as `Qwen/Qwen2-0.5B-Instruct`."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
-
-
-def fetched(name: str) -> Path:
-    """The folder of a model of the Hugging Face hub. Raises UserError where it is not to be had."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
-    except (OSError, ValueError) as error:  # the hub's own errors are among these
-        raise UserError(
-            f"{name}: neither a folder nor to be had from the hub ({str(error).splitlines()[0]}). "
-            "Name a folder that is there, or see to its spelling and the network"
-        ) from None
 
 
 def checked(folder: Path) -> Path:
@@ -165,3 +147,22 @@ def _json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}). Copy or save the model again") from None
     return read if isinstance(read, dict) else {}
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model, fetched if the name is one of the Hugging Face hub. Raises UserError."""
+    folder = Path(name).expanduser()
+    if not folder.exists() and is_hub_name(name):
+        folder = fetched(name)
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such model folder. Name a folder with config.json and safetensors in it, such as "
+            "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct"
+        )
+    return checked(folder)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Hex digest of a model's configuration, tokenizer and weights."""
+    files = [file for suffix in ("json", "jinja", "safetensors") for file in folder.glob(f"*.{suffix}")]
+    return fingerprint(sorted(files))
