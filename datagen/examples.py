@@ -20,7 +20,7 @@ from datagen import filters
 from datagen.dice import Dice
 from datagen.errors import Reject, UserError
 from datagen.paths import find
-from datagen.prompts import Template, load_template
+from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import TaskType
 
 CONTROL = (
@@ -45,24 +46,6 @@ DETECT_READS = 80
 DETECT_CHARACTERS = 30
 DETECT_SCORE = 0.8
 """Shorter or less certain verdicts of the language model are guesses on product names."""
-
-
-_PIECES = re.compile(r"\d|[^\W\d_]+|[^\w\s]+|_+")
-
-
-def estimated_tokens(text: str) -> int:
-    """About how many tokens a byte-level tokeniser makes of a text: mostly somewhat more than Qwen2's.
-
-    Each digit and run of marks is one; a word is one for four letters, or for three where it is accented;
-    Japanese counts by the character. `docs/decisions.md` compares it with Qwen2's own count.
-    """
-    return sum(map(_tokens_of_piece, _PIECES.findall(text)))
-
-
-def _tokens_of_piece(piece: str) -> int:
-    if piece.isascii():
-        return -(-len(piece) // 4)
-    return len(piece) if max(piece) > "\u024f" else 1 + len(piece) // 3
 
 
 def _too_long(texts: pa.Array, max_tokens: int) -> pa.Array:

@@ -14,7 +14,7 @@ from rapidfuzz import fuzz, process
 from datagen.errors import UserError
 from datagen.examples import row_id
 from datagen.paths import find
-from datagen.prompts import load_template
+from datagen.prompts.template import load_template
 from datagen.recipe_model import Recipe
 from datagen.suggest import among
 

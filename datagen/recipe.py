@@ -124,7 +124,7 @@ def fingerprint(resolved: Mapping[str, Any]) -> str:
 
 def _template_hash(name: str) -> str:
     """sha256 of a template's file, followed by the macros that it can call."""
-    from datagen.prompts import MACROS_FILE
+    from datagen.prompts.template import MACROS_FILE
 
     path = find("templates", name)
     macros = path.parent.parent / MACROS_FILE

@@ -17,7 +17,7 @@ from duckdb import DuckDBPyConnection
 from datagen.config.document import Document, Loc, Problem
 from datagen.errors import UserError
 from datagen.paths import find
-from datagen.prompts import Template, TemplateError, load_template
+from datagen.prompts.template import Template, TemplateError, load_template
 from datagen.recipe import gather, locate
 from datagen.recipe_sql import inspect
 from datagen.schema import TaskType

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
-from datagen.filters import estimated_tokens
+from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe_model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, TaskType

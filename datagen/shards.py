@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datagen.prompts import system
+from datagen.prompts.chat import system
 from datagen.schema import MESSAGES, REJECT, SHARD, TaskType
 from datagen.storage.files import read_arrow, write_parquet
 

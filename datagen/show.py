@@ -16,7 +16,8 @@ from datagen.examples import job_of, word
 from datagen.lock import changes, read_lock, recipe_of
 from datagen.lookup import Found, find_row
 from datagen.paths import find
-from datagen.prompts import chat, load_template
+from datagen.prompts.chat import chat
+from datagen.prompts.template import load_template
 from datagen.recipe_model import Recipe
 from datagen.reject_reasons import STAGES, explain, stage_of
 from datagen.seeds import columns_of, open_seeds

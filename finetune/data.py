@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datagen.by_text import CHOICES, unlisted
 from datagen.errors import Reject, UserError
-from datagen.prompts import chat, prompt_ids, special_tokens
+from datagen.prompts.chat import chat, prompt_ids, special_tokens
+from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import SHARD, TaskType
 from datagen.storage.manifest import read_manifest
 from datagen.tasks import TASKS

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from datagen.errors import UserError
 from datagen.hf.checkpoint import checked
 from datagen.hf.hub import fetched, is_hub_name
-from datagen.prompts import check_chat
+from datagen.prompts.chat import check_chat
 from datagen.storage.files import full_disk, sha256
 from datagen.suggest import among
 

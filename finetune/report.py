@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datagen.prompts import system
+from datagen.prompts.chat import system
 from datagen.schema import TaskType
 from finetune.config import Config, dump
 from finetune.models import EMBEDDED, published

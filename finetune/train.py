@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from datagen.by_text import CHOICES
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN
 from datagen.hf.checkpoint import config as model_config
+from datagen.prompts.cloze import CHOICES
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from finetune.config import Config, dump

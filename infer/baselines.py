@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.instruction import passages
+from datagen.prompts.instruction import passages
 from datagen.schema import TaskType
 from datagen.tasks import multiple_choice, ranking, retrieval
 from infer.classify import Guess

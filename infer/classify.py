@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.instruction import passages, split
-from datagen.listed import Listed, listed
+from datagen.prompts.instruction import passages, split
+from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
 from infer import cues

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from datagen.errors import UserError
 from datagen.hf.checkpoint import config
 from datagen.hf.openmp import sleep_while_waiting
-from datagen.prompts import Tokenizer, check_chat
+from datagen.prompts.chat import Tokenizer, check_chat
 from datagen.tasks import Constraint
 
 CONTEXT = 4096

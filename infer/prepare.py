@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.by_text import CHOICES, unlisted
 from datagen.errors import UserError
-from datagen.prompts import prompt_ids, special_tokens
+from datagen.prompts.chat import prompt_ids, special_tokens
+from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
 from infer.classify import Guess, classify
 from infer.constrain import constraint, finished, kind, stops, unconstrained

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.by_text import UNANSWERED, Unlisted
-from datagen.prompts import prompt_ids
+from datagen.prompts.chat import prompt_ids
+from datagen.prompts.cloze import UNANSWERED, Unlisted
 from datagen.schema import TaskType
 from datagen.tasks import multiple_choice, ranking, retrieval
 from infer.engine import Text

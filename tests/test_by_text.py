@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.by_text import Unlisted, unlisted
-from datagen.prompts import load_template
+from datagen.prompts.cloze import Unlisted, unlisted
+from datagen.prompts.template import load_template
 from datagen.schema import TaskType
 
 

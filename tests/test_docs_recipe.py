@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from datagen.config.messages import expected
-from datagen.prompts import FILTERS
+from datagen.prompts.template import FILTERS
 from datagen.recipe import load
 from datagen.recipe_check import CODES, check, sql_type
 from datagen.recipe_model import Dedup, Filters, Mixture, Recipe, Split, Task

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import Reject
-from datagen.prompts import TemplateError, chat, load_template
+from datagen.prompts.chat import chat
+from datagen.prompts.template import TemplateError, load_template
 from datagen.schema import TaskType
 
 Write = Callable[..., Path]

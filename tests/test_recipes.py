@@ -11,7 +11,7 @@ import pytest
 from datagen.dice import Dice
 from datagen.draw import draw
 from datagen.errors import Reject
-from datagen.prompts import MACROS_FILE, Template, load_template
+from datagen.prompts.template import MACROS_FILE, Template, load_template
 from datagen.recipe import load
 from datagen.recipe_check import check
 from datagen.schema import LANGUAGES

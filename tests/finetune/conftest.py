@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from datagen.prompts import chat
+from datagen.prompts.chat import chat
 from datagen.schema import SHARD, TaskType
 from datagen.storage.files import write_parquet
 from datagen.storage.manifest import write_manifest

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.by_text import CHOICES
 from datagen.errors import Reject, UserError
-from datagen.prompts import prompt_ids
+from datagen.prompts.chat import prompt_ids
+from datagen.prompts.cloze import CHOICES
 from datagen.schema import TaskType
 from datagen.shards import shard_files
 from datagen.storage.manifest import MANIFEST

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN
-from datagen.prompts import chat
+from datagen.prompts.chat import chat
 from datagen.schema import TaskType
 from infer.cli import main
 from infer.engine import Request, Response, Settings, Text

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from datagen.prompts import prompt_ids
+from datagen.prompts.chat import prompt_ids
 from datagen.schema import TaskType
 from infer.prepare import UNKNOWN, Prepared, guessed, prepare
 from infer.weigh import MOST

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.by_text import CHOICES, unlisted
+from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
 from datagen.tasks import TASKS
 from infer.prepare import guessed, prepare

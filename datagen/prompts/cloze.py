@@ -8,8 +8,8 @@ run). Both take the question from here, so that what is trained is what is serve
 import re
 from typing import NamedTuple
 
-from datagen.instruction import split
-from datagen.listed import listed
+from datagen.prompts.instruction import split
+from datagen.prompts.options import listed
 from datagen.schema import TaskType
 
 UNANSWERED = "Answer:"

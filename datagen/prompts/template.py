@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from datagen.errors import Reject, UserError
-from datagen.schema import LANGUAGES, TaskType
+from datagen.errors import Reject
+from datagen.schema import LANGUAGES
 
 MACROS_FILE = "_macros.j2"
 FILTERS = frozenset(
@@ -97,49 +97,6 @@ class Template:
     def render(self, wording: int, slots: dict[str, Any]) -> str:
         """The user message of a row. Raises Reject where a printed slot is null, KeyError where it lacks."""
         return self.wordings[wording].render(*[slots[name] for name in self.slots]).strip()
-
-
-def system(task_type: TaskType) -> str:
-    """The system message of every row and every question of a task type."""
-    return f"You are a helpful online shopping assistant. Your task is {task_type.value.replace('_', ' ')}."
-
-
-def chat(task_type: TaskType, prompt: str) -> list[dict[str, str]]:
-    """The messages that are trained on and served for one worded question."""
-    return [{"role": "system", "content": system(task_type)}, {"role": "user", "content": prompt}]
-
-
-class Tokenizer(Protocol):
-    """What of a Hugging Face tokenizer a prompt needs."""
-
-    def apply_chat_template(self, conversation: list[dict[str, str]], /, **settings: Any) -> Any:
-        """The conversation as the model reads it."""
-
-    def encode(self, text: str, /, **settings: Any) -> list[int]:
-        """The text's token ids."""
-
-
-def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[int]:
-    """The tokens before the answer: what a model is trained on and what it is sent, from one function."""
-    text = tokenizer.apply_chat_template(chat(task_type, prompt), tokenize=False, add_generation_prompt=True)
-    return tokenizer.encode(text, add_special_tokens=False)  # the chat template holds them
-
-
-@functools.cache
-def special_tokens(tokenizer: Any) -> tuple[str, ...]:
-    """What a tokenizer reads as the beginning or end of a turn and the like, wherever it stands in a text."""
-    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-
-
-def check_chat(tokenizer: Tokenizer, model: Path) -> None:
-    """Raises UserError where a model's chat template does not take a system message and a user's."""
-    try:
-        prompt_ids(tokenizer, TaskType.GENERATION, "Which?")
-    except Exception as error:  # a template can raise what it likes
-        raise UserError(
-            f"{model}: its chat template does not take a system message and a user's ({error}). Name another "
-            "model, or write a chat_template.jinja into its folder that does"
-        ) from error
 
 
 def load_template(path: Path) -> Template:

@@ -1,0 +1,1 @@
+"""Prompts: the templates that word them, the chat around them, and what lists and instructions they hold."""
