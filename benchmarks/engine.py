@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.pipeline import build
-from datagen.recipe import load
+from datagen.recipe.load import load
 from datagen.sources.sample import write_sample
 from finetune.models import base_model
 from infer.batches import balanced

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from datagen.recipe_model import Recipe
+from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, SHARD, TaskType
 from datagen.shards import shard_files

@@ -24,7 +24,7 @@ from datagen.console.progress import progress_bars
 from datagen.errors import QueryError, UserError
 
 if TYPE_CHECKING:
-    from datagen.recipe_model import Recipe
+    from datagen.recipe.model import Recipe
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -66,7 +66,7 @@ def check(recipes: tuple[str, ...]) -> None:
       datagen check esci_mcq
     """
     from datagen.paths import names
-    from datagen.recipe_check import check_all
+    from datagen.recipe.check import check_all
 
     problems = 0
     for recipe, found in check_all(recipes or names("recipes")):
@@ -247,8 +247,8 @@ def new(name: str) -> None:
 
 def _load(name: str, rows: int | None = None) -> Recipe:
     """A recipe that passes all checks. Raises RecipeError with every problem."""
-    from datagen.recipe import RecipeError, load, scaled
-    from datagen.recipe_check import check
+    from datagen.recipe.check import check
+    from datagen.recipe.load import RecipeError, load, scaled
 
     problems = check(name)
     if problems:
@@ -263,7 +263,7 @@ def _placed(recipe: str) -> Iterator[None]:
     try:
         yield
     except QueryError as error:
-        from datagen.recipe import query_place
+        from datagen.recipe.load import query_place
 
         raise UserError(f"{query_place(recipe, error.task)}: {error}") from error
 

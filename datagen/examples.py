@@ -26,7 +26,7 @@ from datagen.storage.files import read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
-    from datagen.recipe_model import Recipe
+    from datagen.recipe.model import Recipe
 
 RESERVED = ("key", "side", "groups", "split", "language")
 """Columns of a query's row that neither the task type nor the template sees."""

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from datagen.errors import UserError
-from datagen.recipe import resolved
-from datagen.recipe_model import Common, Recipe, Task
+from datagen.recipe.load import resolved
+from datagen.recipe.model import Common, Recipe, Task
 from datagen.sources import SOURCES
 
 LOCK = "recipe.lock.yaml"

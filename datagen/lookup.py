@@ -15,7 +15,7 @@ from datagen.errors import UserError
 from datagen.examples import row_id
 from datagen.paths import find
 from datagen.prompts.template import load_template
-from datagen.recipe_model import Recipe
+from datagen.recipe.model import Recipe
 from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from datagen.console.text import aside, block, heading, shortened, table
 from datagen.preview import TaskPlan, TaskPreview
-from datagen.recipe_model import Recipe
+from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE
 from datagen.sources import SOURCES
 

@@ -31,8 +31,8 @@ from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
 from datagen.examples import Job, job_of, ready, word_part
 from datagen.lock import LOCK, replaces
-from datagen.recipe import fingerprint, resolved
-from datagen.recipe_model import Recipe
+from datagen.recipe.load import fingerprint, resolved
+from datagen.recipe.model import Recipe
 from datagen.report import REPORT, write_report
 from datagen.seeds import SPILL_PREFIX, Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part

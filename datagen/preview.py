@@ -19,7 +19,7 @@ from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
 from datagen.examples import EXAMPLE, job_of, word
 from datagen.prompts.token_estimate import estimated_tokens
-from datagen.recipe_model import Recipe, Task
+from datagen.recipe.model import Recipe, Task
 from datagen.schema import REJECT
 from datagen.seeds import Seeds, columns_of, open_seeds
 from datagen.suggest import among

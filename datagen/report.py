@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
 from datagen.prompts.token_estimate import estimated_tokens
-from datagen.recipe_model import Recipe, Task
+from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, TaskType
 from datagen.shards import shard_files

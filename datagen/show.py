@@ -18,7 +18,7 @@ from datagen.lookup import Found, find_row
 from datagen.paths import find
 from datagen.prompts.chat import chat
 from datagen.prompts.template import load_template
-from datagen.recipe_model import Recipe
+from datagen.recipe.model import Recipe
 from datagen.reject_reasons import STAGES, explain, stage_of
 from datagen.seeds import columns_of, open_seeds
 from datagen.storage.manifest import read_manifest

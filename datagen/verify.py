@@ -17,7 +17,7 @@ from datagen.console.text import shortened
 from datagen.errors import UserError
 from datagen.lock import LOCK, changes, read_lock, recipe_of
 from datagen.pipeline import build
-from datagen.recipe import fingerprint
+from datagen.recipe.load import fingerprint
 from datagen.schema import REJECT, SHARD
 from datagen.seeds import open_seeds
 from datagen.storage.files import sha256

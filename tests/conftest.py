@@ -58,7 +58,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop_run(shop: Path) -> Path:
     """The recipe `shop`, built. Tests look at it, and change only copies."""
     from datagen.pipeline import build
-    from datagen.recipe import load
+    from datagen.recipe.load import load
 
     with chdir(shop):
         build(load("shop"), Path("seeds"), Path("runs"), workers=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from datagen import paths
-from datagen.recipe_check import CODES, check
+from datagen.recipe.check import CODES, check
 
 BROKEN = Path(__file__).parent / "broken_recipes"
 CASES = sorted(BROKEN.glob("*.yaml"))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from datagen.errors import UserError
-from datagen.recipe_sql import CHANGING, CLOCKS, inspect
+from datagen.recipe.lint_sql import CHANGING, CLOCKS, inspect
 from datagen.seeds import bounded, columns_of, open_layout, open_seeds
 from datagen.sources import SOURCES
 

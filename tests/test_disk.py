@@ -11,7 +11,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.pipeline import build
-from datagen.recipe import load
+from datagen.recipe.load import load
 from tests.processes import DATAGEN, contents, run
 
 BUILD = ["build", "shop", "--seeds", "seeds", "--rows", "3000", "--workers", "1"]

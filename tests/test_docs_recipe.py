@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 
 from datagen.config.messages import expected
 from datagen.prompts.template import FILTERS
-from datagen.recipe import load
-from datagen.recipe_check import CODES, check, sql_type
-from datagen.recipe_model import Dedup, Filters, Mixture, Recipe, Split, Task
+from datagen.recipe.check import CODES, check, sql_type
+from datagen.recipe.load import load
+from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
 from datagen.seeds import QUERY_SECONDS
 from datagen.sources import SOURCES
 from datagen.tasks import TASKS

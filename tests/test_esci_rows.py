@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.draw import draw
-from datagen.recipe import load
+from datagen.recipe.load import load
 from datagen.schema import TaskType
 from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci

@@ -16,7 +16,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.pipeline import build
-from datagen.recipe import load
+from datagen.recipe.load import load
 from datagen.seeds import open_seeds
 from datagen.sources import SOURCES
 from datagen.storage.manifest import read_manifest

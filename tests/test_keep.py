@@ -8,7 +8,7 @@ import pytest
 
 from datagen.paths import names
 from datagen.pipeline import build
-from datagen.recipe import load, scaled
+from datagen.recipe.load import load, scaled
 from datagen.verify import problems
 
 ONE_SOURCE = [name for name in names("recipes") if "_all" not in name]

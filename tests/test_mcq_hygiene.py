@@ -16,7 +16,7 @@ import pytest
 
 from datagen.draw import draw
 from datagen.examples import job_of, word
-from datagen.recipe import load
+from datagen.recipe.load import load
 from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci
 

@@ -9,7 +9,7 @@ import pytest
 from datagen.draw import SIDES
 from datagen.errors import UserError
 from datagen.preview import plan, preview
-from datagen.recipe import load, scaled
+from datagen.recipe.load import load, scaled
 from datagen.shards import shard_files
 from datagen.storage.manifest import read_manifest
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from datagen import paths
 from datagen.errors import UserError
-from datagen.recipe import RecipeError, fingerprint, load, resolved, scaled, share
-from datagen.recipe_check import check
-from datagen.recipe_model import Recipe
+from datagen.recipe.check import check
+from datagen.recipe.load import RecipeError, fingerprint, load, resolved, scaled, share
+from datagen.recipe.model import Recipe
 from datagen.schema import LANGUAGES, TaskType, Track
 from datagen.sources import SOURCES
 

@@ -12,8 +12,8 @@ from datagen.dice import Dice
 from datagen.draw import draw
 from datagen.errors import Reject
 from datagen.prompts.template import MACROS_FILE, Template, load_template
-from datagen.recipe import load
-from datagen.recipe_check import check
+from datagen.recipe.check import check
+from datagen.recipe.load import load
 from datagen.schema import LANGUAGES
 from datagen.seeds import columns_of, open_seeds
 from datagen.tasks import TASKS

@@ -17,7 +17,7 @@ from datagen.config.document import Document, Problem, read
 from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
-from datagen.recipe_model import Common, Mixture, Recipe
+from datagen.recipe.model import Common, Mixture, Recipe
 from datagen.sources import SOURCES
 from datagen.suggest import among
 

@@ -18,8 +18,8 @@ from datagen.config.document import Document, Loc, Problem
 from datagen.errors import UserError
 from datagen.paths import find
 from datagen.prompts.template import Template, TemplateError, load_template
-from datagen.recipe import gather, locate
-from datagen.recipe_sql import inspect
+from datagen.recipe.lint_sql import inspect
+from datagen.recipe.load import gather, locate
 from datagen.schema import TaskType
 from datagen.seeds import open_layout
 from datagen.sources import SOURCES

@@ -1,0 +1,1 @@
+"""Recipes: what their keys mean, how they are loaded, and every check that costs nothing."""
