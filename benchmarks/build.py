@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from datagen.errors import UserError
-from datagen.locations import made_up
 from datagen.paths import find
-from datagen.seeds import open_seeds
+from datagen.sources.database import open_seeds
 from datagen.sources.esci import Options
+from datagen.sources.locate import made_up
 from datagen.storage.manifest import read_manifest
 
 ROWS = 500_000

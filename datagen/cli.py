@@ -129,7 +129,8 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     Example:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
     """
-    from datagen import locations, output, pipeline
+    from datagen import output, pipeline
+    from datagen.sources import locate
     from datagen.storage.files import writable
 
     loaded, start = _load(recipe, rows), time.monotonic()
@@ -137,7 +138,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
-    locations.remember(run, where)
+    locate.remember(run, where)
     click.echo(output.built(manifest, loaded, run, time.monotonic() - start if stages else None))
 
 
@@ -269,7 +270,7 @@ def _placed(recipe: str) -> Iterator[None]:
 
 
 def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:
-    from datagen.locations import find_seeds
+    from datagen.sources.locate import find_seeds
 
     return find_seeds(where, recipe.sources, runs, _say)
 
@@ -285,8 +286,8 @@ def _warn(text: str) -> None:
 
 def _own_seeds(run: Path, where: str | None) -> Path | None:
     """The seeds of a run: where the user says, else where they were."""
-    from datagen.locations import remembered
     from datagen.lock import read_lock, recipe_of
+    from datagen.sources.locate import remembered
 
     return _seeds(where, recipe_of(read_lock(run)), run.parent) if where else remembered(run)
 

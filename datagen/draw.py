@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from datagen.errors import QueryError
-from datagen.seeds import Seeds, bounded
+from datagen.sources.database import Seeds
+from datagen.sources.query import bounded
 
 SIDES = ("train", "test")
 BATCH_ROWS = 10_240

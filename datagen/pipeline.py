@@ -34,9 +34,10 @@ from datagen.lock import LOCK, replaces
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
 from datagen.report import REPORT, write_report
-from datagen.seeds import SPILL_PREFIX, Seeds, columns_of, open_seeds, sources_of
 from datagen.shards import Constants, Part
 from datagen.sources import SOURCES
+from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds
+from datagen.sources.query import columns_of, sources_of
 from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
 from datagen.storage.folder_lock import held
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, write_manifest

@@ -21,7 +21,8 @@ from datagen.examples import EXAMPLE, job_of, word
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.schema import REJECT
-from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.sources.database import Seeds, open_seeds
+from datagen.sources.query import columns_of
 from datagen.suggest import among
 from datagen.tasks import TASKS
 

@@ -20,7 +20,8 @@ from datagen.prompts.chat import chat
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import STAGES, explain, stage_of
-from datagen.seeds import columns_of, open_seeds
+from datagen.sources.database import open_seeds
+from datagen.sources.query import columns_of
 from datagen.storage.manifest import read_manifest
 from datagen.tasks import TASKS
 

@@ -19,7 +19,7 @@ from datagen.lock import LOCK, changes, read_lock, recipe_of
 from datagen.pipeline import build
 from datagen.recipe.load import fingerprint
 from datagen.schema import REJECT, SHARD
-from datagen.seeds import open_seeds
+from datagen.sources.database import open_seeds
 from datagen.storage.files import sha256
 from datagen.storage.manifest import MANIFEST, read_manifest
 

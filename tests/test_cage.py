@@ -17,8 +17,9 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.recipe.lint_sql import CHANGING, CLOCKS, inspect
-from datagen.seeds import bounded, columns_of, open_layout, open_seeds
 from datagen.sources import SOURCES
+from datagen.sources.database import open_layout, open_seeds
+from datagen.sources.query import bounded, columns_of
 
 TABLES = ["esci.examples", "esci.products", "esci.sources"]
 

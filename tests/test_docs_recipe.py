@@ -20,8 +20,8 @@ from datagen.prompts.template import FILTERS
 from datagen.recipe.check import CODES, check, sql_type
 from datagen.recipe.load import load
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
-from datagen.seeds import QUERY_SECONDS
 from datagen.sources import SOURCES
+from datagen.sources.query import QUERY_SECONDS
 from datagen.tasks import TASKS
 from datagen.tasks.question import Columns
 

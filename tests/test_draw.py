@@ -9,8 +9,9 @@ import pytest
 
 from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
-from datagen.seeds import Seeds, columns_of, open_seeds
+from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.esci import Options
+from datagen.sources.query import columns_of
 from datagen.sources.sample import write_sample
 from datagen.storage.files import read_arrow
 

@@ -12,8 +12,9 @@ import pytest
 from datagen.draw import draw
 from datagen.recipe.load import load
 from datagen.schema import TaskType
-from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci
+from datagen.sources.database import open_seeds
+from datagen.sources.query import columns_of
 
 ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string()}
 PRODUCT = {"product_locale": "us", "product_title": "Some kind of thing, large", "product_brand": "Acme"}

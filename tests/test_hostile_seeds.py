@@ -17,8 +17,8 @@ import pytest
 from datagen.errors import UserError
 from datagen.pipeline import build
 from datagen.recipe.load import load
-from datagen.seeds import open_seeds
 from datagen.sources import SOURCES
+from datagen.sources.database import open_seeds
 from datagen.storage.manifest import read_manifest
 from datagen.verify import problems
 from tests.processes import run

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.locations import find_seeds, remember, remembered
 from datagen.sources import sample
 from datagen.sources.esci import TABLES
+from datagen.sources.locate import find_seeds, remember, remembered
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from datagen.seeds import MACROS, open_layout
+from datagen.sources.database import MACROS, open_layout
 
 RECIPE_PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
 

@@ -17,8 +17,9 @@ import pytest
 from datagen.draw import draw
 from datagen.examples import job_of, word
 from datagen.recipe.load import load
-from datagen.seeds import columns_of, open_seeds
 from datagen.sources import esci
+from datagen.sources.database import open_seeds
+from datagen.sources.query import columns_of
 
 JUDGEMENTS = 30_000
 """Enough for 20,000 questions in all."""

@@ -15,7 +15,8 @@ from datagen.prompts.template import MACROS_FILE, Template, load_template
 from datagen.recipe.check import check
 from datagen.recipe.load import load
 from datagen.schema import LANGUAGES
-from datagen.seeds import columns_of, open_seeds
+from datagen.sources.database import open_seeds
+from datagen.sources.query import columns_of
 from datagen.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]

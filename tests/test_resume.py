@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from datagen.seeds import bounded, open_seeds
 from datagen.sources import SOURCES
+from datagen.sources.database import open_seeds
+from datagen.sources.query import bounded
 from datagen.sources.sample import write_sample
 from tests.processes import Process, contents, ended, run, started
 

@@ -21,8 +21,8 @@ from datagen.prompts.template import Template, TemplateError, load_template
 from datagen.recipe.lint_sql import inspect
 from datagen.recipe.load import gather, locate
 from datagen.schema import TaskType
-from datagen.seeds import open_layout
 from datagen.sources import SOURCES
+from datagen.sources.database import open_layout
 from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns

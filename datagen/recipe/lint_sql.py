@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from datagen.seeds import SqlError, columns_of, place
+from datagen.sources.query import SqlError, columns_of, place
 from datagen.suggest import among
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.sources.table import Table
+from datagen.sources.source import Table
 
 NAME = "esci"
 LICENSE = "Apache-2.0"

@@ -19,7 +19,7 @@ from datagen.errors import UserError
 from datagen.sources import esci
 from datagen.sources.sample.catalogue import LOCALES, ProductType, catalogue
 from datagen.sources.sample.market import Block, Judged, Shelves, ask, stock
-from datagen.sources.table import MADE_UP
+from datagen.sources.source import MADE_UP
 
 SHARES = (0.70, 0.13, 0.17)
 """Of queries and products, by locale, about as in ESCI."""

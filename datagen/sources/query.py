@@ -1,0 +1,148 @@
+"""Queries in the cage: what columns they give, how long they may run, and where they are wrong."""
+
+import json
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from datagen.errors import QueryError, UserError
+from datagen.sources import SOURCES
+
+QUERY_SECONDS = 900
+
+
+class SqlError(Exception):
+    """A query that DuckDB refuses, at a 1-based line and column of its own text."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line, self.column, self.message = line, column, message
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str]:
+    """Names and DuckDB types of the columns that one SELECT gives; nothing is run.
+
+    Raises SqlError for anything else than one SELECT that binds.
+    """
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _sql_error(error, sql) from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise SqlError(1, 1, f"a query is one SELECT, this is: {kinds}")
+    try:
+        described = connection.execute(f"describe ({sql.rstrip().rstrip(';')}\n)").fetchall()
+    except duckdb.Error as error:
+        raise _sql_error(error, sql, prefix=len("describe (")) from None
+    names = [name for name, *_ in described]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise SqlError(
+            1, 1, f"two columns have the name {', '.join(sorted(repeated))}: give each its own by `as`"
+        )
+    return {name: kind for name, kind, *_ in described}
+
+
+def sources_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, ...]:
+    """The seed sources that a query reads, sorted."""
+    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+    return tuple(sorted(set(re.findall(r'"schema_name":"(\w+)"', tree)) & SOURCES.keys()))
+
+
+def place(sql: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of an offset into a query as DuckDB counts it: in bytes."""
+    before = sql.encode()[: max(offset, 0)].decode(errors="ignore")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _sql_error(error: duckdb.Error, sql: str, prefix: int = 0) -> SqlError:
+    """DuckDB's refusal at its place in `sql`, which was sent after `prefix` bytes of ours."""
+    message, offset = _told(error)
+    return SqlError(*place(sql, offset - prefix), " ".join(message.split()))
+
+
+def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
+    """What DuckDB says, and which byte of the query it says it of; 0 where it doesn't tell."""
+    text = str(error)
+    if '{"exception_type"' not in text:
+        return text.partition(" Error: ")[2] or text, 0
+    fields, _ = json.JSONDecoder().raw_decode(text, text.index('{"exception_type"'))
+    return fields["exception_message"], int(fields.get("position", 0))
+
+
+def first_line(error: duckdb.Error | OSError) -> str:
+    """What DuckDB says, on one line, without what a damaged file made it quote."""
+    line = _told(error)[0].splitlines()[0]
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+@contextmanager
+def bounded(
+    connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS
+) -> Iterator[None]:
+    """Run queries of `task` with a time limit; DuckDB's refusals become QueryErrors."""
+    late = threading.Event()
+    try:
+        with _interrupted(connection, seconds, late):
+            yield
+    except RuntimeError as error:
+        if "Query interrupted" in str(error):  # how `execute` answers Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    except (duckdb.Error, OSError) as error:  # an OSError from the stream of a query's rows, or from the disk
+        if isinstance(error, OSError) and error.errno:
+            raise
+        if late.is_set():
+            raise QueryError(
+                task,
+                f"its query ran longer than {seconds:g} s and was stopped. Filter earlier, or join on keys",
+            ) from None
+        if "No space left" in str(error):
+            raise UserError(
+                f"task {task}: no disk space left for the query's spill files. Free some, run again"
+            ) from None
+        raise QueryError(task, f"its query failed: {first_line(error)}") from None
+
+
+@contextmanager
+def _interrupted(
+    connection: duckdb.DuckDBPyConnection, seconds: float, late: threading.Event
+) -> Iterator[None]:
+    """Stop a query after `seconds`, which sets `late`, or on a signal.
+
+    While DuckDB works, Python runs no signal handler and Ctrl-C would wait for the query's end. So a thread
+    waits for the byte that Python writes at once for every signal.
+    """
+    ours, theirs = socket.socketpair()
+    ours.settimeout(seconds)
+    theirs.setblocking(False)
+
+    def watch() -> None:
+        try:
+            stop = ours.recv(1) != b""
+        except TimeoutError:
+            late.set()
+            stop = True
+        except OSError:  # closed: Ctrl-C came between two lines below
+            stop = False
+        if stop:
+            connection.interrupt()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    is_main = threading.current_thread() is threading.main_thread()
+    with ours, theirs:
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False) if is_main else -1
+        try:
+            watcher.start()
+            yield
+        finally:
+            if is_main:
+                signal.set_wakeup_fd(before)
+            theirs.shutdown(socket.SHUT_WR)  # the watcher reads nothing and ends
+            if watcher.ident is not None:
+                watcher.join()
