@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datagen.pipeline import build
+from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from datagen.sources.sample import write_sample
 from finetune.models import base_model

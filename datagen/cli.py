@@ -129,14 +129,15 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     Example:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
     """
-    from datagen import output, pipeline
+    from datagen import output
+    from datagen.pipeline import build
     from datagen.sources import locate
     from datagen.storage.files import writable
 
     loaded, start = _load(recipe, rows), time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
-        manifest = pipeline.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
+        manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
     locate.remember(run, where)
     click.echo(output.built(manifest, loaded, run, time.monotonic() - start if stages else None))
@@ -286,7 +287,7 @@ def _warn(text: str) -> None:
 
 def _own_seeds(run: Path, where: str | None) -> Path | None:
     """The seeds of a run: where the user says, else where they were."""
-    from datagen.lock import read_lock, recipe_of
+    from datagen.pipeline.lockfile import read_lock, recipe_of
     from datagen.sources.locate import remembered
 
     return _seeds(where, recipe_of(read_lock(run)), run.parent) if where else remembered(run)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from rapidfuzz import fuzz, process
 
 from datagen.errors import UserError
-from datagen.examples import row_id
 from datagen.paths import find
+from datagen.pipeline.render import row_id
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe
 from datagen.suggest import among

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
-from datagen.examples import EXAMPLE, job_of, word
+from datagen.pipeline.render import EXAMPLE, job_of, word
+from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.schema import REJECT

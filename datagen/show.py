@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from datagen.console.text import aside, block, heading
-from datagen.draw import draw_one
 from datagen.errors import UserError
-from datagen.examples import job_of, word
-from datagen.lock import changes, read_lock, recipe_of
 from datagen.lookup import Found, find_row
 from datagen.paths import find
+from datagen.pipeline.lockfile import changes, read_lock, recipe_of
+from datagen.pipeline.render import job_of, word
+from datagen.pipeline.sampling import draw_one
 from datagen.prompts.chat import chat
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from datagen.console.progress import Progress
 from datagen.console.text import shortened
 from datagen.errors import UserError
-from datagen.lock import LOCK, changes, read_lock, recipe_of
-from datagen.pipeline import build
+from datagen.pipeline.build import build
+from datagen.pipeline.lockfile import LOCK, changes, read_lock, recipe_of
 from datagen.recipe.load import fingerprint
 from datagen.schema import REJECT, SHARD
 from datagen.sources.database import open_seeds

@@ -57,7 +57,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_run(shop: Path) -> Path:
     """The recipe `shop`, built. Tests look at it, and change only copies."""
-    from datagen.pipeline import build
+    from datagen.pipeline.build import build
     from datagen.recipe.load import load
 
     with chdir(shop):

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datagen.card import CATEGORIES, write_card
-from datagen.lock import read_lock, recipe_of
+from datagen.pipeline.lockfile import read_lock, recipe_of
+from datagen.pipeline.shards import shard_files
+from datagen.reports.card import CATEGORIES, write_card
 from datagen.schema import SHARD, TaskType
-from datagen.shards import shard_files
 from datagen.storage.manifest import read_manifest
 
 

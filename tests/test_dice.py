@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import permutations
 
-from datagen.dice import Dice
+from datagen.pipeline.rng import Dice
 
 PINNED = ("ghadfecb", "x", 796815)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.pipeline import build
+from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from tests.processes import DATAGEN, contents, run
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from datagen.draw import SIDES, Drawn, draw, quotas, with_spare
 from datagen.errors import UserError
+from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
 from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.esci import Options
 from datagen.sources.query import columns_of

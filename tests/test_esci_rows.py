@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.draw import draw
+from datagen.pipeline.sampling import draw
 from datagen.recipe.load import load
 from datagen.schema import TaskType
 from datagen.sources import esci

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from datagen.errors import UserError
-from datagen.examples import SLOT_CHARACTERS, Job, word
+from datagen.pipeline.render import SLOT_CHARACTERS, Job, word
 from datagen.schema import TaskType
 
 TEMPLATE = "{{ query }}?\n{{ listing }}\n--- es\n¿{{ query }}?\n{{ listing }}\n"

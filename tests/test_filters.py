@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from datagen import filters
+from datagen.pipeline import filters
 
 
 @pytest.mark.parametrize(

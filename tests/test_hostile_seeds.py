@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import UserError
-from datagen.pipeline import build
+from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from datagen.sources import SOURCES
 from datagen.sources.database import open_seeds
@@ -143,7 +143,7 @@ def test_tasks_without_a_row_are_told_and_the_others_built(here: Path) -> None:
 
 def test_a_bad_text_late_in_a_query_is_an_error_in_one_line(here: Path) -> None:
     """Rows that DuckDB streams fail after the query has begun to give rows."""
-    from datagen.draw import draw
+    from datagen.pipeline.sampling import draw
 
     file = here / "seeds" / PRODUCTS
     table = pa.concat_tables([pq.read_table(file)] * 40)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.paths import names
-from datagen.pipeline import build
+from datagen.pipeline.build import build
 from datagen.recipe.load import load, scaled
 from datagen.verify import problems
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.draw import draw
-from datagen.examples import job_of, word
+from datagen.pipeline.render import job_of, word
+from datagen.pipeline.sampling import draw
 from datagen.recipe.load import load
 from datagen.sources import esci
 from datagen.sources.database import open_seeds

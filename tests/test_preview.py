@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.draw import SIDES
 from datagen.errors import UserError
+from datagen.pipeline.sampling import SIDES
+from datagen.pipeline.shards import shard_files
 from datagen.preview import plan, preview
 from datagen.recipe.load import load, scaled
-from datagen.shards import shard_files
 from datagen.storage.manifest import read_manifest
 
 

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from datagen import dedup, filters, keep, tasks
+from datagen import dedup, tasks
+from datagen.pipeline import filters, selection
 from datagen.reject_reasons import REASONS, SPARE, STAGES, explain, stage_of
 
 PACKAGE = Path(tasks.__file__).parents[1]
@@ -18,7 +19,7 @@ def given() -> set[str]:
     }
     noted = {
         code
-        for module in (dedup, filters, keep)
+        for module in (dedup, filters, selection)
         for code in re.findall(r"^    (\w+)  +\w", module.__doc__ or "", re.MULTILINE)
     }
     returned = set(re.findall(r'return "(\w+)"', Path(tasks.__file__).read_text("utf-8")))

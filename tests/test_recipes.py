@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from datagen.dice import Dice
-from datagen.draw import draw
 from datagen.errors import Reject
+from datagen.pipeline.rng import Dice
+from datagen.pipeline.sampling import draw
 from datagen.prompts.template import MACROS_FILE, Template, load_template
 from datagen.recipe.check import check
 from datagen.recipe.load import load

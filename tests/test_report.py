@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.lock import read_lock, recipe_of
+from datagen.pipeline.lockfile import read_lock, recipe_of
+from datagen.pipeline.shards import shard_files
 from datagen.reject_reasons import explain
-from datagen.report import BINS, binned, write_report
+from datagen.reports.report import BINS, binned, write_report
 from datagen.schema import SHARD
-from datagen.shards import shard_files
 from datagen.storage.manifest import read_manifest
 
 VOID = {"meta", "br", "rect", "line"}

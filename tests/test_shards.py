@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen import shards
 from datagen.errors import UserError
-from datagen.pipeline import build
+from datagen.pipeline import shards
+from datagen.pipeline.build import build
+from datagen.pipeline.shards import SHARD_ROWS, counts, shard_bounds, shard_files
 from datagen.recipe.load import load
 from datagen.schema import REJECT, SCHEMA_VERSION, SHARD
-from datagen.shards import SHARD_ROWS, counts, shard_bounds, shard_files
 from datagen.storage.manifest import file_facts, read_manifest
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import UserError
-from datagen.examples import row_id
+from datagen.pipeline.render import row_id
+from datagen.pipeline.shards import shard_files
 from datagen.reject_reasons import explain
 from datagen.schema import TaskType
-from datagen.shards import shard_files
 from datagen.show import show as styled
 
 SEEDS = Path("seeds")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import UserError
-from datagen.shards import shard_files
+from datagen.pipeline.shards import shard_files
 from datagen.storage.manifest import MANIFEST
 from datagen.verify import differences, problems, published
 

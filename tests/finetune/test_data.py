@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import Reject, UserError
+from datagen.pipeline.shards import shard_files
 from datagen.prompts.chat import prompt_ids
 from datagen.prompts.cloze import CHOICES
 from datagen.schema import TaskType
-from datagen.shards import shard_files
 from datagen.storage.manifest import MANIFEST
 from datagen.tasks import TASKS
 from finetune.data import marked, read_split, row_ids

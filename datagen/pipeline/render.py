@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import TemplateError as JinjaError
 
-from datagen import filters
-from datagen.dice import Dice
 from datagen.errors import Reject, UserError
 from datagen.paths import find
+from datagen.pipeline import filters
+from datagen.pipeline.rng import Dice
 from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_batch, write_arrow

@@ -24,24 +24,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from datagen import dedup, keep, shards
-from datagen.card import CARD, write_card
+from datagen import dedup
 from datagen.console.progress import Progress, Say
-from datagen.draw import Drawn, draw, read_drawn
 from datagen.errors import UserError
-from datagen.examples import Job, job_of, ready, word_part
-from datagen.lock import LOCK, replaces
+from datagen.pipeline import selection, shards
+from datagen.pipeline.lockfile import LOCK, replaces
+from datagen.pipeline.render import Job, job_of, ready, word_part
+from datagen.pipeline.sampling import Drawn, draw, read_drawn
+from datagen.pipeline.shards import Constants, Part
+from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
-from datagen.report import REPORT, write_report
-from datagen.shards import Constants, Part
+from datagen.reports.card import CARD, write_card
+from datagen.reports.report import REPORT, write_report
 from datagen.sources import SOURCES
 from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds
 from datagen.sources.query import columns_of, sources_of
 from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
 from datagen.storage.folder_lock import held
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, write_manifest
-from datagen.workers import finish, pool
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 """Packages whose releases may change the bytes of a run."""
@@ -126,7 +127,7 @@ def _readable_manifest(run: Path) -> dict[str, Any] | None:
 def _made_with() -> dict[str, str]:
     """The code and the releases on which the bytes of a run rest."""
     code = blake2b(digest_size=8)
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".j2")):
         code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
@@ -187,7 +188,7 @@ def _keep(plan: Plan, parts: list[Part], texts: list[dedup.Read], report: Progre
     tables = [_sided(part) for part in parts]
     quota = {(task, side): rows for task, drawn in plan.drawn.items() for side, rows in drawn.wanted.items()}
     examples = pa.concat_tables(tables)
-    decisions = keep.decide(examples, dedup.decide(texts, plan.recipe.dedup.near), quota)
+    decisions = selection.decide(examples, dedup.decide(texts, plan.recipe.dedup.near), quota)
     start = 0
     for part, table in zip(parts, tables, strict=True):
         write_arrow(decisions.slice(start, table.num_rows), part.reasons)
