@@ -87,12 +87,12 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
     Example:
       datagen plan esci_mcq --rows 50000
     """
-    from datagen import output, preview
+    from datagen.commands import preview, tables
 
     loaded = _load(recipe, rows)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
-        click.echo(output.planned(preview.plan(loaded, where)))
+        click.echo(tables.planned(preview.plan(loaded, where)))
 
 
 @main.command()
@@ -107,13 +107,13 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
     Example:
       datagen preview esci_mcq --task best_match --rows 10
     """
-    from datagen import output, preview
+    from datagen.commands import preview, tables
 
     loaded = _load(recipe)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
         for number, found in enumerate(preview.preview(loaded, where, rows, task)):
-            click.echo(("\n" if number else "") + output.previewed(found))
+            click.echo(("\n" if number else "") + tables.previewed(found))
 
 
 @main.command()
@@ -129,7 +129,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     Example:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
     """
-    from datagen import output
+    from datagen.commands import tables
     from datagen.pipeline import build
     from datagen.sources import locate
     from datagen.storage.files import writable
@@ -140,7 +140,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
     run = runs / loaded.name
     locate.remember(run, where)
-    click.echo(output.built(manifest, loaded, run, time.monotonic() - start if stages else None))
+    click.echo(tables.built(manifest, loaded, run, time.monotonic() - start if stages else None))
 
 
 @main.command()
@@ -161,7 +161,7 @@ def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
     Example:
       datagen show 3f9a --run runs/esci_mcq
     """
-    from datagen.show import show
+    from datagen.commands.show import show
 
     if not name.strip():
         raise click.BadParameter(
@@ -186,7 +186,7 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
     Example:
       datagen verify runs/esci_mcq --rebuild
     """
-    from datagen import verify
+    from datagen.commands import verify
 
     problems = verify.problems(run)
     if rebuild and not problems:
@@ -215,11 +215,11 @@ def sources(write_sample: Path | None, size: str) -> None:
       datagen sources --write-sample seeds --size full
     """
     if write_sample is None:
-        from datagen import output
+        from datagen.commands import tables
 
         if size != "sample":
             raise UserError("--size is that of the seeds to write: say where, as in --write-sample seeds")
-        click.echo(output.sources())
+        click.echo(tables.sources())
         return
     from datagen.sources import sample
 
@@ -240,7 +240,7 @@ def new(name: str) -> None:
     Example:
       datagen new my_recipe
     """
-    from datagen.starter import write_starter
+    from datagen.commands.new import write_starter
 
     for path in write_starter(name):
         click.echo(f"wrote {path}")

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from datagen.cli import main
+from datagen.commands.verify import published
 from datagen.console.app import Commands
 from datagen.schema import TaskType
 from datagen.storage.manifest import read_manifest
-from datagen.verify import published
 
 DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]
 

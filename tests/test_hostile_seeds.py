@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.commands.verify import problems
 from datagen.errors import UserError
 from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from datagen.sources import SOURCES
 from datagen.sources.database import open_seeds
 from datagen.storage.manifest import read_manifest
-from datagen.verify import problems
 from tests.processes import run
 
 PRODUCTS = "esci/shopping_queries_dataset_products.parquet"

@@ -6,10 +6,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.commands.verify import problems
 from datagen.paths import names
 from datagen.pipeline.build import build
 from datagen.recipe.load import load, scaled
-from datagen.verify import problems
 
 ONE_SOURCE = [name for name in names("recipes") if "_all" not in name]
 

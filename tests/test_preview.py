@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.commands.preview import plan, preview
 from datagen.errors import UserError
 from datagen.pipeline.sampling import SIDES
 from datagen.pipeline.shards import shard_files
-from datagen.preview import plan, preview
 from datagen.recipe.load import load, scaled
 from datagen.storage.manifest import read_manifest
 

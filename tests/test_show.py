@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.commands.show import show as styled
 from datagen.errors import UserError
 from datagen.pipeline.render import row_id
 from datagen.pipeline.shards import shard_files
 from datagen.reject_reasons import explain
 from datagen.schema import TaskType
-from datagen.show import show as styled
 
 SEEDS = Path("seeds")
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.commands.verify import differences, problems, published
 from datagen.errors import UserError
 from datagen.pipeline.shards import shard_files
 from datagen.storage.manifest import MANIFEST
-from datagen.verify import differences, problems, published
 
 SEEDS = Path("seeds")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
-from datagen.preview import TaskPlan, TaskPreview
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE
 from datagen.sources import SOURCES

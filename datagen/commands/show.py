@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datagen.commands.find_row import Found, find_row
 from datagen.console.text import aside, block, heading
 from datagen.errors import UserError
-from datagen.lookup import Found, find_row
 from datagen.paths import find
 from datagen.pipeline.lockfile import changes, read_lock, recipe_of
 from datagen.pipeline.render import job_of, word

@@ -1,0 +1,1 @@
+"""What the commands beside the build do and print."""
