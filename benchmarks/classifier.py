@@ -13,8 +13,8 @@ from pathlib import Path
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked, read_questions
 from infer.classify import classify
-from infer.questions import Asked, read_questions
 
 SHORT = {
     TaskType.MULTIPLE_CHOICE: "choice",

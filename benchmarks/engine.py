@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 from datagen.pipeline.build import build
 from datagen.recipe.load import load
+from datagen.shopbench.questions import Asked, read_questions
 from datagen.sources.sample import write_sample
 from finetune.models import base_model
 from infer.batches import balanced
 from infer.engine import Request, settings
 from infer.predict import predict
 from infer.prepare import guessed, prepare
-from infer.questions import Asked, read_questions
 
 ROWS = 100
 MODEL = "smollm2-135m"

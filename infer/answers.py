@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
+from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows
 from infer.prepare import printable
-from infer.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows
 
 _EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 

@@ -21,10 +21,10 @@ import numpy as np
 
 from datagen.prompts.instruction import passages
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked
 from datagen.tasks import multiple_choice, ranking, retrieval
 from infer.classify import Guess
 from infer.prepare import guessed
-from infer.questions import Asked
 from infer.score import Plan, Scores, Task, score, task_scores
 
 SEED = 2024

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.schema import TaskType
+from datagen.shopbench.questions import ANSWERS_FOLDER, Asked
 from infer.classify import Guess
 from infer.prepare import guessed
-from infer.questions import ANSWERS_FOLDER, Asked
 
 
 @dataclass(frozen=True, slots=True)

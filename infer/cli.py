@@ -57,8 +57,8 @@ def classify(questions: Path) -> None:
     import dataclasses
     import json
 
+    from datagen.shopbench.questions import read_questions
     from infer.prepare import guessed
-    from infer.questions import read_questions
 
     for asked in read_questions(questions):
         guess = dataclasses.asdict(guessed(asked.prompt, asked.is_multiple_choice))
@@ -88,9 +88,9 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     """
     import json
 
+    from datagen.shopbench.questions import read_questions
     from infer import output
     from infer.answers import read_answers
-    from infer.questions import read_questions
     from infer.score import plan, score
 
     asked = read_questions(questions)
@@ -154,9 +154,9 @@ def run(
     Example:
       infer run finetune/runs/mine/merged --questions runs/esci_mcq --limit 500
     """
+    from datagen.shopbench.questions import read_questions
     from infer.batches import balanced
     from infer.predict import predict, run_name
-    from infer.questions import read_questions
     from infer.record import summary
 
     if unconstrained and choose == "text":

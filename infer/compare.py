@@ -14,11 +14,11 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from datagen.errors import UserError
+from datagen.shopbench.questions import COPY, Asked, read_questions
 from datagen.storage.files import full_disk
 from infer import record
 from infer.answers import Answers, read_answers
 from infer.baselines import Trivial, best
-from infer.questions import COPY, Asked, read_questions
 from infer.score import Interval, Plan, Scores, plan, scores
 
 SHOWN = 8

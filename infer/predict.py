@@ -24,6 +24,7 @@ import pyarrow as pa
 from datagen.errors import UserError
 from datagen.hf.checkpoint import chooses_by, model_folder
 from datagen.schema import TaskType
+from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
@@ -32,7 +33,6 @@ from infer.ask import Answerer, ask
 from infer.batches import Batch, schedule
 from infer.engine import Engine, Response, Settings, settings
 from infer.prepare import Prepared, prepare, printable
-from infer.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from infer.record import How
 
 ANSWER_ROW = pa.schema(

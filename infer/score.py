@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked
 from datagen.tasks import TASKS, generation
 from infer.graders import GRADERS
-from infer.questions import Asked
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import UserError
+from datagen.shopbench.questions import COPY, Asked, to_table
 from infer.answers import read_answers
-from infer.questions import COPY, Asked, to_table
 
 
 def asked(*prompts: str) -> list[Asked]:

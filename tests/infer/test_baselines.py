@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked
 from infer.baselines import best
-from infer.questions import Asked
 from infer.score import plan, score
 
 CHOICE, RANKING, RETRIEVAL, ENTITIES, TEXT = TaskType

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked
 from infer.batches import balanced, schedule
-from infer.questions import Asked
 
 OPTIONS = "\n0. a lamp\n1. a chair\n2. a mug\nAnswer: "
 

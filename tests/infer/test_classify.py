@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from datagen.schema import TaskType
+from datagen.shopbench.questions import read_questions
 from infer.classify import classify
-from infer.questions import read_questions
 
 LIST = "red running shoes\nblue leather boots\ngreen garden hose\nwooden chair"
 

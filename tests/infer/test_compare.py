@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
+from datagen.shopbench.questions import COPY, Asked, to_table
 from infer.cli import main
 from infer.compare import FEWEST, compare, differs, mark, notices, page, table, verdicts
-from infer.questions import COPY, Asked, to_table
 from infer.score import plan, scores
 
 _RNG = random.Random(7)

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from datagen.schema import TaskType
+from datagen.shopbench.questions import read_questions
 from datagen.tasks import TASKS
 from infer.classify import Guess, classify
 from infer.constrain import (
@@ -19,7 +20,6 @@ from infer.constrain import (
     stops,
     unconstrained,
 )
-from infer.questions import read_questions
 
 MULTIPLE_CHOICE, RANKING, RETRIEVAL, NER, GENERATION = (
     *(TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL),

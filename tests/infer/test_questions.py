@@ -11,7 +11,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
-from infer.questions import COPY, TABLE, from_table, read_questions, to_table
+from datagen.shopbench.questions import COPY, TABLE, from_table, read_questions, to_table
 
 ROW = {
     "input_field": "Which?\n0. a\n1. b\nAnswer: ",

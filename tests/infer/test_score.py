@@ -12,9 +12,9 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
+from datagen.shopbench.questions import Asked, read_questions
 from infer.baselines import best
 from infer.graders import GRADERS
-from infer.questions import Asked, read_questions
 from infer.score import plan, score, scores
 
 CHOICE, RANKING, RETRIEVAL, ENTITIES, TEXT = TaskType

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
+from datagen.shopbench.questions import read_questions
 from datagen.tasks import TASKS
 from infer.prepare import guessed, prepare
-from infer.questions import read_questions
 from infer.weigh import LONGEST
 
 CHOICE = "Which one is bright?\n0. a mug\n1. a lamp\n2. a chair\nAnswer:"

@@ -1,0 +1,1 @@
+"""ShopBench's files: the form in which the benchmark asks its questions."""
