@@ -22,7 +22,7 @@ from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from datagen.shopbench.questions import Asked, read_questions
 from datagen.sources.sample import write_sample
-from finetune.models import base_model
+from finetune.base_models import base_model
 from infer.batches import balanced
 from infer.engine import Request, settings
 from infer.predict import predict

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
+from finetune.base_models import base_model, load_model, load_tokenizer, precision
 from finetune.config import load
-from finetune.data import read_split
-from finetune.models import base_model, load_model, load_tokenizer, precision
+from finetune.dataset import read_split
 
 ROWS = 96
 RUNS = 3

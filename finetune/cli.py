@@ -91,9 +91,9 @@ def base(name: str) -> None:
       finetune base smollm2-135m
       finetune base finetune/runs/smollm2-135m-esci_small
     """
-    from finetune.adapters import base_of
-    from finetune.lock import LOCK, RUN
-    from finetune.models import base_model
+    from finetune.base_models import base_model
+    from finetune.merge import base_of
+    from finetune.run_file import LOCK, RUN
 
     trained = any((Path(name) / file).is_file() for file in (RUN, LOCK))
     click.echo(base_of(Path(name)) if trained else base_model(name))
@@ -114,7 +114,7 @@ def merge(run: Path) -> None:
     Example:
       finetune merge finetune/runs/smollm2-135m-esci_mcq
     """
-    from finetune.adapters import merge
+    from finetune.merge import merge
 
     click.echo(merge(run))
 
@@ -136,7 +136,7 @@ def wise_ft(run: Path, alpha: float) -> None:
     Example:
       finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0.5
     """
-    from finetune.adapters import wise_ft
+    from finetune.merge import wise_ft
 
     click.echo(wise_ft(run, alpha))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from datagen.prompts.chat import system
 from datagen.schema import TaskType
+from finetune.base_models import EMBEDDED, published
 from finetune.config import Config, dump
-from finetune.models import EMBEDDED, published
 
 CARD = "README.md"
 PLOT = "loss.png"

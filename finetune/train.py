@@ -27,11 +27,11 @@ from datagen.hf.checkpoint import config as model_config
 from datagen.prompts.cloze import CHOICES
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
+from finetune.base_models import base_model, load_model, load_tokenizer, precision, published
 from finetune.config import Config, dump
-from finetune.data import Split, marked, read_split
-from finetune.lock import CHECKPOINTS, LOCK, RUN, is_done, lock
-from finetune.models import base_model, load_model, load_tokenizer, precision, published
+from finetune.dataset import Split, marked, read_split
 from finetune.report import write_card, write_plot
+from finetune.run_file import CHECKPOINTS, LOCK, RUN, is_done, lock
 
 Say = Callable[[str], None]
 
@@ -129,7 +129,7 @@ def build(
     from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.utils import logging
 
-    from finetune.progress import Progress
+    from finetune.callbacks import Progress
     from finetune.trainer import Trainer
 
     disable_progress_bars()

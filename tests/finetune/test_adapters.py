@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from datagen.errors import UserError
-from finetune.adapters import merge, wise_ft
 from finetune.config import load
+from finetune.merge import merge, wise_ft
 from tests.finetune.conftest import write_base
 
 

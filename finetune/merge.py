@@ -15,8 +15,8 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN, check_whole, checked, config, fingerprint, weight_files
 from datagen.storage.files import full_disk, sha256
-from finetune.lock import RUN, read
-from finetune.models import base_model
+from finetune.base_models import base_model
+from finetune.run_file import RUN, read
 
 _PREFIX = "base_model.model."
 _WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
