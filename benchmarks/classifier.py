@@ -14,7 +14,7 @@ from pathlib import Path
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked, read_questions
-from infer.classify import classify
+from infer.classify.task_type import classify
 
 SHORT = {
     TaskType.MULTIPLE_CHOICE: "choice",

@@ -24,9 +24,9 @@ from datagen.shopbench.questions import Asked, read_questions
 from datagen.sources.sample import write_sample
 from finetune.base_models import base_model
 from infer.batches import balanced
-from infer.engine import Request, settings
 from infer.predict import predict
-from infer.prepare import guessed, prepare
+from infer.serve.engine import Request, settings
+from infer.serve.prepare import guessed, prepare
 
 ROWS = 100
 MODEL = "smollm2-135m"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows
-from infer.prepare import printable
+from infer.serve.prepare import printable
 
 _EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from datagen.schema import TaskType
 from datagen.shopbench.questions import ANSWERS_FOLDER, Asked
-from infer.classify import Guess
-from infer.prepare import guessed
+from infer.classify.task_type import Guess
+from infer.serve.prepare import guessed
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def classify(questions: Path) -> None:
     import json
 
     from datagen.shopbench.questions import read_questions
-    from infer.prepare import guessed
+    from infer.serve.prepare import guessed
 
     for asked in read_questions(questions):
         guess = dataclasses.asdict(guessed(asked.prompt, asked.is_multiple_choice))
@@ -89,17 +89,17 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     import json
 
     from datagen.shopbench.questions import read_questions
-    from infer import output
     from infer.answers import read_answers
-    from infer.score import plan, score
+    from infer.scoring import tables
+    from infer.scoring.score import plan, score
 
     asked = read_questions(questions)
     given = read_answers(answers, asked)
     planned = plan(asked)
     scores = score(planned, given.texts, grader)
-    for line in output.notices(planned, given):
+    for line in tables.notices(planned, given):
         click.echo(line, err=True)
-    click.echo(json.dumps(output.as_object(planned, scores)) if as_json else output.scored(planned, scores))
+    click.echo(json.dumps(tables.as_object(planned, scores)) if as_json else tables.scored(planned, scores))
 
 
 @main.command()
@@ -157,7 +157,7 @@ def run(
     from datagen.shopbench.questions import read_questions
     from infer.batches import balanced
     from infer.predict import predict, run_name
-    from infer.record import summary
+    from infer.run_file import summary
 
     if unconstrained and choose == "text":
         raise click.UsageError("--unconstrained lets the model write; --choose text lets it write nothing")
@@ -201,7 +201,7 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: boo
     """
     import json
 
-    from infer import compare
+    from infer.scoring import compare
 
     found = compare.compare(runs, grader)
     for line in compare.notices(found):

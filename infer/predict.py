@@ -28,12 +28,12 @@ from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
-from infer import record
-from infer.ask import Answerer, ask
+from infer import run_file
 from infer.batches import Batch, schedule
-from infer.engine import Engine, Response, Settings, settings
-from infer.prepare import Prepared, prepare, printable
-from infer.record import How
+from infer.run_file import How
+from infer.serve.engine import Engine, Response, Settings, settings
+from infer.serve.prepare import Prepared, prepare, printable
+from infer.serve.respond import Answerer, ask
 
 ANSWER_ROW = pa.schema(
     [
@@ -91,21 +91,21 @@ def predict(
     chosen = settings(folder)
     questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     how = How(constrained, choose or chooses_by(folder) if constrained else "number")
-    said = record.identity(model, folder, chosen, how, questions)
+    said = run_file.identity(model, folder, chosen, how, questions)
     with full_disk(run), held(run, f"{run} is being answered into"):
-        done = record.begin(run, said)
-        if done.get("finished") and record.answered(run) == done["answered"]:
+        done = run_file.begin(run, said)
+        if done.get("finished") and run_file.answered(run) == done["answered"]:
             report.say(f"{run} is answered already")
             return done
         (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
         write_parquet(questions, run / COPY)
-        write_json(said, run / record.RUN)
+        write_json(said, run / run_file.RUN)
         batches = schedule(run, asked, chosen.batch)
-        record.check(batches)
+        run_file.check(batches)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:
             _answer(batches, missing, load(folder, chosen), chosen.context, how, deadline, report)
-        return record.end(run, said, batches)
+        return run_file.end(run, said, batches)
 
 
 def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from datagen.hf.checkpoint import chooses_by, model_folder
-from infer.ask import ask
-from infer.engine import Engine, settings
-from infer.prepare import guessed, prepare
+from infer.serve.engine import Engine, settings
+from infer.serve.prepare import guessed, prepare
+from infer.serve.respond import ask
 
 BATCH = 16
 """The most prompts that ShopBench sends together; it allows 10 seconds a prompt."""

@@ -9,10 +9,9 @@ import pytest
 import yaml
 
 from datagen.pipeline.lockfile import read_lock, recipe_of
-from datagen.pipeline.shards import shard_files
 from datagen.reports.card import CATEGORIES, write_card
 from datagen.schema import SHARD, TaskType
-from datagen.storage.manifest import read_manifest
+from datagen.storage.manifest import read_manifest, shard_files
 
 
 def opened(run: Path, cache: Path) -> Any:

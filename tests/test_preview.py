@@ -9,9 +9,8 @@ import pytest
 from datagen.commands.preview import plan, preview
 from datagen.errors import UserError
 from datagen.pipeline.sampling import SIDES
-from datagen.pipeline.shards import shard_files
 from datagen.recipe.load import load, scaled
-from datagen.storage.manifest import read_manifest
+from datagen.storage.manifest import read_manifest, shard_files
 
 
 @pytest.fixture(autouse=True)

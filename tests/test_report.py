@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.pipeline.lockfile import read_lock, recipe_of
-from datagen.pipeline.shards import shard_files
 from datagen.reject_reasons import explain
 from datagen.reports.report import BINS, binned, write_report
 from datagen.schema import SHARD
-from datagen.storage.manifest import read_manifest
+from datagen.storage.manifest import read_manifest, shard_files
 
 VOID = {"meta", "br", "rect", "line"}
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from datagen.errors import UserError
 from datagen.pipeline import shards
 from datagen.pipeline.build import build
-from datagen.pipeline.shards import SHARD_ROWS, counts, shard_bounds, shard_files
+from datagen.pipeline.shards import SHARD_ROWS, counts, shard_bounds
 from datagen.recipe.load import load
 from datagen.schema import REJECT, SCHEMA_VERSION, SHARD
-from datagen.storage.manifest import file_facts, read_manifest
+from datagen.storage.manifest import file_facts, read_manifest, shard_files
 
 
 @pytest.fixture(scope="module")

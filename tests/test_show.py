@@ -14,9 +14,9 @@ import pytest
 from datagen.commands.show import show as styled
 from datagen.errors import UserError
 from datagen.pipeline.render import row_id
-from datagen.pipeline.shards import shard_files
 from datagen.reject_reasons import explain
 from datagen.schema import TaskType
+from datagen.storage.manifest import shard_files
 
 SEEDS = Path("seeds")
 

@@ -12,8 +12,7 @@ import pytest
 
 from datagen.commands.verify import differences, problems, published
 from datagen.errors import UserError
-from datagen.pipeline.shards import shard_files
-from datagen.storage.manifest import MANIFEST
+from datagen.storage.manifest import MANIFEST, shard_files
 
 SEEDS = Path("seeds")
 

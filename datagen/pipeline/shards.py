@@ -133,11 +133,6 @@ def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
     write_parquet(pa.concat_tables(tables).sort_by([("reason", "ascending"), ("key", "ascending")]), path)
 
 
-def shard_files(run: Path) -> list[Path]:
-    """The data files of a run: train before test, each in the order of its ids."""
-    return [path for side in ("train", "test") for path in sorted((run / "data").glob(f"{side}-*.parquet"))]
-
-
 def counts(folder: Path, tasks: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Rows kept (by side) and rejected (by reason) of each task, counted in the written files."""
     found: dict[str, dict[str, dict[str, int]]] = {task: {"kept": {}, "rejected": {}} for task in tasks}

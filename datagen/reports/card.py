@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from datagen.pipeline.shards import shard_files
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, SHARD, TaskType
 from datagen.sources import SOURCES
+from datagen.storage.manifest import shard_files
 
 CARD = "README.md"
 

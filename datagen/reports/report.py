@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
-from datagen.pipeline.shards import shard_files
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, TaskType
+from datagen.storage.manifest import shard_files
 
 REPORT = "report.html"
 

@@ -49,3 +49,8 @@ def read_manifest(run: Path) -> dict[str, Any]:
             "Build the run again"
         )
     return manifest
+
+
+def shard_files(run: Path) -> list[Path]:
+    """The data files of a run: train before test, each in the order of its ids."""
+    return [path for side in ("train", "test") for path in sorted((run / "data").glob(f"{side}-*.parquet"))]

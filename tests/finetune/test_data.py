@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import Reject, UserError
-from datagen.pipeline.shards import shard_files
 from datagen.prompts.chat import prompt_ids
 from datagen.prompts.cloze import CHOICES
 from datagen.schema import TaskType
-from datagen.storage.manifest import MANIFEST
+from datagen.storage.manifest import MANIFEST, shard_files
 from datagen.tasks import TASKS
 from finetune.dataset import marked, read_split, row_ids
 from tests.finetune.conftest import WriteRun, rows
@@ -83,7 +82,7 @@ def test_every_type_is_tokenized_as_trl_would_do_it(shop_run: Path, smollm: Any)
 
 def test_what_is_trained_by_text_is_what_is_weighed(shop_run: Path, smollm: Any) -> None:
     """Every choice of the made-up shop: the tokens that are trained are some whose likelihood is asked."""
-    from infer.prepare import guessed, prepare
+    from infer.serve.prepare import guessed, prepare
 
     kinds = set()
     for file in sorted((shop_run / "data").glob("*.parquet")):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from datagen.hf.openmp import sleep_while_waiting
-from infer.engine import Engine, settings
+from infer.serve.engine import Engine, settings
 
 sleep_while_waiting()  # as the engine has it, before anything imports torch
 

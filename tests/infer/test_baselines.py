@@ -7,8 +7,8 @@ import pytest
 
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
-from infer.baselines import best
-from infer.score import plan, score
+from infer.scoring.baselines import best
+from infer.scoring.score import plan, score
 
 CHOICE, RANKING, RETRIEVAL, ENTITIES, TEXT = TaskType
 LIST = "\n".join(f"{number}. item {number}" for number in range(1, 11))
@@ -82,13 +82,13 @@ def test_a_question_that_no_rule_can_read_costs_no_comparison(monkeypatch: pytes
     def broken(prompt: str, flag: bool | None) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("infer.prepare.classify", broken)
+    monkeypatch.setattr("infer.serve.prepare.classify", broken)
     assert best(plan([asked(CHOICE, 1, "accuracy")] * 3)).scores.overall.score == 1.0
 
 
 def test_random_answers_are_legal_and_the_same_each_time() -> None:
-    from infer.baselines import _random
-    from infer.classify import classify
+    from infer.classify.task_type import classify
+    from infer.scoring.baselines import _random
 
     for kind, prompt in PROMPTS.items():
         question = asked(kind, None, "", prompt)

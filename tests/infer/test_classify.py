@@ -7,7 +7,7 @@ import pytest
 
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
-from infer.classify import classify
+from infer.classify.task_type import classify
 
 LIST = "red running shoes\nblue leather boots\ngreen garden hose\nwooden chair"
 

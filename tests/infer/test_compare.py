@@ -16,8 +16,8 @@ from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import COPY, Asked, to_table
 from infer.cli import main
-from infer.compare import FEWEST, compare, differs, mark, notices, page, table, verdicts
-from infer.score import plan, scores
+from infer.scoring.compare import FEWEST, compare, differs, mark, notices, page, table, verdicts
+from infer.scoring.score import plan, scores
 
 _RNG = random.Random(7)
 GOLD = [_RNG.randrange(4) for _ in range(300)]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
 from datagen.tasks import TASKS
-from infer.classify import Guess, classify
-from infer.constrain import (
+from infer.classify.task_type import Guess, classify
+from infer.serve.constraints import (
     ENOUGH_WORDS,
     constraint,
     finished,

@@ -11,9 +11,9 @@ import pytest
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.tasks import TASKS, Constraint
-from infer.classify import Guess
-from infer.constrain import constraint, names_listed
-from infer.engine import MOST_BIASED, Engine, Request, Response, Settings, Text, bias, settings
+from infer.classify.task_type import Guess
+from infer.serve.constraints import constraint, names_listed
+from infer.serve.engine import MOST_BIASED, Engine, Request, Response, Settings, Text, bias, settings
 
 
 def request(engine: Engine, text: str, limits: Constraint, stops: tuple[str, ...] = ()) -> Request:
@@ -45,7 +45,7 @@ def test_weights_that_are_cut_off_end_in_one_line(tmp_path: Path, monkeypatch: p
     class Vllm:
         LLM = staticmethod(lambda *_, **__: safetensors.safe_open(weights, "numpy"))
 
-    monkeypatch.setattr("infer.engine._imported", lambda name: Vllm)
+    monkeypatch.setattr("infer.serve.engine._imported", lambda name: Vllm)
     with pytest.raises(
         UserError, match=r"vLLM cannot load it: Error while .*\. Copy or merge the model again"
     ):
@@ -60,7 +60,7 @@ def test_a_chat_template_that_takes_no_system_message_ends_in_one_line(
 
     refusing = copy.deepcopy(tokenizer)
     refusing.chat_template = "{{ raise_exception('No system role') }}"
-    monkeypatch.setattr("infer.engine._imported", lambda name: Vllm)
+    monkeypatch.setattr("infer.serve.engine._imported", lambda name: Vllm)
     with pytest.raises(UserError, match=r"its chat template does not take .* \(No system role\)"):
         Engine(tmp_path, Settings("cpu", "float32", 100, 1))
 
@@ -91,7 +91,7 @@ def test_a_bias_draws_to_the_text(engine: Engine, monkeypatch: pytest.MonkeyPatc
 
     texts = [f"{number} {word}" for number in range(6) for word in ("qz", "zq")]
     free = engine.answer([request(engine, text, Constraint(12)) for text in texts])
-    monkeypatch.setattr("infer.engine.BIAS", 20.0)
+    monkeypatch.setattr("infer.serve.engine.BIAS", 20.0)
     drawn = engine.answer([request(engine, text, Constraint(12, favoured="qz")) for text in texts])
     assert cited(drawn) > 2 * cited(free)
 

@@ -25,8 +25,8 @@ from datagen.prompts.chat import chat
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked, read_questions
 from infer.cli import main
-from infer.engine import Request, Response, Settings, Text
 from infer.predict import ANSWER_ROW, Report, predict, run_name
+from infer.serve.engine import Request, Response, Settings, Text
 from tests.conftest import write_model_files
 
 OPTIONS = "\n0. a lamp\n1. a chair\n2. a mug\nAnswer: "

@@ -6,8 +6,8 @@ import pytest
 
 from datagen.prompts.chat import prompt_ids
 from datagen.schema import TaskType
-from infer.prepare import UNKNOWN, Prepared, guessed, prepare
-from infer.weigh import MOST
+from infer.serve.loglikelihood import MOST
+from infer.serve.prepare import UNKNOWN, Prepared, guessed, prepare
 
 CONTEXT = 1024
 

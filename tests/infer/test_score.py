@@ -13,9 +13,9 @@ import pytest
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked, read_questions
-from infer.baselines import best
-from infer.graders import GRADERS
-from infer.score import plan, score, scores
+from infer.scoring.baselines import best
+from infer.scoring.parsers import GRADERS
+from infer.scoring.score import plan, score, scores
 
 CHOICE, RANKING, RETRIEVAL, ENTITIES, TEXT = TaskType
 needs_model = pytest.mark.skipif(

@@ -9,7 +9,7 @@ import pytest
 
 from datagen.schema import TaskType
 from datagen.tasks import TASKS
-from infer.engine import Engine
+from infer.serve.engine import Engine
 from infer.submission import ShopBenchModel
 
 CHOICE = "Which one is a lamp?\n0. red chair\n1. blue lamp\n2. green mug\nAnswer: "

@@ -11,8 +11,8 @@ from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
 from datagen.tasks import TASKS
-from infer.prepare import guessed, prepare
-from infer.weigh import LONGEST
+from infer.serve.loglikelihood import LONGEST
+from infer.serve.prepare import guessed, prepare
 
 CHOICE = "Which one is bright?\n0. a mug\n1. a lamp\n2. a chair\nAnswer:"
 RANKING = (
@@ -122,7 +122,7 @@ def test_rules_read_the_ends_of_a_megabyte_and_what_they_raise_is_its_own_proble
         raise RecursionError
 
     guess = guessed(CHOICE, True)
-    monkeypatch.setattr("infer.prepare.unlisted", broken)
+    monkeypatch.setattr("infer.serve.prepare.unlisted", broken)
     assert prepare(tokenizer, prompt, guess, 1024, choose="text").problem == "failed: RecursionError: "
     assert len(read[0]) < 40_000
 

@@ -13,10 +13,10 @@ from datagen.errors import UserError
 from datagen.prompts.chat import prompt_ids, special_tokens
 from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
-from infer.classify import Guess, classify
-from infer.constrain import constraint, finished, kind, stops, unconstrained
-from infer.engine import Request
-from infer.weigh import LONGEST, MOST, Weighed, weighed
+from infer.classify.task_type import Guess, classify
+from infer.serve.constraints import constraint, finished, kind, stops, unconstrained
+from infer.serve.engine import Request
+from infer.serve.loglikelihood import LONGEST, MOST, Weighed, weighed
 
 UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
 """What is taken for the guess where a prompt could not be read."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from infer.answers import Answers
-from infer.score import Interval, Plan, Scores
+from infer.scoring.score import Interval, Plan, Scores
 
 
 def notices(planned: Plan, given: Answers) -> list[str]:

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from infer.engine import Request, Response, Text
-from infer.prepare import Prepared
+from infer.serve.engine import Request, Response, Text
+from infer.serve.prepare import Prepared
 
 
 class Answerer(Protocol):

@@ -23,7 +23,7 @@ from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
 from datagen.tasks import TASKS, generation
-from infer.graders import GRADERS
+from infer.scoring.parsers import GRADERS
 
 Floats = npt.NDArray[np.float64]
 

