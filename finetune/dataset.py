@@ -1,11 +1,10 @@
-"""A run of datagen and a tokenizer go in; rows of token ids with a loss mask come out, and those left out.
+"""Rows of a run as a trainer reads them: token ids, and a mask of those that are trained.
 
-The tokens before the answer are made by `datagen.prompts.prompt_ids`, as they are where a model is asked;
-after them come the answer and the tokenizer's end token, and these alone are trained. A row is used whole or
-not at all.
+The tokens before the answer come from `prompts.chat.prompt_ids`, as they do where a model is asked. After them
+come the answer and the tokenizer's end token, and only these are trained. A row is used whole or not at all.
 
-Where options are chosen by text, their questions are asked without the list (`datagen.by_text`), and a right
-option's text is the answer.
+Where options are chosen by text, the question is asked without its list (`prompts.cloze`), and the text of a
+right option is the answer.
 """
 
 from collections import Counter

@@ -41,7 +41,7 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A worker's output: examples in the order of their ids, rejects, and what `keep.decide` said of each."""
+    """A worker's output: examples in the order of their ids, rejects, and what `selection` said of each."""
 
     task: str
     examples: Path
@@ -116,7 +116,7 @@ def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
 
 
 def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
-    """Write one task's rejects: those of its workers, and those that `keep.decide` found."""
+    """Write one task's rejects: those of its workers, and those that `selection.decide` found."""
     tables = [REJECT.empty_table()]
     for part in parts:
         tables.append(read_arrow(part.rejects))

@@ -1,7 +1,7 @@
 """The name of a recipe goes in, a checked and frozen `Recipe` comes out, with every default filled in.
 
 A mixture comes out as a `Recipe` with the tasks of all recipes that it includes, so everything downstream
-knows one shape. Queries and templates are checked in `recipe_check`.
+knows one shape. Queries and templates are checked in `recipe.check`.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 ShopBench hides the task type, so it is read off the text. Two things tell it, and neither alone:
 what is listed, and what the instruction asks for (a number, several, an order, words of a text, a
-text of one's own). Rules alone, no model; the phrases are in `cues.py`.
+text of one's own). Rules alone, no model; the phrases are in `phrases.py`.
 """
 
 import functools

@@ -38,7 +38,7 @@ def started(*arguments: str | Path) -> Iterator[Process]:
         yield process
 
 
-@pytest.mark.parametrize("module", ["config", "models", "data", "lock", "adapters", "report"])
+@pytest.mark.parametrize("module", ["config", "base_models", "dataset", "run_file", "merge", "report"])
 def test_what_needs_no_training_imports_no_model_library(module: str) -> None:
     loaded = python(f"import finetune.{module}, json, sys; print(json.dumps(sorted(sys.modules)))")
     assert HEAVY & set(json.loads(loaded)) == set()

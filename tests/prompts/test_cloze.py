@@ -165,7 +165,7 @@ def test_time_grows_with_the_length_alone(text: str) -> None:
     assert time.process_time() - began < 10  # more where each mark looks through all that follows
 
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[2] / "templates"
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*/*.j2")), ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import pytest
 
 from datagen.sources.database import MACROS, open_layout
 
-RECIPE_PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
+RECIPE_PAGE = Path(__file__).parents[2] / "docs" / "recipe.md"
 
 
 @pytest.fixture(scope="module")

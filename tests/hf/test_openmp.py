@@ -20,7 +20,7 @@ sys.meta_path.insert(0, Torch())
 """
 
 TRAIN = "from finetune.cli import main; main(['train', 'smollm2-135m', '--data', 'gone'])"
-ANSWER = "from pathlib import Path; from infer.engine import settings; settings(Path('gone'))"
+ANSWER = "from pathlib import Path; from infer.serve.engine import settings; settings(Path('gone'))"
 
 
 @pytest.mark.parametrize("code", [TRAIN, ANSWER], ids=["train", "answer"])

@@ -14,7 +14,7 @@ import pytest
 from datagen import paths
 from datagen.recipe.check import CODES, check
 
-BROKEN = Path(__file__).parent / "broken_recipes"
+BROKEN = Path(__file__).parents[1] / "broken_recipes"
 CASES = sorted(BROKEN.glob("*.yaml"))
 
 

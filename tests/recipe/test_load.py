@@ -18,7 +18,7 @@ from datagen.recipe.model import Recipe
 from datagen.schema import LANGUAGES, TaskType, Track
 from datagen.sources import SOURCES
 
-EXAMPLES = Path(__file__).parent / "broken_recipes"
+EXAMPLES = Path(__file__).parents[1] / "broken_recipes"
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +205,7 @@ def test_no_slip_of_the_keyboard_crashes_the_check(data: st.DataObject) -> None:
         assert problem.path.suffix == ".j2" or 1 <= problem.line <= len(lines)
 
 
-@pytest.mark.parametrize("recipe", paths.names("recipes", [Path(__file__).parents[1] / "recipes"]))
+@pytest.mark.parametrize("recipe", paths.names("recipes", [Path(__file__).parents[2] / "recipes"]))
 def test_a_recipe_that_ships_has_no_problem(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(Path(__file__).parents[2])
     assert [str(problem) for problem in check(recipe)] == []

@@ -10,7 +10,7 @@ import pytest
 from datagen.errors import UserError
 from datagen.storage.folder_lock import held
 
-HOLD = "import sys; from pathlib import Path; from datagen.held import held\n"
+HOLD = "import sys; from pathlib import Path; from datagen.storage.folder_lock import held\n"
 HOLD += "with held(Path(sys.argv[1]), ''): print('held', flush=True); sys.stdin.read()"
 
 

@@ -1,0 +1,1 @@
+"""Tests of what the commands beside the build do and print."""

@@ -1,0 +1,1 @@
+"""Tests of YAML documents and their messages."""

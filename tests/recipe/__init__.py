@@ -1,0 +1,1 @@
+"""Tests of recipes: what loads, and what is told of what does not."""
