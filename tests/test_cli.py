@@ -44,9 +44,9 @@ def output(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["buidl"], 2, "error: No such command 'buidl'. Did you mean 'build'?"),
-        (["--hlep"], 2, "error: No such option"),
-        (["build"], 2, "error: Missing argument 'RECIPE'"),
+        (["buidl"], 2, "Error: No such command 'buidl'. Did you mean 'build'?"),
+        (["--hlep"], 2, "Error: No such option"),
+        (["build"], 2, "Error: Missing argument 'RECIPE'"),
         (["build", "shop", "--rows", "0"], 2, "--rows"),
         (["build", "shop", "--sedes", "sample"], 2, "--seeds"),
         (["build", "shpo"], 1, "did you mean `shop`?"),
@@ -54,7 +54,7 @@ def output(*arguments: str) -> str:
         (["build", "shop", "--seeds", "."], 1, "shopping_queries_dataset_examples.parquet: no such file"),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
         (["verify", "runs/none"], 1, "runs/none is not a finished run"),
-        (["show", " "], 2, "error: Invalid value for 'ID|KEY': it is empty"),
+        (["show", " "], 2, "Error: Invalid value for 'ID|KEY': it is empty"),
         (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),

