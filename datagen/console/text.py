@@ -4,20 +4,26 @@ Widths are counted in terminal cells, of which a Japanese character takes two. C
 `click.echo` takes them out where nobody looks.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import click
+from tabulate import tabulate
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns under their headers: numbers to the right, text to the left."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(headers))]
-    widths = [max(map(cells_wide, column)) for column in zip(headers, *cells, strict=True)]
-    lines = [_line(headers, widths, right), *(_line(row, widths, right) for row in cells)]
-    return "\n".join([click.style(lines[0], bold=True), *lines[1:]])
+    """Aligned columns under their headers: numbers to the right, text to the left; `[]` is an empty line."""
+    columns = list(zip(*(row for row in rows if row), strict=True)) or [()] * len(headers)
+    numeric = [bool(column) and all(isinstance(value, int | float) for value in column) for column in columns]
+    text = tabulate(
+        [[_cell(value) for value in row] for row in rows] or [[""] * len(headers)],
+        headers,
+        "plain",
+        colalign=["right" if numbers else "left" for numbers in numeric],
+        disable_numparse=True,
+    )
+    head, *lines = [line.rstrip() for line in text.splitlines()]
+    return "\n".join([click.style(head, bold=True), *lines])
 
 
 def heading(text: str) -> str:
@@ -42,22 +48,7 @@ def shortened(text: str, characters: int = 200) -> str:
     return line if len(line) <= characters else line[: characters - 1] + "…"
 
 
-def cells_wide(text: str) -> int:
-    """Terminal cells that a text takes."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, bool | str):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = []
-    for cell, width, is_right in zip(cells, widths, right, strict=True):
-        gap = " " * (width - cells_wide(cell))
-        padded.append(gap + cell if is_right else cell + gap)
-    return "  ".join(padded).rstrip()

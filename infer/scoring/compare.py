@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from datagen.console.text import table as aligned
 from datagen.errors import UserError
 from datagen.shopbench.questions import COPY, Asked, read_questions
 from datagen.storage.files import full_disk
@@ -200,23 +201,15 @@ def notices(found: Comparison) -> list[str]:
 def table(found: Comparison) -> str:
     """The comparison as text; `+` and `-` mark what is above and below the first run, `=` what is no better
     than the trivial answers."""
-    width = max(len(row.name) for row in found.rows) + 2
-    columns = [max(len(head), 22) + 2 for head in found.heads]
-    lines = [
-        f"{'':{width}}{'n':>6}  "
-        + "".join(f"{head:<{size}}" for head, size in zip(found.heads, columns, strict=True))
-    ]
+    rows: list[list[Any]] = []
     group = "over all"
     for row in found.rows:
         if row.group != group:
-            lines.append("")
+            rows.append([])
             group = row.group
-        cells = [
-            brief(row.trivial),
-            *(brief(value) + " " + mark(row, place) for place, value in enumerate(row.runs)),
-        ]
-        line = "".join(f"{cell:<{size}}" for cell, size in zip(cells, columns, strict=True))
-        lines.append(f"{row.name:{width}}{row.questions:>6,}  {line}".rstrip())
+        runs = [f"{brief(value)} {mark(row, place)}" for place, value in enumerate(row.runs)]
+        rows.append([row.name, row.questions, brief(row.trivial), *runs])
+    lines = [aligned(["", "n", *found.heads], rows)]
     lines += ["", "= no better than the best trivial answers"]
     if len(found.runs) > 1:
         lines[-1] += f"; + better, - worse than {found.runs[0].name}"

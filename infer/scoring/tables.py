@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from datagen.console.text import table
 from infer.answers import Answers
-from infer.scoring.score import Interval, Plan, Scores
+from infer.scoring.score import Plan, Scores
 
 
 def notices(planned: Plan, given: Answers) -> list[str]:
@@ -49,19 +50,15 @@ def scored(planned: Plan, scores: Scores) -> str:
     rows += [(name, interval, _questions(planned, name), "") for name, interval in scores.tracks.items()]
     rows += [(name, interval, _questions(planned, name), "") for name, interval in scores.task_types.items()]
     rows += [(task.name, scores.tasks[task.name], lengths[task.name], task.metric) for task in planned.tasks]
-    width = max(len(row[0]) for row in rows) + 2
-    head = f"{'':{width}}{'score':>7}  {'95 %':12}{'questions':>10}  metric"
-    lines = [
-        f"{name:{width}}{shown(interval)}{count:>10,}  {note}".rstrip()
-        for name, interval, count, note in rows
-    ]
     breaks = {1, 1 + len(scores.tracks), 1 + len(scores.tracks) + len(scores.task_types)}
-    return "\n".join([head, *(("\n" if place in breaks else "") + line for place, line in enumerate(lines))])
-
-
-def shown(interval: Interval) -> str:
-    """A score and its interval in 21 columns."""
-    return f"{interval.score:>7.3f}  {f'{interval.low:.2f} to {interval.high:.2f}':12}"
+    lines: list[list[Any]] = []
+    for place, (name, interval, count, note) in enumerate(rows):
+        if place in breaks:
+            lines.append([])
+        lines.append(
+            [name, f"{interval.score:.3f}", f"{interval.low:.2f} to {interval.high:.2f}", count, note]
+        )
+    return table(["", "score", "95 %", "questions", "metric"], lines)
 
 
 def _questions(planned: Plan, group: str) -> int:

@@ -1,8 +1,9 @@
 """Text for a terminal lines up, whatever script it is in."""
 
 import click
+from wcwidth import wcswidth
 
-from datagen.console.text import block, cells_wide, shortened, table
+from datagen.console.text import block, shortened, table
 
 
 def plain(text: str) -> str:
@@ -12,13 +13,11 @@ def plain(text: str) -> str:
 def test_columns_line_up_with_wide_characters() -> None:
     lines = plain(table(["task", "rows", "why"], [["靴の色", 12345, "x"], ["size", 7, "y"]])).splitlines()
     assert lines == ["task      rows  why", "靴の色  12,345  x", "size         7  y"]
-    assert (
-        len({cells_wide(line[: line.index(mark)]) for line, mark in zip(lines[1:], "xy", strict=True)}) == 1
-    )
+    assert len({wcswidth(line[: line.index(mark)]) for line, mark in zip(lines[1:], "xy", strict=True)}) == 1
 
 
 def test_a_table_without_rows_is_its_headers() -> None:
-    assert plain(table(["a", "b"], [])) == "a  b"
+    assert plain(table(["a", "b"], [])).split() == ["a", "b"]
 
 
 def test_the_lines_of_a_block_stand_below_each_other() -> None:
