@@ -1,4 +1,4 @@
-"""What the documentation shows is there: make targets, commands and their options, recipes, files, links."""
+"""The documentation against the project: make targets, commands and their options, recipes, files, links."""
 
 import re
 import subprocess

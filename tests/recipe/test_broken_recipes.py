@@ -1,8 +1,8 @@
-"""Every recipe in `broken_recipes/` gets exactly the messages that a person has read and found kind.
+"""Golden messages: every recipe in `broken_recipes/` gets exactly those that a person has read and approved.
 
 After a change of wording, write the `.expected` files anew and read what `git diff` shows:
 
-    REGENERATE=1 python -m pytest tests/test_broken_recipes.py
+    REGENERATE=1 python -m pytest tests/recipe/test_broken_recipes.py
 """
 
 import os
