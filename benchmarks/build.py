@@ -1,12 +1,12 @@
-"""How long a build of one multiple-choice task takes at full size: a table, then JSON.
+"""The time and memory of a full-size build of one multiple-choice task: a table, then JSON.
 
     make bench NAME=build [ROWS=500000]
 
-Seeds are the sample marketplace at ESCI's own size (2.6 million judgements, 1.8 million products),
-written once below runs/seeds/. The task is `best_match` of the recipe esci_mcq, asked for ROWS rows and
-for a tenth of that. Each figure is the median of three builds in fresh processes; memory is the sum of
-what the processes hold alone and their share of what they map together (PSS), looked at twice a
-second. The floor is the task's query and writing its rows as Parquet, by DuckDB alone.
+Seeds are the sample shop at ESCI's own size (2.6 million judgements, 1.8 million products), written once
+below runs/seeds/. The task is `best_match` of the recipe esci_mcq, with ROWS rows and with a tenth of that.
+Each figure is the median of three builds in fresh processes. Memory is the processes' PSS (what each holds
+alone, and its share of what they map together), summed and sampled twice a second. The floor is the task's
+query and writing its rows as Parquet, by DuckDB alone.
 """
 
 import argparse

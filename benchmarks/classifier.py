@@ -1,4 +1,4 @@
-"""How often a question's task type is read off its text: a confusion matrix a file, told and untold.
+"""The accuracy of the task-type classifier: a confusion matrix for each file, told and untold.
 
     make bench NAME=classifier QUESTIONS="questions.jsonl runs/esci_ner"
 

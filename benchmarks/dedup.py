@@ -1,21 +1,21 @@
-"""How well and how fast `datagen.dedup` finds planted repeats: a table per kind of edit, then JSON.
+"""The recall, precision and speed of `datagen.dedup` on planted repeats: a table per kind of edit, then JSON.
 
     make bench NAME=dedup [ROWS=200000]
 
-Questions of five task types are asked about the sample marketplace. Then 5 % of the rows become repeats of
-others, by the edits in REPEATS; 0.5 % contradict another row; and 5 % look like another row without asking
-the same (LOOKALIKES): nothing may remove those for the row that they were made from.
+The rows are questions of five task types about the sample shop. Of these, 5 % become repeats of other rows
+by the edits in REPEATS, 0.5 % contradict another row, and 5 % are lookalikes (LOOKALIKES): they look like
+another row without asking the same, and neither of the two may be removed for the other.
 
 - recall: share of the planted repeats and contradictions that were removed (of a repeat one of two rows, of a
   contradiction both).
 - strict precision: share of the removed rows that were planted as such.
 - precision: the same, but a row that nobody planted counts as right where `near_by_hand`, a slow second
-  writing of the definition, calls it a repeat of the row that it was removed for. The marketplace itself has
+  implementation of the definition, calls it a repeat of the row that it was removed for. The shop itself has
   such rows: products in several shops, queries typed twice with a slip.
 - missed: of a sample of the rows that stay, how many `near_by_hand` calls a repeat of any other that stays.
 
-Typos leave digits and words of one or two letters alone, where they make another size or model; each is in a
-word of its own. Words are dropped from texts of eight or more.
+Typos spare digits and words of one or two letters, where they would make another size or model; each typo is
+in a word of its own. Words are dropped only from texts of eight or more.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How fast questions are answered: vLLM as `infer run` sets it up, beside transformers; a table, then JSON.
+"""The speed of answering: vLLM as `infer run` sets it up, beside transformers; a table, then JSON.
 
     make bench NAME=engine [ROWS=100]
 
-The embedded model, test questions of all five types, one precision, greedy; one after the other, each in a
-process of its own, loading left out. transformers' `generate` gets batches of questions of about one length
-and one limit on the answer, padded on the left. Its answers are free, and as long as vLLM's may be: what it
-says more is counted for it.
+Both answer test questions of all five types with the embedded model, in one precision, greedily; one after
+the other, each in a process of its own, without the time of loading. transformers' `generate` gets batches
+of questions of about one length, padded on the left, with one limit on the answer. Its answers are free, and
+as long as vLLM's may be: the tokens that it says more are counted for it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How long a person waits for `datagen --help` and for `datagen check` of all recipes: a table, then JSON.
+"""The start-up time of `datagen --help`, and of `datagen check` of all recipes: a table, then JSON.
 
     make bench NAME=startup
 

@@ -1,8 +1,8 @@
-"""How fast the embedded model is trained: our trainer against loops over PEFT, a table, then JSON.
+"""The speed of training the embedded model: our trainer against two loops over PEFT; a table, then JSON.
 
     make bench NAME=train [ROWS=96]
 
-All train an adapter by the config smollm2-135m on the same ROWS rows of the recipe esci_mcq (the made-up
+All train an adapter by the config smollm2-135m on the same ROWS rows of the recipe esci_mcq (the sample
 shop), 16 rows a step, in fresh processes that take turns, three times each. The plain loop has what a loop
 needs: rows sorted by length, in micro-batches of at most as many tokens; the model's own loss; AdamW. The
 tuned loop is the same with the output matrix on trained positions alone. Tokens are those of rows, without

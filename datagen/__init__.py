@@ -1,4 +1,4 @@
-"""Seeds in, deduplicated instruction shards out: recipes over public shopping data.
+"""The builder of instruction data sets from recipes and public shopping data.
 
 Run `datagen --help`. Nothing here imports torch, trl, peft or vllm.
 """

@@ -1,7 +1,9 @@
-"""The `datagen` command: arguments in, results on stdout, progress on stderr, an exit code out.
+"""The `datagen` command: its subcommands, arguments and exit codes.
+
+Results go to stdout, progress to stderr.
 
     0    done
-    1    the reader can fix it: `error: ...`, one line or a list, no traceback
+    1    the user can fix it: `error: ...`, one line or a list, no traceback
     2    wrong usage
     130  interrupted; what is done is kept
 

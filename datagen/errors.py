@@ -1,8 +1,8 @@
-"""The two ways a build says no: `UserError` stops it, `Reject` sets one row aside.
+"""The errors of the package: `UserError` stops a command, `Reject` sets one row aside.
 
     Exception
-    ├── UserError         the reader can fix it: one line, no traceback, exit code 1
-    │   └── QueryError    a task's query fails on these seeds: the command adds the line that it stands in
+    ├── UserError         the user can fix it: one line, no traceback, exit code 1
+    │   └── QueryError    a task's query fails on these seeds: the command adds its line in the recipe
     └── Reject            this seed row cannot be a fair question: counted under its reason
 
 Anything else is a bug and keeps its traceback.

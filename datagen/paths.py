@@ -1,7 +1,7 @@
-"""The name of a recipe or a template goes in, the path of its file comes out.
+"""The search path of recipes and templates.
 
 A user's own `recipes/` and `templates/` in the working directory come before those that ship with
-the package, so that a copy changes one of ours without touching the install.
+the package. So a copy changes one of ours without touching the install.
 """
 
 from collections.abc import Sequence

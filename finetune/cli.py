@@ -1,6 +1,7 @@
-"""The `finetune` command: arguments in, results on stdout, progress on stderr, an exit code out.
+"""The `finetune` command: its subcommands and arguments.
 
-Exit codes are those of `datagen`. Everything heavier than click is imported inside the command that needs it.
+Results go to stdout, progress to stderr; exit codes are those of `datagen`. Everything heavier than click
+is imported inside the command that needs it.
 """
 
 from __future__ import annotations

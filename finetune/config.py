@@ -1,7 +1,7 @@
-"""The name of a config or its file goes in, a checked and frozen `Config` with every default comes out.
+"""The config of a training: every setting with its type, default and meaning, and how a file is loaded.
 
-A config says what is trained and how; the data set is named beside it. `docs/finetune.md` is written from
-the model below, so a setting and its default stand here alone.
+A config says what is trained and how; the data set is named beside it. The table of `docs/finetune.md` is
+written from the model below, so that a setting and its default are declared once.
 """
 
 import json

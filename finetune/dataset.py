@@ -1,10 +1,10 @@
-"""Rows of a run as a trainer reads them: token ids, and a mask of those that are trained.
+"""The training rows: token ids, and a mask of the tokens that count in the loss.
 
-The tokens before the answer come from `prompts.chat.prompt_ids`, as they do where a model is asked. After
-them come the answer and the end token, and only these are trained. A row is used whole or not at all.
+The tokens before the answer come from `prompts.chat.prompt_ids`, as they do in serving. After them come the
+answer and the end token, and only these are trained. A row is used whole or not at all.
 
-Where options are chosen by text, the question is asked without its list (`prompts.cloze`), and the text of a
-right option is the answer.
+With `choose: text` the question is asked without its list (`prompts.cloze`), and the text of a right option
+is the answer.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""A finished training goes in; a plain model folder comes out, all of what was learnt in it or a share.
+"""Merging: a finished training as a plain model folder, or a model between it and its base (WiSE-FT).
 
-With a share A (WiSE-FT, https://arxiv.org/abs/2109.01903), weights are (1 - A) base + A tuned; for an
+WiSE-FT (https://arxiv.org/abs/2109.01903) with share A gives weights (1 - A) base + A tuned; for an
 adapter, base + A x scale x its two matrices' product. One file of the base is in memory at a time, so a 72B
 model needs no more than a small one.
 """

@@ -1,4 +1,4 @@
-"""A training's metrics and result go in; its plot and its model card come out."""
+"""The loss plot and the model card of a training."""
 
 import json
 from collections.abc import Mapping

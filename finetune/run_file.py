@@ -1,6 +1,6 @@
-"""What shapes a training goes in, and whether its folder holds the same training already comes out.
+"""The record of a training: what shaped it, and whether its folder already holds the same one.
 
-`lock.json` is written when a training starts, `run.json` when it is done: the same, and what came of it.
+`lock.json` is written when a training starts; `run.json`, when it is done, adds the result.
 """
 
 import hashlib

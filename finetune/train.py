@@ -1,4 +1,4 @@
-"""A config and a run of datagen go in; an adapter (or a whole model), its metrics and its card come out.
+"""One training, from a config and a run of datagen to an adapter (or a whole model), metrics and card.
 
     finetune/runs/<name>/
       adapter_model.safetensors   adapter_config.json   tokenizer files

@@ -1,6 +1,6 @@
-"""TRL's SFTTrainer with our batches: the rows of a step, shared out so that parts are short and full.
+"""TRL's SFTTrainer with batches of our own: the rows of a step, shared out so that little is padding.
 
-The one module that imports TRL as it is imported itself; `train` does so when it trains.
+This module imports TRL at its top; `train` imports it when a training starts.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""Questions in, answers and scores out: constrained generation with vLLM, graded as ShopBench grades."""
+"""The evaluation: constrained answers from vLLM, scored as ShopBench's grader scores them."""

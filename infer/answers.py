@@ -1,6 +1,7 @@
-"""A run or a JSON Lines file of answers in, one answer for each question out, and what found no partner.
+"""The reader of answers: one for each question, from a run or a JSON Lines file.
 
 A run's answers belong to questions by id, a file's (`input_field` and `answer`) by the question's text.
+Questions without an answer and answers without a question are counted.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
-"""Questions in, the batches out in which they are asked: by guessed task type, evenly from all tasks.
+"""The batches of a run: questions of one guessed task type, taken evenly from all tasks.
 
-Batches are decided by the questions alone, so that a killed run finds its own again; and the first
-of them, however many, are a fair part of all.
+Batches depend on the questions alone, so a killed run finds its own again. The first of them, however many,
+are a fair sample of all.
 """
 
 from collections import Counter, defaultdict

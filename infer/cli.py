@@ -1,6 +1,7 @@
-"""The `infer` command: arguments in, results on stdout, progress on stderr; exit codes as datagen's.
+"""The `infer` command: its subcommands and arguments.
 
-Everything heavier than click is imported inside the command that needs it.
+Results go to stdout, progress to stderr; exit codes are those of `datagen`. Everything heavier than click
+is imported inside the command that needs it.
 """
 
 from __future__ import annotations

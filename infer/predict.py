@@ -1,13 +1,13 @@
-"""Questions and a model in, a run of answers out: asked in batches that are saved as they finish.
+"""A run: a model's answers to a list of questions, saved batch by batch.
 
 infer/runs/<name>/
-  questions.parquet       what is asked, as infer.questions has it
+  questions.parquet       the questions, as shopbench.questions writes them
   run.json                model, settings and hashes from the start; counts and times at the end
   answers/NNNNN.parquet   answers of one batch, by ANSWER_ROW, renamed into place
 
-A batch holds questions of one guessed task type, evenly from all tasks, and is decided by the
-questions alone. So a killed run goes on with the batches that are missing, to the same answers, and
-wherever a run ends, what it has answered is a fair part of all.
+A batch holds questions of one guessed task type, evenly from all tasks, and depends on the questions
+alone. So a killed run goes on with the missing batches, to the same answers, and wherever a run ends, what
+it has answered is a fair sample of all.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What is asked of what in, a run's `run.json` out: written at the start and, with counts, at the end."""
+"""The record of a run, `run.json`: model, settings and hashes at the start, counts and times at the end."""
 
 import json
 import resource

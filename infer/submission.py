@@ -1,4 +1,4 @@
-"""ShopBench's interface: a dictionary of prompts in, one response each out, over the same path as a run.
+"""ShopBench's interface for submissions: batches of prompts, answered by the same code as a run.
 
 model = ShopBenchModel("finetune/runs/mine/merged")
 model.get_batch_size()

@@ -1,1 +1,1 @@
-"""What the project promises, tested: a file here mirrors one of the packages, or walks a directory."""
+"""Tests of the project's promises: a file here mirrors a module or walks a directory."""

@@ -1,4 +1,4 @@
-"""What every test stands on: no network, the same examples on every run, real data where there is some."""
+"""Fixtures and settings of all tests: no network, fixed random examples, real data where there is some."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A command line in, a real process out: what tests need that kill, limit or count processes."""
+"""Commands as real processes, for tests that kill, limit or count them."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a person types and reads: every command's help, output and exit code."""
+"""The `datagen` command as people use it: every subcommand's help, output and exit code."""
 
 import os
 import re

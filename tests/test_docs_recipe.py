@@ -1,6 +1,6 @@
-"""`docs/recipe.md` says what models, sources, task types and checks say, and its examples pass their check.
+"""The tables and examples of `docs/recipe.md` against the models, sources, task types and checks.
 
-Its tables are written from the code. After a change of a key, a column or a code, write them anew:
+The tables are written from the code. After a change of a key, a column or a code, write them anew:
 
     REGENERATE=1 python -m pytest tests/test_docs_recipe.py
 """

@@ -1,4 +1,4 @@
-"""A few products as ESCI has them in, the questions that a recipe asks of them out: what once went wrong."""
+"""Questions from a few products with ESCI's quirks: what once went wrong in the shipped recipes."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The help of every command: it comes at once, says what each option does, and has an example that works."""
+"""The help of every command: instant, with every option explained and an example that works."""
 
 import json
 import re

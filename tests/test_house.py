@@ -1,4 +1,4 @@
-"""Every file keeps the house rules: it says what it is, speaks of nothing else, is small, and is shipped."""
+"""The house rules of every file: it says what it is, speaks of nothing else, is small, and is shipped."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Building data stays light: no model library anywhere in datagen."""
+"""The lightness of datagen: nothing in it imports a model library."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""The questions of `esci_mcq` in, held against their judgements: one right option, wrong ones that are wrong.
+"""The questions of `esci_mcq` against their judgements: one right option, and wrong ones that are wrong.
 
 What is right and wrong is worked out here anew from the seed tables, not with the recipe's SQL.
 """

@@ -1,4 +1,4 @@
-"""Every reason that the code gives a row is explained, and none is explained that nothing gives."""
+"""The reject reasons: each that the code gives is explained, and each explained one is given."""
 
 import re
 from pathlib import Path

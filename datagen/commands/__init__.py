@@ -1,1 +1,1 @@
-"""What the commands beside the build do and print."""
+"""The small commands, and the text that commands print."""

@@ -1,4 +1,7 @@
-"""A finished run and a row's id, the beginning of its id, or its key in; the row out, kept or left out."""
+"""Lookup of one row of a finished run, by its id, the beginning of its id, or its key.
+
+Rejected rows are found too.
+"""
 
 import re
 from collections.abc import Iterator

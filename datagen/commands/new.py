@@ -1,4 +1,4 @@
-"""The name of a new recipe in, a recipe and a template that build on the sample at once written out."""
+"""The starter recipe and template that `datagen new` writes. They build on the sample shop at once."""
 
 import re
 from pathlib import Path

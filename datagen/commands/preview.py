@@ -1,7 +1,7 @@
-"""A recipe and its seeds in; before anything is built, a few of its rows and what to expect of it out.
+"""Previews and plans of a recipe: a few of its rows, or their expected number, before a build.
 
-Rows are drawn and worded by the same functions as in a build, in a temporary folder. What only a whole
-build can tell is left to it: duplicates, rows that cross the split.
+Rows are sampled and rendered by the same functions as in a build, in a temporary folder. Only a build can
+tell duplicates and rows that cross the split.
 """
 
 import json

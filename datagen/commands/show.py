@@ -1,7 +1,7 @@
-"""A finished run and the id or key of one of its rows in, the row's whole way out, as text for a reader.
+"""The history of one row of a run, as text: what `datagen show` prints.
 
-The way: the seed row (the task's query run again for its key), the query, the wording, what the row
-passed and what became of it, its messages, and what the grader reads in the answer.
+It holds the seed row (the task's query, run again for its key), the query, the wording, the checks that
+the row passed, its messages, and what the grader reads in the answer.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a command found goes in, the text that it prints comes out."""
+"""The tables and summaries that the commands print."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
-"""A finished run in, what is wrong with it out: nothing, or one sentence for each problem.
+"""The checks of a finished run: against its manifest, and against a second build.
 
-`problems` holds the run's files against its manifest. `differences` builds the run again in a temporary
+`problems` compares the run's files with its manifest. `differences` builds the run again in a temporary
 folder and compares byte by byte.
 """
 

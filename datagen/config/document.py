@@ -1,8 +1,8 @@
-"""A recipe's file goes in; plain data comes out, with the line and column of every key and value.
+"""YAML documents with the line and column of every key and value, so that messages can name the place.
 
-Only the part of YAML that a recipe needs: mappings, lists, text, numbers, true, false and null, read by
-YAML 1.2's rules (`no` and `12:30` are text). Anchors, aliases and tags are refused, so a file means what
-it shows, can't name Python objects and can't grow when read.
+Only the part of YAML that a recipe needs is read, by YAML 1.2's rules: mappings, lists, text, numbers,
+true, false and null (`no` and `12:30` are text). Anchors, aliases and tags are refused: without them a file
+means what it shows, can't name Python objects and can't grow when read.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""A document and a pydantic model go in; an instance comes out, or every complaint at its line and column.
+"""Validation of YAML documents against pydantic models, with one message per mistake at its line and column.
 
-A wrong value gets one sentence: what stands there, and what could stand there instead. The second half is
-read off the model; the tables of `docs/recipe.md` use the same words.
+A message says what stands there and what could stand there instead. The second half is read off the model;
+the tables of `docs/recipe.md` use the same words.
 """
 
 from enum import Enum

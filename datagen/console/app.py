@@ -1,4 +1,4 @@
-"""The click group of every command: its errors, its exit codes."""
+"""The click group that all commands share: errors in one line, and exit codes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Progress of long work, as bars on a terminal and as nothing elsewhere."""
+"""Progress of long work: bars on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

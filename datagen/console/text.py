@@ -1,7 +1,7 @@
-"""Values in, text for a terminal out: tables, headings and indented blocks.
+"""Text layout for the terminal: tables, headings and indented blocks.
 
-Widths are counted in terminal cells, of which a Japanese character takes two. Colours are for people:
-`click.echo` takes them out where nobody looks.
+Widths are counted in terminal cells; a Japanese character takes two. Where the output is no terminal,
+`click.echo` removes the colours.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
-"""The content of many questions goes in; for each comes out whether it repeats or contradicts another.
+"""Deduplication by content: exact duplicates, near-duplicates, and questions that contradict each other.
 
 Content is what a question asks about: its free slots, its candidates and its answer. Wording is no part
-of it, so two phrasings of one question are duplicates and one phrasing of two products is not.
+of it. So two phrasings of one question are duplicates, and one phrasing about two products is not.
 
 - `duplicate`: same fields, same set of options, same answer, but for case, spaces and punctuation.
-- `label_conflict`: same fields and options, another answer. Nobody can say which is right: all go.
+- `label_conflict`: same fields and options, another answer. Nobody can say which is right, so all go.
 - `near_duplicate`: each field is near its counterpart, each option has a near one in the other question,
   and so has each line of the answer. A near question with another answer is a question of its own.
 
@@ -13,14 +13,14 @@ Two texts are near when all of this holds:
 1. Their similarity, 1 - (insertions + deletions) / (both lengths), reaches `near`, as they stand or with
    their words sorted.
 2. They hold the same numbers in the same order: another size, pack or model is another question.
-3. No word gives way to an unlike one, and at most one word in eight is missing from either: another colour
-   or brand is another question, however long the rest, and so is a query with one wish less. A typo is
-   not, nor is a word moved. Similarity alone cannot tell: "red" for "blue" in a long title is 0.96, and a
-   typo in a short query 0.92.
+3. No word is replaced by an unlike one, and at most one word in eight is missing from either. Another
+   colour or brand makes another question, however long the rest, and so does a query with one wish less. A
+   typo or a moved word does not. Similarity alone cannot tell these apart: "red" for "blue" in a long title
+   is 0.96, a typo in a short query 0.92.
 
-Candidates come from MinHash over byte shingles in locality-sensitive bands (Leskovec, Rajaraman, Ullman,
-Mining of Massive Datasets, chapter 3). Each is then checked by the definition above, so that no chance
-collision ever removes a row.
+Candidate pairs come from MinHash over byte shingles in locality-sensitive bands (Leskovec, Rajaraman,
+Ullman, Mining of Massive Datasets, chapter 3). Each pair is then checked by the definition above, so that
+no chance collision removes a row.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Rows of questions in, their content out: folded texts, each known by a number, and who holds which."""
+"""The content of questions as arrays: normalized texts, each with a number, and the rows that hold them."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

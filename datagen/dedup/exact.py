@@ -1,4 +1,4 @@
-"""Content in; for each row the one that it repeats to the letter or contradicts."""
+"""Exact duplicates and label conflicts among the content of questions."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Content in, pairs of rows that may be near out: MinHash over byte shingles in locality-sensitive bands.
+"""MinHash over byte shingles in locality-sensitive bands: the candidate pairs for near-duplicates.
 
 Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, chapter 3.
 """

@@ -1,6 +1,6 @@
-"""Content in; each row that is near one that stays, and the smallest such row.
+"""The search for near-duplicates among the candidate pairs from MinHash.
 
-Candidates that share a bucket are checked, so that no chance collision ever removes a row.
+Each pair is checked by the definition in `dedup`, so that no chance collision removes a row.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Texts in, the same without case, width, spaces and punctuation out, and the numbers that stand in each."""
+"""Normalization of texts before they are compared: case, width, spaces, punctuation, and their numbers."""
 
 import string
 import unicodedata

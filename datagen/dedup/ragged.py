@@ -1,4 +1,4 @@
-"""Lists of numbers, one a row, in two flat arrays, and what is done with all of them at once."""
+"""Ragged arrays: lists of numbers, one a row, in two flat arrays, and operations on all of them at once."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Pairs of texts in, whether each is near out: by their similarity, their numbers and their words."""
+"""Similarity of pairs of texts, by their edit distance, their numbers and their words."""
 
 import re
 from collections.abc import Callable

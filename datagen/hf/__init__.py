@@ -1,1 +1,1 @@
-"""Models and data sets of the Hugging Face hub, and the folders that hold them."""
+"""The Hugging Face hub, and model folders in its layout."""

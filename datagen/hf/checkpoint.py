@@ -1,7 +1,7 @@
-"""A model's folder goes in; what is missing in it or not whole, its config and its fingerprint come out.
+"""Checks of a model folder, before anything is loaded; its config and its fingerprint.
 
 Such a folder is in Hugging Face layout: `config.json`, weights as safetensors, a tokenizer with a chat
-template. All is found by looking at its files, before anything is loaded.
+template.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, fetched by their name."""
+"""Downloads of models from the Hugging Face hub."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Nothing goes in; the threads of a model library that is imported after it sleep while they wait."""
+"""The OpenMP setting that lets waiting threads sleep instead of spin."""
 
 import os
 

@@ -1,8 +1,8 @@
-"""A recipe in, a run out: the stages of a build in their order, and nothing else.
+"""The build of a data set: its stages in order, and nothing else.
 
-    draw       a task's query -> work/drawn/<task>.arrow          (draw)
-    word       batches of it  -> work/parts/<task>/NNNNN.arrow    (examples, in worker processes)
-    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, keep)
+    draw       a task's query -> work/drawn/<task>.arrow          (sampling)
+    word       batches of it  -> work/parts/<task>/NNNNN.arrow    (render and filters, in worker processes)
+    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, selection)
     write      kept, rejected -> work/data, work/rejects          (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 

@@ -1,4 +1,4 @@
-"""Worded rows in, a reason to leave each out (or none) out: the checks that read a row's text.
+"""The text filters: checks that read a rendered row's text, each with the reason that it gives.
 
     empty               nothing is asked or answered
     control_character   a control or text-direction character that a reader cannot see

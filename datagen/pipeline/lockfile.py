@@ -1,7 +1,7 @@
-"""A finished run in, the recipe that it was built from out, and what has changed since.
+"""The lockfile of a run, `recipe.lock.yaml`: everything that shapes it.
 
-`recipe.lock.yaml` holds all that shapes a run: the recipe with every default, and hashes of its
-templates and seed files. Whether the same can be built again is a question of comparing these.
+It holds the recipe with every default, and hashes of its templates and seed files. Comparing these tells
+whether the same run can be built again.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""A batch of a query's rows in, worded examples and rejects out.
+"""Rendering: the rows of a query become examples in the words of a template, or rejects.
 
-Each row stands alone: its random choices come from (recipe seed, task, key), so neither the batch
-that it lies in, nor the process that works on it, changes a byte of it.
+Each row stands alone. Its random choices come from (recipe seed, task, key), so neither its batch nor
+the process that works on it changes a byte of it.
 """
 
 import functools

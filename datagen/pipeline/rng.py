@@ -1,4 +1,4 @@
-"""A text in, random choices that depend on it alone out: the choices of one row.
+"""The random number generator of one row, seeded by a text.
 
 `random.Random` would do, but it takes 8 microseconds to seed, ten times what a row's choices cost,
 and its `shuffle` may change between Python versions, which would change every shard.

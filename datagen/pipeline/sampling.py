@@ -1,8 +1,8 @@
-"""A task's query in, the rows that its examples are made of out: sampled, split, written as Arrow.
+"""Sampling: the rows of a task's query that become examples, with their side of the train/test split.
 
-A row's side (train or test) is its source's own `split` where the query gives one, else a hash of
-its first group; its place in the draw is a hash of its key. So the same rows are drawn whatever the
-threads, and a larger draw holds the smaller one.
+A row's side is its source's own `split` where the query gives one, else a hash of its first group. Its
+place in the sample is a hash of its key. So the same rows are drawn whatever the number of threads, and a
+larger sample holds the smaller one.
 """
 
 import json

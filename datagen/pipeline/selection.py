@@ -1,10 +1,10 @@
-"""The examples of all tasks in, for each the reason why it is not kept (or none) out.
+"""Selection: which examples of all tasks are kept, and why the others are not.
 
     duplicate, near_duplicate, label_conflict   see `dedup`
     crosses_split                               a train row shares a group with a test row
     over_rows                                   its task has enough rows without it
 
-Everything is decided in the order of ids, a hash, so nothing depends on the order of the input.
+Everything is decided in the order of ids, which are hashes. So nothing depends on the order of the input.
 """
 
 from collections.abc import Mapping

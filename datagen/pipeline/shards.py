@@ -1,8 +1,7 @@
-"""Worded examples and decisions in, the published files of a run out: shards, rejects, manifest.
+"""The published Parquet files of a run: shards and rejects.
 
 runs/<recipe>/data/{train,test}-KKKKK-of-NNNNN.parquet   schema.SHARD, in the order of ids: a shuffle
 runs/<recipe>/rejects/<task>.parquet                     schema.REJECT
-runs/<recipe>/manifest.json                              counts and hashes; written last
 """
 
 import itertools

@@ -1,6 +1,6 @@
-"""Functions over files in, run by processes side by side: the pool that a build works with.
+"""The pool of worker processes of a build.
 
-Workers import what their function needs and no database, so they start fast; they take paths and give
+Workers import what their function needs and no database, so they start fast. They take paths and give
 nothing back, so no row is copied between processes.
 """
 

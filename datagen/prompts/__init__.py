@@ -1,1 +1,1 @@
-"""Prompts: the templates that word them, the chat around them, and what lists and instructions they hold."""
+"""Prompts: their templates, the chat around them, and the lists and instructions inside them."""

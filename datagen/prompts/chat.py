@@ -1,4 +1,4 @@
-"""The chat of a question: the same messages and the same tokens in training and in serving."""
+"""The chat around a question: the same messages and the same tokens in training and in serving."""
 
 import functools
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""A question that lists its answers goes in; the same without the list comes out, and the texts that it held.
+"""The cloze form of a question: no list of options, and an answer by an option's text, not its number.
 
-A small model knows which text is likely after a question long before it can say the text's number. So it can
-be trained on the right text, and asked how likely each is (`choose: text` of a training, `--choose text` of a
-run). Both take the question from here, so that what is trained is what is served.
+A small model knows which text is likely after a question long before it can say the text's number. So it
+can be trained on the right text, and asked how likely each text is (`choose: text` in a training config,
+`--choose text` of `infer run`). Training and serving both take the question from here.
 """
 
 import re

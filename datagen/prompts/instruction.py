@@ -1,6 +1,7 @@
-"""A prompt without its list goes in; its instruction comes out, and the texts that it is about.
+"""The instruction of a prompt, told apart from the texts that it is about.
 
-Such texts stand in quotes, or on lines such as `Query: blue shoes`: a shop's own text may say anything.
+Such texts stand in quotes, or on lines such as `Query: blue shoes`. They are set aside because a shop's own
+text may say anything.
 """
 
 import re

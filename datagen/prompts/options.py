@@ -1,4 +1,4 @@
-"""A question's text in, what it lists out: numbers of options or candidates, and the text around them.
+"""The list of options or candidates in a prompt: its numbers, its texts, and the text around it.
 
 Items are numbered (`0. `, `1) `, `(2) `, `Option 3: `), lettered (`A. `, `b) `), or only marked (`- `, or
 lines below `Options:`).

@@ -1,4 +1,4 @@
-"""Template files in, worded prompts out: the small, sandboxed Jinja that templates are written in.
+"""The sandboxed Jinja that templates are written in.
 
 A template file holds all wordings of one prompt, separated by a line `---`. A separator that names
 a language (`--- es`) makes the wording after it one for rows of that language only.

@@ -1,7 +1,7 @@
-"""A recipe goes in; everything that is wrong with it comes out at once, before anything is built or paid for.
+"""The check of a recipe: every problem at once, before anything is built or paid for.
 
-Beyond keys and values, which `recipe` checks, this looks at what they point to: the query and its columns,
-the template and the slots that it prints. It needs no seeds.
+`recipe.load` checks keys and values. This also checks what they point to: the query and its columns, the
+template and the slots that it prints. It needs no seeds.
 """
 
 import functools

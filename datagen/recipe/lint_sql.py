@@ -1,8 +1,8 @@
-"""A task's query goes in; its columns come out, and all that is wrong with it, by line and column.
+"""The linter of a task's query: its columns, and every problem by line and column.
 
-The cage in `seeds` keeps a query from doing harm. This check comes before any seed is there: it runs nothing,
-and says what to write instead. It also refuses what would make two builds of one recipe differ: chance,
-clocks, and what depends on the order in which threads finish.
+The cage in `sources.database` keeps a query from doing harm. This check comes before any seed is there: it
+runs nothing, and says what to write instead. It also refuses what would make two builds of one recipe
+differ: chance, clocks, and what depends on the order in which threads finish.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The name of a recipe goes in, a checked and frozen `Recipe` comes out, with every default filled in.
+"""Loading of recipes: a name becomes a checked and frozen `Recipe` with every default filled in.
 
-A mixture comes out as a `Recipe` with the tasks of all recipes that it includes, so everything downstream
+A mixture becomes a `Recipe` with the tasks of all recipes that it includes, so everything downstream
 knows one shape. Queries and templates are checked in `recipe.check`.
 """
 

@@ -1,7 +1,7 @@
-"""What a recipe holds: every key with its type, its default and its meaning.
+"""The recipe's data model: every key with its type, its default and its meaning.
 
 A file is a `Recipe` with tasks, or a `Mixture` that blends other recipes; `recipe.load` resolves a mixture
-to a `Recipe`. `docs/recipe.md` is written from these models.
+to a `Recipe`. The tables of `docs/recipe.md` are written from these models.
 """
 
 from typing import Annotated, Literal

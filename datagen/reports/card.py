@@ -1,6 +1,6 @@
-"""A built run in, its README.md out: the dataset card that the Hugging Face hub and `load_dataset` read.
+"""The dataset card: the README.md of a run that the Hugging Face hub and `load_dataset` read.
 
-The same run gives the same bytes: no time, host or place of a folder stands in it.
+The same run gives the same bytes: the card holds no time, host or path.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""A built run in, its report.html out: one page to look at, with nothing to fetch and nothing to run.
+"""The report of a run: one page, `report.html`, that loads nothing and runs no script.
 
-The same run gives the same bytes: no time, host or place of a folder stands in it.
+The same run gives the same bytes: the page holds no time, host or path.
 """
 
 from collections import Counter, defaultdict

@@ -1,14 +1,14 @@
-"""A file or folder of questions in, one list of `Asked` out: a run's test split, or ShopBench's own forms.
+"""The reader of questions: from a run's test split, or from files in ShopBench's forms.
 
-What can be read (`read_questions`):
+`read_questions` gives a list of `Asked` from any of these:
 
     runs/<recipe>/      a data set of datagen: its test split, where a row's id is the question's id
-    FILE.jsonl          ShopBench's form, one JSON object a line: `input_field`, and as far as they are known
+    FILE.jsonl          ShopBench's form, one JSON object a line: `input_field`, and where known
                         `output_field`, `task_name`, `task_type`, `metric`, `is_multiple_choice`, `track`;
                         the question's id is its line's number
     data.zip, data/     the public release, Shopping MMLU: `skills/*.json`, each in ShopBench's form;
                         the id is the skill and the line's number
-    infer/runs/<name>/  what a run of infer was asked: its questions.parquet (`to_table`)
+    infer/runs/<name>/  the questions of a run of infer: its questions.parquet (`to_table`)
 """
 
 import json

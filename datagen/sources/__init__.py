@@ -1,4 +1,4 @@
-"""The seed sources by name: one module each, all with the same names.
+"""The registry of seed sources: one module each, all with the same names.
 
 NAME        as a recipe's `sources:` and SQL write it
 LICENSE     SPDX id (or a plain word where the publisher grants none); travels with every row

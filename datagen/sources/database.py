@@ -1,7 +1,7 @@
-"""Seed files in, SQL tables out: opens the sources that a recipe names as a caged DuckDB.
+"""The seed database: a caged DuckDB that holds the sources of a recipe as SQL tables.
 
 In the cage a query can only read the seed tables: no other file, no network, no setting, nothing
-written. One query may hold `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
+written. One query may use `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
 import os

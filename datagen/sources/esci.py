@@ -1,4 +1,4 @@
-"""ESCI, Amazon's shopping queries with relevance judgements: its files in, three seed tables out.
+"""ESCI, Amazon's shopping queries with relevance judgements, as three seed tables.
 
 Layout, columns and licence as in the publisher's repository (Reddy et al., 2022,
 https://arxiv.org/abs/2206.06588): 2.6 million judgements, 1.8 million products, 130,652 queries in

@@ -1,4 +1,4 @@
-"""What a user gives as SEEDS goes in, the folder that holds the seed files comes out.
+"""The folder of seed files behind a user's `--seeds`.
 
 sample     the made-up shop, written once to runs/seeds/sample-<hash of its generator>/
 hub        fetched once to runs/seeds/hub/<source>/, its revision noted in runs/seeds/hub/<source>.json

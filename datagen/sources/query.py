@@ -1,4 +1,4 @@
-"""Queries in the cage: what columns they give, how long they may run, and where they are wrong."""
+"""Queries in the seed database: their columns, their time limit, and the place of their errors."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a source module says of one file: its name and the columns that its publisher gives it."""
+"""The description of one file of a seed source: its name and its columns."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""Files on disk: whole or not there, with a manifest, and one process a folder."""
+"""Files on disk: atomic writes, the manifest of a run, and folder locks."""

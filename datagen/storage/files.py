@@ -1,4 +1,4 @@
-"""Tables and objects to files and back: a file of its name is a whole file."""
+"""Atomic reading and writing of Parquet, Arrow and JSON: a file under its final name is a whole file."""
 
 import errno
 import hashlib

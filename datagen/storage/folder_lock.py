@@ -1,4 +1,4 @@
-"""A folder goes in, and is this process's alone until the block ends."""
+"""The lock that keeps a folder to one process at a time."""
 
 import os
 from collections.abc import Iterator

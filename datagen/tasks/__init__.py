@@ -1,6 +1,6 @@
-"""The contract with ShopBench's grader: a task type in, the module that builds and grades its questions out.
+"""The five task types, and the contract with ShopBench's grader that each of their modules keeps.
 
-Each module builds a question from a seed row, writes its gold answer, reads an answer as ShopBench's
+A module builds a question from a seed row, writes its gold answer, reads an answer as ShopBench's
 parser does, scores it as ShopBench's metric does, and says what a decoder may emit. Training,
 inference and scoring all use this one set.
 """

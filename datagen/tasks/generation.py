@@ -1,4 +1,4 @@
-"""Generation: a reference text in, the same text out, as free text compared by a similarity metric."""
+"""Generation: free text, compared with a reference text by a similarity metric."""
 
 import functools
 import re

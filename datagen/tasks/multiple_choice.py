@@ -1,4 +1,4 @@
-"""Multiple choice: one right option among wrong ones in, its number out, counted from 0.
+"""Multiple choice: one right option among wrong ones, answered by its number, counted from 0.
 
 The grader reads one digit, so a question has at most ten options.
 """

@@ -1,4 +1,4 @@
-"""Named entity recognition: a text and entities that stand in it in, the entities out, with commas.
+"""Named entity recognition: the entities of a text, copied from it and separated by commas.
 
 The grader splits an answer at commas unless it reads as a Python list, so no entity holds a comma.
 """

@@ -1,7 +1,7 @@
-"""Seed rows in, checked parts of a question out: what the five task types share.
+"""The question that every task type builds, the constraint on its answer, and the rules that types share.
 
 A task type's module builds a `Question` from a row of its query and says with a `Constraint` what may
-answer it. The helpers here hold the rules that more than one type follows.
+answer it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Ranking: candidates with gains in, their numbers from best to worst out, counted from 1.
+"""Ranking: candidates with gains, answered by their numbers from best to worst, counted from 1.
 
 The grader skips numbers above five, so a question has at most five candidates.
 """

@@ -1,4 +1,4 @@
-"""Retrieval: right and wrong candidates in, the numbers of the right ones out, counted from 1.
+"""Retrieval: right and wrong candidates, answered by the numbers of the right ones, counted from 1.
 
 The grader reads three numbers, so a question has at most three right candidates.
 """

@@ -1,1 +1,1 @@
-"""The task type of a question that does not say it."""
+"""The classifier of a question's task type, by rules on its text."""

@@ -1,4 +1,4 @@
-"""The phrases by which an instruction tells what it wants, one pattern each: a number, an order, a quote.
+"""The phrases that tell what an instruction asks for: a number, an order, a quote; one pattern each.
 
 Each takes English, German, Spanish, French, Italian and Japanese, in this order. They are looked for in
 the instruction alone: a shop's own text may say anything.

@@ -1,8 +1,8 @@
-"""A question's text in, what answer it wants out: task type, listed numbers, how many are asked for.
+"""The classifier of questions: task type, listed numbers and the number of answers, read off the text.
 
-ShopBench hides the task type, so it is read off the text. Two things tell it, and neither alone:
-what is listed, and what the instruction asks for (a number, several, an order, words of a text, a
-text of one's own). Rules alone, no model; the phrases are in `phrases.py`.
+ShopBench hides the task type. Two things tell it, and neither alone: what is listed, and what the
+instruction asks for (a number, several, an order, words of a text, a text of one's own). These are rules
+without a model; the phrases are in `phrases.py`.
 """
 
 import functools

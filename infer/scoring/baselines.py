@@ -1,4 +1,4 @@
-"""Questions in, answers out that need no model: what an answer has to beat to be worth its cost.
+"""The trivial baselines: answers that need no model, which a model has to beat to be worth its cost.
 
     constant    the same answer to all questions of a task type, chosen on these very questions
     random      a legal answer to each question: one of its numbers, an order of them, a word or line of it
@@ -6,9 +6,9 @@
     name        the last text that a label names (`Input: Toggle Switch`), as an answer in words
     opening     the first word, or the first two, of the text that entities are cited from
 
-The best of them is chosen for each task type by its score, on these very questions too. So it is an upper
-bound of what can be had for nothing, and a model below it has not shown that it reads the question. It is
-not chosen for each task: with a handful of questions in each, that would reward chance.
+The best of them is chosen for each task type by its score on these same questions. So it is an upper
+bound of what needs no model, and a model below it has not shown that it reads the question. It is not
+chosen for each task: with a handful of questions in each, that would reward chance.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Runs of infer in, one table and one page out: their scores beside the best trivial answers.
+"""The comparison of runs: one table and one page with their scores beside the best trivial answers.
 
 Runs are compared on the questions that all of them were asked. Differences are judged on the same
 resamples of questions (a paired bootstrap): two runs differ where 95 of 100 differences have one sign.

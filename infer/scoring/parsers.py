@@ -1,7 +1,7 @@
-"""A response in, what a grader reads in it out: ShopBench's parsers, or those of its public release.
+"""The parsers of responses: ShopBench's own, and those of its public release, Shopping MMLU.
 
-ShopBench's are the task types' own (`datagen.tasks`). Shopping MMLU's leaderboard reads other things in
-the same response; the metrics are the same.
+ShopBench's are the task types' own (`datagen.tasks`). Shopping MMLU's leaderboard reads the same response
+differently; the metrics are the same.
 
     multiple choice   without the spaces around it, the first character if it is a digit 0 to 9
     ranking           of the first line, what stands between commas, each as a number

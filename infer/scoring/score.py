@@ -1,12 +1,12 @@
-"""Questions and answers in, ShopBench's scores out: per task, task type and track, and over all.
+"""ShopBench's scores: per task, task type and track, and over all, with bootstrap intervals.
 
-A task's score is the mean of its questions' scores, but micro F1, which is counted over all of a task. A
-track's and a task type's is the mean of its tasks, and so is the score over all: every task weighs the same,
-however many questions or whichever track it has. (ShopBench's published results fit a mean over tasks, not
-one over tracks.)
+A task's score is the mean of its questions' scores; micro F1 instead is counted over all of a task. A
+track's and a task type's score is the mean of its tasks, and so is the score over all: every task weighs
+the same, whatever its number of questions and its track. (ShopBench's published results fit a mean over
+tasks, not one over tracks.)
 
-An interval holds 95 of 100 bootstrap resamples: a task's questions are drawn anew with replacement, tasks are
-as they are. It tells what another set of such questions might give, not what another training might.
+An interval holds 95 of 100 bootstrap resamples: a task's questions are drawn anew with replacement, the
+tasks stay. It tells what another set of such questions might give, not what another training might.
 """
 
 import re

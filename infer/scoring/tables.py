@@ -1,4 +1,4 @@
-"""Scores in, the lines that `infer score` prints out."""
+"""The table, the JSON and the notices that `infer score` prints."""
 
 from typing import Any
 

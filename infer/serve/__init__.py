@@ -1,1 +1,1 @@
-"""Answers from a model: the engine, and the constraints under which it decodes."""
+"""The serving of answers: the vLLM engine, and the constraints under which it decodes."""

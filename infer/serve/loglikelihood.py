@@ -1,4 +1,4 @@
-"""A question without its list and its options' texts in, their numbers out: the likeliest text's first.
+"""Choice by log-likelihood: the option whose text the question makes likelier, rather than a decoded number.
 
 A text counts by how much likelier it is after the question than after one that asks nothing, so that it
 does not win by being common or short (domain-conditional PMI, https://arxiv.org/abs/2104.08315).

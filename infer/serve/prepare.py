@@ -1,8 +1,8 @@
-"""One question in, what the engine is sent out: never an error, but a note of what was wrong with it.
+"""The preparation of questions for the engine; what had to be changed in one is noted.
 
-A prompt is data. What looks like one of the tokenizer's special tokens is spelled apart, so that it
-cannot end a turn; what a text file cannot hold becomes `?`; of a prompt that is too long, the middle
-is left out, since the instruction stands at its beginning or its end.
+A prompt is data. Text that looks like one of the tokenizer's special tokens is spelled apart, so that it
+cannot end a turn. What a text file cannot hold becomes `?`. A prompt that is too long loses its middle,
+since the instruction stands at its beginning or its end.
 """
 
 import re

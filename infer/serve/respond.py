@@ -1,4 +1,4 @@
-"""Prepared questions in, a response to each out: written by the engine, or chosen by what it finds likely."""
+"""The responses to prepared questions: decoded by the engine, or chosen by log-likelihood."""
 
 import itertools
 from collections.abc import Sequence

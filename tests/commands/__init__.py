@@ -1,1 +1,1 @@
-"""Tests of what the commands beside the build do and print."""
+"""Tests of the small commands and of the text that commands print."""

@@ -1,4 +1,4 @@
-"""A preview shows rows of the build to come, and a plan its numbers."""
+"""Previews and plans against the build that follows: the same rows, and numbers that come true."""
 
 from pathlib import Path
 

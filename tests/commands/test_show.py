@@ -1,4 +1,4 @@
-"""Any row of a run, kept or left out, tells its whole way; where its seeds are others, it says so."""
+"""The history of rows, kept and rejected, and the notice where seeds have changed."""
 
 import shutil
 from collections import Counter

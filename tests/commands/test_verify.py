@@ -1,4 +1,4 @@
-"""Whatever is changed in a finished run is noticed and named, and an unchanged one can be built again."""
+"""Verification of runs: every change is found and named, and a rebuild gives the same bytes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A recipe's YAML means what it shows, and every place in it is where an editor shows it."""
+"""YAML documents: values that mean what they show, and places as an editor shows them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,1 +1,1 @@
-"""Tests of what a terminal is shown."""
+"""Tests of text, progress and errors on the terminal."""

@@ -1,4 +1,4 @@
-"""Text for a terminal lines up, whatever script it is in."""
+"""Text layout for the terminal, in every script."""
 
 import click
 from wcwidth import wcswidth

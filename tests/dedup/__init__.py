@@ -1,1 +1,1 @@
-"""Tests of finding duplicate questions."""
+"""Tests of deduplication by content."""

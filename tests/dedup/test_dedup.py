@@ -1,4 +1,4 @@
-"""Content dedup: what counts as the same question, and that the outcome hangs on nothing else."""
+"""Deduplication: what counts as the same question, and an outcome that no order or thread changes."""
 
 import os
 import random

@@ -1,1 +1,1 @@
-"""Training is tested with a tiny model, its tokenizer, and rows written by hand."""
+"""Tests of training, with a tiny model, its tokenizer, and rows written by hand."""

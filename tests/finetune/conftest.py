@@ -1,4 +1,4 @@
-"""What the tests of training stand on: a tiny model, its tokenizer, and runs of rows written by hand."""
+"""Fixtures of the tests of training: a tiny model, its tokenizer, and runs of rows written by hand."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Base models: the embedded one as its makers meant it, and folders that are refused with a reason."""
+"""Base models: the embedded one against its makers' own, and folders that are refused with a reason."""
 
 import json
 import shutil

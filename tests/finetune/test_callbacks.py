@@ -1,4 +1,4 @@
-"""The time to go: read off tokens, not steps, and not off the first step."""
+"""The estimate of a training's time: by tokens rather than steps, and not from the first step."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The `finetune` command as people run it: help at once, one line for Ctrl-C, kills that cost no result."""
+"""The `finetune` command as people run it: instant help, one line for Ctrl-C, kills that cost no result."""
 
 import json
 import os

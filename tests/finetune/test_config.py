@@ -1,4 +1,4 @@
-"""Configs: the shipped ones load, every mistake is named at its place, and settings come in place of keys."""
+"""Configs: those that ship, mistakes with their place, and settings that replace keys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rows: a model is trained on what it will be asked, and what can't be trained on is counted or refused."""
+"""Training rows: the same tokens as in serving; rows that can't be trained on are counted or refused."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`docs/finetune.md` says what the config's model says. After a change of a key, write its table anew:
+"""The tables of `docs/finetune.md` against the config's model. After a change of a key, write them anew:
 
 REGENERATE=1 python -m pytest tests/finetune/test_docs_finetune.py
 """

@@ -1,4 +1,4 @@
-"""Training: golden losses, going on after a kill, not repeating what is done, and ending well if it fails."""
+"""Training: golden losses, resuming after a kill, finished work that is not repeated, and clean failures."""
 
 import json
 import shutil

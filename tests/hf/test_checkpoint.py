@@ -1,4 +1,4 @@
-"""A folder that is no whole model is told from one that is before anything is loaded, in one line."""
+"""Model folders that are not whole: each is refused in one line, before anything is loaded."""
 
 import json
 from collections.abc import Callable

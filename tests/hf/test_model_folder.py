@@ -1,4 +1,4 @@
-"""A name becomes a folder that can be served, or one line; a change of any of its files is another model."""
+"""Model names and fingerprints: a folder or one line of error; any change of a file is another model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training and answering have OpenMP's threads sleep, said before torch is there, but by the user's leave."""
+"""The OpenMP setting: made before torch is imported, unless the user made another."""
 
 import os
 import subprocess

@@ -1,1 +1,1 @@
-"""Answering and scoring are tested with a tiny model in the real engine, and with numbers by hand."""
+"""Tests of answering and scoring, with a tiny model in the real engine, and numbers worked out by hand."""

@@ -1,4 +1,4 @@
-"""What the tests of asking a model stand on: a tiny model of random weights, and vLLM with it loaded."""
+"""Fixtures of the tests of answering: a tiny model of random weights, and vLLM with it loaded."""
 
 import importlib.util
 from pathlib import Path

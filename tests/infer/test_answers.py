@@ -1,4 +1,4 @@
-"""Whether each answer finds its question, and nothing is missing or left over in silence."""
+"""The matching of answers to questions: each finds its own; what is missing or left over is counted."""
 
 import json
 from pathlib import Path

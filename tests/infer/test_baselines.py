@@ -1,4 +1,4 @@
-"""Whether trivial answers are legal, repeatable, and as good as such answers can be."""
+"""Trivial baselines: legal, repeatable, and as good as such answers can be."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Batches hold every question once, one guessed type each, and the first ones are a fair part of all."""
+"""Batches: every question once, one guessed type each, and the first ones a fair sample of all."""
 
 from collections import Counter
 from pathlib import Path

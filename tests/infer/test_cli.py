@@ -1,4 +1,4 @@
-"""What a person types to `infer` and reads: every command's help, output and exit code."""
+"""The `infer` command as people use it: every subcommand's help, output and exit code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the comparison of runs says: who beats whom, and whom nothing tells apart."""
+"""The comparison of runs: who beats whom, and which difference is too small to tell."""
 
 import json
 import random

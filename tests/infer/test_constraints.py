@@ -1,4 +1,4 @@
-"""Constraints admit what they should and nothing else, and every answer they admit names what is listed."""
+"""Constraints: they admit the right answers and no others, and what they admit names only what is listed."""
 
 import itertools
 from pathlib import Path

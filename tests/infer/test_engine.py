@@ -1,4 +1,4 @@
-"""vLLM keeps a model that has learnt nothing to its constraints, gives the same again, and is quiet."""
+"""The engine with an untrained model: answers keep to constraints, repeat exactly, and nothing is printed."""
 
 import copy
 import sys

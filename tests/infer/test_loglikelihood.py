@@ -1,4 +1,4 @@
-"""The text that the question makes likelier is chosen, as a number that the grader reads."""
+"""Choice by log-likelihood: the text that the question makes likelier, as a number that the grader reads."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A run is saved batch by batch, goes on where it was stopped to the same answers, and says what it left out.
+"""Runs: saved batch by batch, resumed to the same answers, with a count of what was left out.
 
 The fast tests put a counter in vLLM's place; the slow one kills the real command.
 """

@@ -1,4 +1,4 @@
-"""No prompt, however odd, stops the others or changes the structure of the chat."""
+"""Odd prompts: none stops the others or changes the structure of the chat."""
 
 from typing import Any
 

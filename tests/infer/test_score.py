@@ -1,4 +1,4 @@
-"""Scores against numbers worked out by hand, and against what the rules of the benchmark's graders say."""
+"""Scores against numbers worked out by hand, and against the rules of the benchmark's graders."""
 
 import importlib.util
 import json

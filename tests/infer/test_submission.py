@@ -1,4 +1,4 @@
-"""ShopBench's evaluator can drive the model: its calls, its batch sizes, its ten seconds a prompt."""
+"""The submission as ShopBench's evaluator drives it: its calls, its batch sizes, its ten seconds a prompt."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether a question's task type, listed numbers and cited text are read off its words, in six languages."""
+"""The classifier of questions: task types, listed numbers and cited texts, in six languages."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same recipe and seeds give the same bytes, whatever the hash seed, folder and number of workers."""
+"""Reproducible builds: the same bytes whatever the hash seed, the folder and the number of workers."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A disk that fills up: one line that says so, what is done is kept, and with space the build goes on."""
+"""A full disk: one line that says so; the next build, with space, goes on from what is done."""
 
 import os
 import resource

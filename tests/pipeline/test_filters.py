@@ -1,4 +1,4 @@
-"""What the text filters leave out, by reason."""
+"""The text filters, reason by reason."""
 
 import pyarrow as pa
 import pytest

@@ -1,4 +1,4 @@
-"""A batch of rows worded: each row stands alone, and what cannot be asked is counted, with its reason."""
+"""Rendering of a batch: each row stands alone, and rejects are counted with their reasons."""
 
 from dataclasses import replace
 from pathlib import Path

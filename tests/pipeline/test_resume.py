@@ -1,4 +1,4 @@
-"""A build that was killed, interrupted or doubled: the next one goes on, and ends in the same bytes."""
+"""Builds that were killed, interrupted or started twice: the next one goes on, to the same bytes."""
 
 import os
 import random

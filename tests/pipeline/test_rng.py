@@ -1,4 +1,4 @@
-"""Choices that depend on a text alone: the same ones each time, and each as likely as the next."""
+"""The random choices of a row: the same for the same text, and uniform."""
 
 from collections import Counter
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""What a query gives and what is drawn of it: sides, shares, keys, and the same rows whatever the threads."""
+"""Sampling: sides, shares and keys, and the same rows whatever the number of threads."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept of the shipped recipes: every row accounted for, nothing on both sides of the split."""
+"""Selection in the shipped recipes: every row accounted for, nothing on both sides of the split."""
 
 from pathlib import Path
 

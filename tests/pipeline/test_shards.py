@@ -1,4 +1,4 @@
-"""The files of a run: shards cut evenly in the order of ids, counts and facts read off them, its manifest."""
+"""The files of a run: shards of even size in the order of ids, their counts and facts, and the manifest."""
 
 import hashlib
 import json

@@ -1,1 +1,1 @@
-"""Tests of templates and of what prompts hold."""
+"""Tests of templates and of the lists in prompts."""

@@ -1,4 +1,4 @@
-"""A question and its list are told apart, however it is listed."""
+"""The cloze form of questions: the question and its list are told apart, however it is listed."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Templates: what compiles, what is refused at which line, and that seed text stays a value."""
+"""Templates: what compiles, what is refused at which line, and seed text that stays a value."""
 
 from collections.abc import Callable
 from pathlib import Path

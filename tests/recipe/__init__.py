@@ -1,1 +1,1 @@
-"""Tests of recipes: what loads, and what is told of what does not."""
+"""Tests of recipes: those that load, and the messages about those that do not."""

@@ -1,4 +1,4 @@
-"""Every recipe in `broken_recipes/` gets exactly the messages that a person has read and found kind.
+"""Golden messages: every recipe in `broken_recipes/` gets exactly those that a person has read and approved.
 
 After a change of wording, write the `.expected` files anew and read what `git diff` shows:
 

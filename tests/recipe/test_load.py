@@ -1,4 +1,4 @@
-"""A recipe comes out typed, frozen and complete, a mixture as its tasks, a lock as all that shaped a run."""
+"""Loading of recipes: typed, frozen and complete; mixtures with their tasks; lockfiles with all they need."""
 
 import shutil
 from pathlib import Path

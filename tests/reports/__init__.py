@@ -1,1 +1,1 @@
-"""Tests of what a run says of itself."""
+"""Tests of the dataset card and the report page."""

@@ -1,4 +1,4 @@
-"""The card of a run is what the hub and `load_dataset` need, and says what a reader wants to know."""
+"""The dataset card: what the hub and `load_dataset` need, and what a reader wants to know."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report is one page that needs nothing else, and shows what is in the run."""
+"""The report: one page that loads nothing else, and shows what is in the run."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Whether questions are read whole from each of the forms, and what is said where that cannot be done."""
+"""The reader of questions: each form is read whole, or refused with its place."""
 
 import json
 import shutil

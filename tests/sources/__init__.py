@@ -1,1 +1,1 @@
-"""Sources are tested on what the sample marketplace writes."""
+"""Tests of the seed sources, on files of the sample shop."""

@@ -1,7 +1,7 @@
-"""A recipe's SQL reads the seed tables and nothing else: it can't write, reach the network, or run for ever.
+"""The safety of SQL in recipes: it reads seed tables alone, can't write or reach the network, and is timed.
 
-Two walls stand, and each is tested alone: the check, which refuses a query before it runs, and the cage,
-which stops one that nobody checked.
+There are two barriers, and each is tested alone: the linter, which refuses a query before it runs, and the
+cage, which stops one that nobody checked.
 """
 
 import re

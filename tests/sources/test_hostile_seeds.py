@@ -1,4 +1,4 @@
-"""Seeds as nobody wants them: an error in one line that names the place, or rejects that are counted.
+"""Hostile seeds: an error in one line that names the place, or rejects that are counted.
 
 A text from the seeds never changes the structure of a prompt, whatever it imitates.
 """

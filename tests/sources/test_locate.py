@@ -1,4 +1,4 @@
-"""SEEDS names a folder, the sample or the hub; what is made or fetched is made once and whole."""
+"""The folder behind `--seeds`: a folder, the sample or the hub; made or fetched once, and whole."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What a query may call beside DuckDB's own functions."""
+"""The SQL macros that a query may call beside DuckDB's own functions."""
 
 import re
 from collections.abc import Iterator

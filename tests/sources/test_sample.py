@@ -1,4 +1,4 @@
-"""The sample marketplace keeps its word: labels can be read off the text, same call, same bytes."""
+"""The sample shop: labels that can be read off the text, and the same bytes from the same call."""
 
 import hashlib
 import os

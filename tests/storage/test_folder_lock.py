@@ -1,4 +1,4 @@
-"""A folder is held by one process, which is named to others, and by nobody once it has ended."""
+"""The folder lock: one process holds it, others are told which, and it ends with the process."""
 
 import os
 import subprocess

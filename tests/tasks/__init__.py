@@ -1,1 +1,1 @@
-"""The contract with the grader is tested by properties, and on the benchmark's own questions."""
+"""Tests of the contract with the grader, by properties and on the benchmark's own questions."""

@@ -1,4 +1,4 @@
-"""Generation: metrics worked out by hand, the shortcuts held against the libraries."""
+"""Generation: metrics worked out by hand, and our shortcuts compared with the metrics' libraries."""
 
 import importlib.util
 import random

@@ -1,4 +1,4 @@
-"""The law, over all five types: whatever is built parses back, scores 1.0 and is admitted by its constraint.
+"""The law of all five types: what is built parses back, scores 1.0 and is admitted by its constraint.
 
 Rows are drawn in two ways. Wild ones hold nulls, odd characters and wrong counts: each is a question
 that keeps the law, or a reject with a known reason. Fair ones must never be rejected, so that the

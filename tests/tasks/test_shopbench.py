@@ -1,6 +1,6 @@
-"""ShopBench's own gold answers, and EC-Guide's: each scores 1.0, or stands below with the reason.
+"""Real gold answers, ShopBench's and EC-Guide's: each scores 1.0, or is listed here with the reason.
 
-The questions are not part of the project; the folder of the fixture `real` has them.
+The questions are not part of the project; the fixture `real` gives their folder.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""The sample marketplace: a size goes in, the files of an invented shop come out, in each source's layout.
+"""The sample shop: a generator of made-up seed files, in each source's own layout.
 
     catalogue.py, *.yaml, types/*.yaml   the words: product types, attributes, phrases, brands
     traits.py                            what is true of a product, and what its listing tells of it
     english.py, spanish.py, japanese.py  titles and queries, with the same names in all three
     wording.py                           bullet points and descriptions
-    asks.py                              what a query wants, and whether a product has it
+    asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
-    esci.py                              the market in ESCI's files
+    esci.py                              the market as ESCI's files
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.

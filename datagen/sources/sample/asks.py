@@ -1,4 +1,4 @@
-"""A product goes in, what a shopper might ask for comes out; and whether another product is an answer.
+"""The wishes behind a query of the sample shop, and the judgement whether a product meets them.
 
 An ask is one attribute that a query wants. A product has it, has another, or does not say. Only a
 product that has all of them is an exact answer (E); one that misses a single one is a substitute (S).

@@ -1,6 +1,6 @@
-"""The words of the sample marketplace, from its YAML files to typed records.
+"""The words of the sample shop, from its YAML files to typed records.
 
-A value in three languages is a tuple in the order of `LOCALES`; a brand is made here out of syllables.
+A value in three languages is a tuple in the order of `LOCALES`. Brands are made up here from syllables.
 All words are this project's own, and no brand is meant to be a real one.
 """
 

@@ -1,4 +1,4 @@
-"""What a product's title and a shopper's query sound like in English."""
+"""The titles and queries of the sample shop in English."""
 
 import random
 import re

@@ -1,7 +1,7 @@
-"""A number of queries and products goes in, a folder in ESCI's own layout comes out.
+"""The sample shop written as files in ESCI's layout.
 
 Same arguments, same bytes. Blocks are written as they are made, so memory stays the same at any size, and
-a file appears under its name only when all three are whole.
+a file gets its name only when all three are whole.
 """
 
 import gc

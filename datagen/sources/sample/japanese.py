@@ -1,4 +1,4 @@
-"""What a product's title and a shopper's query sound like in Japanese: keywords side by side."""
+"""The titles and queries of the sample shop in Japanese: keywords side by side."""
 
 import random
 

@@ -1,8 +1,8 @@
-"""A seed goes in; shelves of listed products and judged queries about them come out.
+"""The market of the sample shop: shelves of listed products, and judged queries about them.
 
 The market is made block by block: some products of every type, and queries judged among those products
-alone. A block depends on the seed and its own place only, never on the blocks before it, but for one
-thing: no query text comes twice in a locale.
+alone. A block depends only on the seed and its own position, not on the blocks before it, with one
+exception: no query text comes twice in a locale.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""What a product's title and a shopper's query sound like in Spanish, with gender and number in agreement."""
+"""The titles and queries of the sample shop in Spanish, with gender and number in agreement."""
 
 import random
 from functools import cache

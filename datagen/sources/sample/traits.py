@@ -1,7 +1,7 @@
-"""What is true of a product goes in; what its listing tells, and what a judge can know from it, come out.
+"""The traits of a product in the sample shop, and the part of them that its listing tells.
 
-A product's traits are the truth. Its listing may tell fewer of them: `told` is what the title says, and
-a judge knows only what the listing shows, so that every label can be read off the text.
+The traits are the truth; a listing may tell fewer of them. `told` is what the title says. A judge knows only
+what the listing shows, so that every label can be read off the text.
 """
 
 import random

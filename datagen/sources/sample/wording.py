@@ -1,6 +1,6 @@
-"""A product's traits go in, its bullet points and its description come out, in any of the languages.
+"""The bullet points and descriptions of the sample shop, in all its languages.
 
-A language is a module; it says how things are called, and what here is put around them.
+A language is a module that says how things are called; the text around these words is put together here.
 """
 
 import random
