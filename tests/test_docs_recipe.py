@@ -21,7 +21,10 @@ from datagen.recipe.check import CODES, check, sql_type
 from datagen.recipe.load import load
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
 from datagen.sources import SOURCES
-from datagen.sources.query import QUERY_SECONDS
+from datagen.sources.database import open_layout
+from datagen.sources.query import QUERY_SECONDS, columns_of
+from datagen.sources.staging import staged
+from datagen.sources.word_lists import lists
 from datagen.tasks import TASKS
 from datagen.tasks.question import Columns
 
@@ -82,8 +85,35 @@ def sources() -> str:
             fields(source.Options),
             "and these tables:",
             table(["table", "columns"], tables),
+            *staging(name),
         ]
     return "\n\n".join(parts)
+
+
+def staging(source: str) -> list[str]:
+    if not staged(source):
+        return []
+    with open_layout({source: SOURCES[source].Options()}) as layout:
+        rows = [
+            (
+                f"`{source}.{name}`",
+                ", ".join(f"`{column}`" for column in columns_of(layout, f"select * from {source}.{name}")),
+                found.comment,
+            )
+            for name, found in staged(source).items()
+        ]
+    return [
+        "and these, made of the former, with which most queries begin:",
+        table(["table", "columns", "what"], rows),
+    ]
+
+
+def word_lists() -> str:
+    rows = []
+    for subject, words in lists().items():
+        shown = ", ".join(dict.fromkeys(canonical for language, _, canonical in words if language == "en"))
+        rows.append((f"`lists.{subject}`", f"`{subject}_in(text, language)`", shown))
+    return table(["table", "macro", "in English"], rows)
 
 
 def types() -> str:
@@ -105,6 +135,7 @@ def types() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "keys": keys,
     "sources": sources,
+    "lists": word_lists,
     "types": types,
     "filters": lambda: ", ".join(f"`{name}`" for name in sorted(FILTERS)) + ".",
     "codes": lambda: table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in CODES.items()]),
@@ -144,7 +175,7 @@ def test_the_time_limit_is_the_one_that_holds() -> None:
 
 def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    recipe, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    recipe, _, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for path, text in [

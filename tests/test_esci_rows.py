@@ -41,8 +41,10 @@ def rows_of(
     (seeds / "esci" / esci.TABLES["sources"].file).write_text("query_id,source\n")
     recipe = load(recipe_name)
     task, path = recipe.tasks[task_name], folder / "drawn.arrow"
-    with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
-        draw(opened, task_name, task.query, list(columns_of(opened.connection, task.query)), 1000, 0.0, path)
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        draw(
+            opened, task_name, task.query, list(columns_of(opened.of(task_name), task.query)), 1000, 0.0, path
+        )
     with pa.OSFile(str(path)) as file:
         found: list[dict[str, Any]] = pa.ipc.open_file(file).read_all().to_pylist()
     return found
@@ -347,9 +349,9 @@ def priced(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["esci_mcq", "esci_ranking", "esci_retrieval", "esci_generation"])
 def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path, name: str) -> None:
     recipe = load(name)
-    with open_seeds(recipe.sources, priced, recipe.seed) as opened:
+    with open_seeds(recipe.sources, priced, recipe.seed, tables=recipe.tables) as opened:
         for label, task in recipe.tasks.items():
-            columns = list(columns_of(opened.connection, task.query))
+            columns = list(columns_of(opened.of(label), task.query))
             draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
             with pa.OSFile(str(tmp_path / label)) as file:
                 rows = pa.ipc.open_file(file).read_all().to_pylist()

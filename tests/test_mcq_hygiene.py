@@ -107,10 +107,10 @@ def questions(seeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Question
     """All questions that the recipe can ask of the seeds, in the form in which a model reads them."""
     recipe, folder = load("esci_mcq"), tmp_path_factory.mktemp("drawn")
     asked: Questions = {}
-    with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
         for name, task in recipe.tasks.items():
             path = folder / f"{name}.arrow"
-            columns = list(columns_of(opened.connection, task.query))
+            columns = list(columns_of(opened.of(name), task.query))
             draw(opened, name, task.query, columns, 10**6, recipe.split.test, path)
             with pa.OSFile(str(path)) as file:
                 reader = pa.ipc.open_file(file)

@@ -72,10 +72,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Asked]]:
     found: dict[str, dict[str, Asked]] = {name: {} for name in TEMPLATES}
     for name in RECIPES:
         recipe = load(name)
-        with open_seeds(recipe.sources, folder / "seeds", recipe.seed) as opened:
+        with open_seeds(recipe.sources, folder / "seeds", recipe.seed, tables=recipe.tables) as opened:
             for label, task in recipe.tasks.items():
                 path = folder / f"{name}.{label}.arrow"
-                columns = list(columns_of(opened.connection, task.query))
+                columns = list(columns_of(opened.of(label), task.query))
                 draw(opened, label, task.query, columns, ROWS, 0.0, path)
                 with pa.OSFile(str(path)) as file:
                     rows = pa.ipc.open_file(file).read_all().to_pylist()

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from datagen.errors import UserError
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
+from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.schema import REJECT
@@ -122,16 +123,19 @@ def _worded(
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
     """Name, counts, examples and rejects of each task, from as many rows as a build of `rows` would draw."""
     with (
-        open_seeds(recipe.sources, seeds, recipe.seed) as opened,
+        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened,
         tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
     ):
+        of_tasks = turns(opened, {name: recipe.tasks[name].query for name in names})
         for name in names:
-            yield name, *_one(recipe, opened, name, rows, Path(folder) / "drawn.arrow")
+            with shared(opened, name, of_tasks[name]):
+                found = _one(recipe, opened, name, rows, Path(folder) / "drawn.arrow")
+            yield name, *found
 
 
 def _one(recipe: Recipe, opened: Seeds, name: str, rows: int, path: Path) -> tuple[Drawn, pa.Table, pa.Table]:
     sql = recipe.tasks[name].query
-    columns = list(columns_of(opened.connection, sql))
+    columns = list(columns_of(opened.of(name), sql))
     drawn = draw(opened, name, sql, columns, rows, recipe.split.test, path)
     job = job_of(recipe, name)
     with pa.OSFile(str(path)) as file:

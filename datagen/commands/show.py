@@ -66,11 +66,11 @@ def _origin(
     task, key = found.row["task"], found.row["key"]
     sql = recipe.tasks[task].query
     try:
-        with open_seeds(recipe.sources, seeds, recipe.seed) as opened:
+        with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
             changed = changes(lock, opened.hashes())
             if any(change.startswith("the seeds") for change in changed):
                 return None, [f"Not from {seeds}: {'; '.join(changed)}. Name the run's own by --seeds."]
-            columns = list(columns_of(opened.connection, sql))
+            columns = list(columns_of(opened.of(task), sql))
             batch = draw_one(opened, task, sql, columns, recipe.split.test, key)
     except UserError as error:
         return None, [f"Its seeds cannot be read: {error}"]

@@ -43,6 +43,8 @@ class Document:
     nodes: dict[Loc, yaml.Node] = field(default_factory=dict)
     keys: dict[Loc, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    inherited: set[Loc] = field(default_factory=set)
+    """Values that stand once in the file, at another place, for all that inherit them."""
 
     def key(self, loc: Loc) -> Place:
         """Where the key of `loc` stands; of the nearest enclosing one that exists where it has none."""

@@ -44,6 +44,8 @@ def validate(document: Document, model: type[Model], data: Any, loc: Loc = ()) -
         details = error.errors(include_url=False)
         misspelt = {_meant(model, detail) for detail in details if detail["type"] == "extra_forbidden"}
         for detail in details:
+            if detail["loc"] in document.inherited:
+                continue  # the value is complained of where it stands
             if detail["type"] != "missing" or detail["loc"] not in misspelt:  # one mistake, one complaint
                 _note(document, model, detail, loc)
         return None
@@ -56,7 +58,7 @@ def expected(annotation: Any, field: FieldInfo | None = None) -> str:
         return field.title
     if origin is Annotated:
         return expected(arguments[0], arguments[1] if isinstance(arguments[1], FieldInfo) else None)
-    if origin in (Union, UnionType):
+    if origin in (Union, UnionType) and not _choices(annotation):
         return ", or ".join("null" if part is NoneType else expected(part, field) for part in arguments)
     if origin is list:
         return f"a list, each item {expected(arguments[0])}"
@@ -70,6 +72,8 @@ def expected(annotation: Any, field: FieldInfo | None = None) -> str:
 def _choices(annotation: Any) -> list[str]:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return [str(choice.value) for choice in annotation]
+    if get_origin(annotation) in (Union, UnionType):
+        return [choice for part in get_args(annotation) for choice in _choices(part)]
     return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 

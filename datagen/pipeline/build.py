@@ -32,6 +32,7 @@ from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.render import Job, job_of, ready, word_part
 from datagen.pipeline.sampling import Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
+from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
@@ -83,7 +84,9 @@ def build(
     with full_disk(run), held(run, f"{run} is being built"):
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
-        with open_seeds(recipe.sources, seeds, recipe.seed, threads=cores, spill=run) as opened:
+        with open_seeds(
+            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run
+        ) as opened:
             plan = _plan(recipe, run, opened)
             if (run / MANIFEST).is_file():
                 manifest = _readable_manifest(run)
@@ -108,7 +111,7 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
     jobs, constants = {}, {}
     for name, task in recipe.tasks.items():
         jobs[name] = job_of(recipe, name)
-        names = sources_of(opened.connection, task.query)
+        names = sources_of(opened, name, task.query)
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
@@ -128,7 +131,7 @@ def _made_with() -> dict[str, str]:
     """The code and the releases on which the bytes of a run rest."""
     code = blake2b(digest_size=8)
     package = Path(__file__).parents[1]
-    for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".j2")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".csv", ".j2")):
         code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
 
@@ -139,14 +142,18 @@ def _draw_and_word(
     """Run the queries one by one while workers word what is drawn already; gives what they still work on."""
     futures: dict[Path, Future[None]] = {}
     parts: list[Part] = []
+    paths = {name: plan.work / "drawn" / f"{name}.arrow" for name in plan.jobs}
+    missing = {name: plan.recipe.tasks[name].query for name, path in paths.items() if not path.is_file()}
+    of_tasks = turns(opened, missing)
     for number, (name, job) in enumerate(plan.jobs.items()):
         report("query", number, len(plan.jobs))
-        path = plan.work / "drawn" / f"{name}.arrow"
+        path = paths[name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            sql = plan.recipe.tasks[name].query
-            columns = list(columns_of(opened.connection, sql))
-            draw(opened, name, sql, columns, plan.recipe.tasks[name].rows, plan.recipe.split.test, path)
+        if name in missing:
+            sql = missing[name]
+            columns = list(columns_of(opened.of(name), sql))
+            with shared(opened, name, of_tasks[name]):
+                draw(opened, name, sql, columns, plan.recipe.tasks[name].rows, plan.recipe.split.test, path)
         plan.drawn[name] = read_drawn(path)
         for batch in range(batches(path)):
             part = _part(plan.work, name, batch)

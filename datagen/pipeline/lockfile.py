@@ -42,6 +42,7 @@ def recipe_of(lock: Mapping[str, Any]) -> Recipe:
         sources={
             name: SOURCES[name].Options.model_validate(options) for name, options in data["sources"].items()
         },
+        tables=data.get("tables", {}),
         tasks={name: Task.model_validate(task) for name, task in data["tasks"].items()},
     )
 

@@ -58,7 +58,8 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
     query = _with_sides(sql, columns, task, test)
-    with bounded(seeds.connection, task):
+    connection = seeds.of(task)
+    with bounded(connection, task):
         places = _places(seeds, task, sql, query)
         available = {side: len(of_side) for side, of_side in places.items()}
         wanted = quotas(rows, test, available)
@@ -66,7 +67,7 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
         for side in SIDES:
             limits[side], drawn[side] = _limit(places[side], wanted[side])
         chosen = f"place <= case when side = 'test' then {limits['test']} else {limits['train']} end"
-        relation = seeds.connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
+        relation = connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
             # not streamed: DuckDB 2.0 can wait for itself when a query reads one of its own tables twice
@@ -80,8 +81,9 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
 def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float, key: str) -> pa.RecordBatch:
     """The row of one key as `draw` would write it; no row where the query does not give that key."""
     query = _with_sides(sql, columns, task, test)
-    with bounded(seeds.connection, task):
-        found = seeds.connection.sql(f"select * exclude (place) from ({query}) where key = ?", params=[key])
+    connection = seeds.of(task)
+    with bounded(connection, task):
+        found = connection.sql(f"select * exclude (place) from ({query}) where key = ?", params=[key])
         table = found.to_arrow_table()
     schema = _plain_schema(table.schema)
     return pa.RecordBatch.from_struct_array(table.cast(schema).to_struct_array().combine_chunks())
@@ -111,7 +113,8 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
 
 def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
     """Every row's place in the draw, by side. Raises QueryError as `draw` does."""
-    table = seeds.connection.sql(
+    connection = seeds.of(task)
+    table = connection.sql(
         f"select side = 'test' as test, side = 'train' as train, place from ({query})"
     ).to_arrow_table()
     if table["place"].null_count:
@@ -120,12 +123,12 @@ def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
         )
     place, test, train = (table[name].to_numpy() for name in ("place", "test", "train"))
     if not (test | train).all():  # not by `error` in the query, which no filter is moved past
-        (other,) = seeds.connection.execute(
+        (other,) = connection.execute(
             f"select side from ({query}) where side not in {SIDES} order by 1 limit 1"
         ).fetchall()[0]
         raise QueryError(task, f"`split` is '{other}': it is train, test, or null for chance")
     if len(np.unique(place)) < len(place):
-        repeated = seeds.connection.execute(  # none where two keys only share a hash
+        repeated = connection.execute(  # none where two keys only share a hash
             f"select key::varchar, count(*) as n from ({sql.rstrip().rstrip(';')}\n)"
             " group by 1 having n > 1 order by n desc, 1 limit 1"
         ).fetchone()

@@ -6,8 +6,9 @@ template and the slots that it prints. It needs no seeds.
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from datagen.recipe.lint_sql import inspect
 from datagen.recipe.load import gather, locate
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
-from datagen.sources.database import open_layout
+from datagen.sources.database import open_layout, reads, tables_of
 from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns
@@ -55,6 +56,9 @@ CODES = {
     "sql_random": "chance or clocks: every build would differ",
     "sql_order": "a result that depends on the order of rows, which no table has",
     "sql_error": "anything else that DuckDB refuses, in its words",
+    "unused_table": "a table of the recipe that none of its queries reads",
+    "taken_table": "a table's name is that of a source, or a query makes one of this name by `with`",
+    "table_order": "a table that reads itself or one after it",
     "missing_column": "the query lacks a column that the task's type needs",
     "column_type": "a column of the wrong type",
     "duplicate_column": "two columns have one name",
@@ -132,19 +136,63 @@ def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBP
     if not isinstance(tasks, dict):
         return
     known = tuple(sources) if isinstance(sources, dict) and sources.keys() <= SOURCES.keys() else ()
-    tables = [f"{name}.{table}" for name in known for table in SOURCES[name].TABLES]
-    for name, task in tasks.items():
-        if isinstance(task, dict):
-            _check_task(document, ("tasks", name), task, layout(known), tables)
+    seen = _Seen(layout(known), tables_of(known))
+    with _own_tables(document, seen):
+        for name, task in tasks.items():
+            if isinstance(task, dict):
+                _check_task(document, ("tasks", name), task, seen)
 
 
-def _check_task(
-    document: Document, loc: Loc, task: dict[str, Any], connection: DuckDBPyConnection, tables: Sequence[str]
-) -> None:
+@dataclass(slots=True)
+class _Seen:
+    """What a document's queries see: the `tables` by name, of which some are `broken`, and those `read`."""
+
+    connection: DuckDBPyConnection
+    tables: list[str]
+    later: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def _own_tables(document: Document, seen: _Seen) -> Iterator[None]:
+    """Let queries read the recipe's own tables for a while; notes what is wrong with these."""
+    given = document.data.get("tables")
+    tables = given if isinstance(given, dict) else {}
+    sources = {name.partition(".")[0] for name in seen.tables}
+    seen.later = {name for name in tables if re.fullmatch(r"\w+", name)}
+    views, unusable = [], set[str]()
+    for name, select in tables.items():
+        if not isinstance(select, str) or not select or name not in seen.later:
+            unusable.add(name)
+            continue  # the model says so
+        if name in sources:
+            message = f"`{name}` is the name of a source or of the lists: choose another"
+            document.problem(document.key(("tables", name)), "taken_table", message)
+        columns = _columns(document, ("tables", name), select, seen)
+        seen.later.remove(name)
+        if seen.tables:
+            seen.tables.append(name)
+        if columns is None or not all(columns.values()):  # what reads it is not blamed
+            seen.broken.add(name)
+        else:
+            seen.connection.execute(f'create view "{name}" as {select}')
+            views.append(name)
+    seen.later -= unusable
+    seen.broken |= unusable
+    yield
+    for name in tables.keys() - unusable - seen.read:
+        message = f"no query reads `{name}`: take it out"
+        document.problem(document.key(("tables", name)), "unused_table", message)
+    for name in views:
+        seen.connection.execute(f'drop view "{name}"')
+
+
+def _check_task(document: Document, loc: Loc, task: dict[str, Any], seen: _Seen) -> None:
     query, name, kind = task.get("query"), task.get("template"), task.get("type")
     columns = None
     if query and isinstance(query, str):
-        columns = _columns(document, (*loc, "query"), query, connection, tables)
+        columns = _columns(document, (*loc, "query"), query, seen)
     template, path, lines = _template(document, (*loc, "template"), name)
     if kind not in list(TaskType):
         return  # the model says so
@@ -157,11 +205,10 @@ def _check_task(
         _check_wordings(document, (*loc, "template"), template, task.get("language", "en"))
 
 
-def _columns(
-    document: Document, loc: Loc, query: str, connection: DuckDBPyConnection, tables: Sequence[str]
-) -> dict[str, str] | None:
+def _columns(document: Document, loc: Loc, query: str, seen: _Seen) -> dict[str, str] | None:
     """Names and SQL types of the columns that a query returns, as `inspect` gives them; notes its faults."""
-    columns, faults = inspect(connection, query, tables)
+    seen.read |= reads(seen.connection, query)
+    columns, faults = inspect(seen.connection, query, seen.tables, seen.later, seen.broken)
     for fault in faults:
         document.problem(document.inside(loc, fault.line, fault.column), fault.code, fault.message)
     return columns

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from datagen.sources.database import nodes_of, reads
 from datagen.sources.query import SqlError, columns_of, place
 from datagen.suggest import among
 
@@ -61,23 +62,29 @@ ADVICE = (
 
 
 def inspect(
-    connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    tables: Collection[str],
+    later: Collection[str] = (),
+    broken: Collection[str] = (),
 ) -> tuple[dict[str, str] | None, list[Fault]]:
     """Names and DuckDB types of the columns that `sql` returns, and its faults.
 
-    `tables` are the seed tables that it may read, as `source.table`; `connection` knows their columns. Where
-    nobody can say which they are, none are given, and the query is not blamed for what it reads.
+    `tables` are those that it may read, as `source.table`, or names of the recipe's own; `connection`
+    knows their columns, but for those of `broken`. Where nobody can say which they are, none are given, and
+    the query is not blamed for what it reads. `later` are the recipe's tables that stand after this one.
     Columns are None where they can't be told; of a query that may not run their types are "".
     """
     tree = _tree(connection, sql)
-    faults = sorted(set(_refused(tree, sql, tables)))
-    if any(fault.code not in ("sql_random", "sql_order") for fault in faults):
+    faults = sorted(set(_refused(tree, sql, tables, later)))
+    if any(fault.code not in ("sql_random", "sql_order", "taken_table") for fault in faults):
         return _named(tree), faults
     try:
         return columns_of(connection, sql), faults
     except SqlError as error:
         fault = _explained(error)
-        blamed = tables or fault.code in ("sql_syntax", "sql_statement")
+        told = tables and not reads(connection, sql) & {*broken}
+        blamed = told or fault.code in ("sql_syntax", "sql_statement")
         return _named(tree), [*faults, *([fault] if blamed else [])]
 
 
@@ -98,12 +105,16 @@ def _named(tree: Any) -> dict[str, str] | None:
     return {name: "" for name in names if name}
 
 
-def _refused(tree: Any, sql: str, tables: Collection[str]) -> Iterator[Fault]:
+def _refused(tree: Any, sql: str, tables: Collection[str], later: Collection[str]) -> Iterator[Fault]:
     """What a query may not do although DuckDB would; nothing for text that is no query."""
-    nodes = list(_nodes(tree))
-    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    nodes = list(nodes_of(tree))
+    own = {entry["key"]: entry for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    for name in own.keys() & {*tables, *later}:
+        message = f"`{name}` is a table of the recipe already: choose another name"
+        yield Fault(*place(sql, _offset(own[name])), "taken_table", message)
     for node in nodes:
-        for code, message in (*(_foreign(node, own, tables) if tables else ()), *_unsteady(node)):
+        foreign = _foreign(node, own, tables, later) if tables else ()
+        for code, message in (*foreign, *_unsteady(node)):
             yield Fault(*place(sql, _offset(node)), code, message)
 
 
@@ -114,18 +125,8 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return json.loads(text).get("statements", [])
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a syntax tree."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-
-
 def _foreign(
-    node: dict[str, Any], own: Collection[str], tables: Collection[str]
+    node: dict[str, Any], own: Collection[str], tables: Collection[str], later: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     """Code and message where a node reads something else than the seed tables or the query's `own` ones."""
     readable = f"a query reads only {', '.join(tables)}"
@@ -138,8 +139,11 @@ def _foreign(
         name = ".".join(node["qualified_name"]["path"])
         if re.search(r"[/\\:*]|\.(csv|jsonl?|parquet)$", name):
             yield "sql_forbidden", f"`{name}` is a file: {readable}"
+        elif name in later and name not in own:
+            yield "table_order", f"`{name}` does not stand before this table: put it there"
         elif name not in own and name not in tables:
-            yield "sql_unknown_name", f"`{name}` is no table of this recipe's sources: {among(name, tables)}"
+            message = f"`{name}` is no table of this recipe or its sources: {among(name, tables)}"
+            yield "sql_unknown_name", message
 
 
 def _unsteady(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -173,4 +177,4 @@ def _offset(node: dict[str, Any]) -> int:
     """Where a node stands in bytes; where DuckDB doesn't say, its first part that has a place."""
     if "query_location" in node:
         return int(node["query_location"])
-    return min((part["query_location"] for part in _nodes(node) if "query_location" in part), default=0)
+    return min((part["query_location"] for part in nodes_of(node) if "query_location" in part), default=0)

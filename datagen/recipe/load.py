@@ -17,7 +17,7 @@ from datagen.config.document import Document, Problem, read
 from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
-from datagen.recipe.model import Common, Mixture, Recipe
+from datagen.recipe.model import INHERITED, Common, Mixture, Recipe
 from datagen.sources import SOURCES
 from datagen.suggest import among
 
@@ -67,6 +67,7 @@ def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list
     The recipe is None where any of them has problems. `trail` names the mixtures that led here.
     """
     document = read(path)
+    _inherit(document)
     if "include" in document.data:
         if "tasks" in document.data:
             del document.data["tasks"]
@@ -75,6 +76,16 @@ def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list
         return _gather_mixture(document, (*trail, path.stem))
     recipe = _checked(document, Recipe)
     return recipe, [document]
+
+
+def _inherit(document: Document) -> None:
+    """Give each task the keys that the file says once for all of them, and notes which."""
+    tasks = document.data.get("tasks")
+    for label, task in tasks.items() if isinstance(tasks, dict) else ():
+        for name in INHERITED:
+            if isinstance(task, dict) and name in document.data and name not in task:
+                task[name] = document.data[name]
+                document.inherited.add(("tasks", label, name))
 
 
 def scaled(recipe: Recipe, rows: int) -> Recipe:
@@ -184,9 +195,10 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Recipe 
         for part, rows in zip(parts, share(mixture.rows, _weights(mixture, parts)), strict=True)
         for name, task in scaled(part, rows).tasks.items()
     }
+    tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
     shared = {name: getattr(mixture, name) for name in Common.model_fields}
-    # Not validated again: a name with a dot is for a mixture's tasks alone, no file may have it.
-    return Recipe.model_construct(**shared, sources=sources, tasks=tasks), documents
+    # Not validated again: a name with a dot is for a mixture's tasks and tables alone, no file may have it.
+    return Recipe.model_construct(**shared, sources=sources, tables=tables, tasks=tasks), documents
 
 
 def _included(document: Document, trail: tuple[str, ...]) -> Iterator[Path]:

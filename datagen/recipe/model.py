@@ -21,6 +21,12 @@ Name = Annotated[
 Sources = Annotated[dict[str, SerializeAsAny[BaseModel]], Field(title="sources by name, such as `esci: {}`")]
 
 
+Language = Literal["en", "es", "ja"]
+
+INHERITED = ("type", "track", "language")
+"""Keys of a task that a recipe may say once for all of its tasks."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -39,7 +45,7 @@ class Task(_Model):
     query: str = Field(
         min_length=1,
         title="one SELECT",
-        description="one SELECT over the seed tables; its columns are the slots",
+        description="one SELECT over the recipe's and the sources' tables; its columns are the slots",
     )
     metric: str = Field(
         default="",
@@ -47,7 +53,7 @@ class Task(_Model):
         title="a metric of the type",
         description="one of the type's metrics, by default its first",
     )
-    language: Literal["en", "es", "ja"] = Field(
+    language: Language = Field(
         default="en", description="language of the rows, where the query has no column `language`"
     )
 
@@ -111,6 +117,20 @@ class Recipe(Common):
     """Tasks over seed sources: all that shapes a data set but the seeds and templates themselves."""
 
     sources: Sources = Field(min_length=1, description="seed sources, each with its options")
+    type: TaskType | None = Field(
+        default=None, strict=False, exclude=True, description="type of the tasks that do not say theirs"
+    )
+    track: Track | None = Field(
+        default=None, strict=False, exclude=True, description="track of the tasks that do not say theirs"
+    )
+    language: Language | None = Field(
+        default=None, exclude=True, description="language of the tasks that do not say theirs"
+    )
+    tables: dict[Name, Annotated[str, Field(min_length=1, title="one SELECT")]] = Field(
+        default={},
+        title="SELECTs by name",
+        description="tables that the recipe's queries share; a later one may read an earlier one",
+    )
     tasks: dict[Name, Task] = Field(min_length=1, title="tasks by name", description="the kinds of question")
 
 

@@ -4,14 +4,16 @@ In the cage a query can only read the seed tables: no other file, no network, no
 written. One query may use `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -21,6 +23,8 @@ from datagen.errors import UserError
 from datagen.sources import SOURCES
 from datagen.sources.query import first_line
 from datagen.sources.source import MADE_UP, Table
+from datagen.sources.staging import staged
+from datagen.sources.word_lists import LISTS, create_lists, lists
 from datagen.storage.files import sha256
 
 MEMORY_LIMIT = "1500MB"
@@ -32,10 +36,20 @@ MACROS = Path(__file__).with_name("macros.sql")
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """An open cage: `connection` sees the seed tables, `files` are what they read."""
+    """An open cage: `connection` sees the seed tables, `files` are what they read.
+
+    `tables` are the recipe's own, by name. `scopes` see them as well, by what stands before its tasks' names:
+    nothing, or in a mixture the recipe that they come from.
+    """
 
     connection: duckdb.DuckDBPyConnection
     files: dict[str, dict[str, Path]]
+    tables: dict[str, str] = field(default_factory=dict)
+    scopes: dict[str, duckdb.DuckDBPyConnection] = field(default_factory=dict)
+
+    def of(self, task: str) -> duckdb.DuckDBPyConnection:
+        """The connection on which a task's query runs."""
+        return self.scopes.get(task.rpartition(".")[0], self.connection)
 
     def made_up(self) -> list[str]:
         """The sources whose files are the sample marketplace's."""
@@ -82,11 +96,13 @@ def open_seeds(
     location: Path,
     seed: int,
     *,
+    tables: Mapping[str, str] | None = None,
     threads: int | None = None,
     spill: Path | None = None,
 ) -> Iterator[Seeds]:
     """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
 
+    `tables` are the recipe's own, by name: SELECTs, each after those that it reads.
     What does not fit into MEMORY_LIMIT goes to a folder of its own below `spill`, by default the system's
     place for temporary files. Raises UserError where a file is missing, unreadable, empty or lacks a column.
     """
@@ -109,8 +125,11 @@ def open_seeds(
         _create_macros(connection, seed)
         for source, options in sources.items():
             _create_tables(connection, source, options, files[source])
-        _close_cage(connection, [str(path) for tables in files.values() for path in tables.values()])
-        yield Seeds(connection, files)
+        _close_cage(connection, [str(path) for of_source in files.values() for path in of_source.values()])
+        opened = Seeds(connection, files, dict(tables or {}))
+        for name, select in opened.tables.items():
+            _create_own(opened, name, select)
+        yield opened
     finally:
         connection.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +137,10 @@ def open_seeds(
 
 @contextmanager
 def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same tables and macros without a row: what a query is checked against before seeds are there."""
+    """The same tables and macros without a row: what a query is checked against before seeds are there.
+
+    Views that are created in it are taken for a recipe's own tables.
+    """
     connection = duckdb.connect(config={"python_enable_replacements": False, "errors_as_json": True})
     try:
         _create_macros(connection, 0)
@@ -128,6 +150,7 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
                 columns = ", ".join(f"{column} {kind}" for column, kind in table.columns.items())
                 connection.execute(f"create table {source}.{name}_file ({columns})")
             _create_views(connection, source, options)
+        _enter(connection, "")
         _close_cage(connection, [])
         yield connection
     finally:
@@ -136,6 +159,7 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
 
 def _create_macros(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     connection.execute(f"create macro recipe_seed() as {int(seed)}::bigint")
+    create_lists(connection)
     connection.execute(MACROS.read_text(encoding="utf-8"))
 
 
@@ -153,6 +177,33 @@ def _create_views(connection: duckdb.DuckDBPyConnection, source: str, options: B
     for name, select in SOURCES[source].views(options).items():
         inner = re.sub(r"\b(\w+_file)\b", rf"{source}.\1", select)
         connection.execute(f"create view {source}.{name} as {inner}")
+    for name, table in staged(source).items():
+        connection.execute(f"create view {source}.{name} as {table.select}")
+
+
+def _enter(connection: duckdb.DuckDBPyConnection, scope: str) -> None:
+    """Make a place for a recipe's own tables, in which the connection looks first."""
+    schema = f'"{own_schema(scope)}"'
+    connection.execute(f"create schema {schema}; use {schema}")
+
+
+def own_schema(scope: str) -> str:
+    """The schema of a recipe's own tables, a name that no source has."""
+    return f"recipe {scope}".strip()
+
+
+def _create_own(opened: Seeds, name: str, select: str) -> None:
+    scope, _, own = name.rpartition(".")
+    if scope not in opened.scopes:
+        opened.scopes[scope] = opened.connection.cursor()
+        _enter(opened.scopes[scope], scope)
+    opened.scopes[scope].execute(f'create view "{own}" as {select}')
+
+
+def tables_of(sources: Iterable[str]) -> list[str]:
+    """The tables that a query over these sources may read, but for the recipe's own."""
+    found = [f"{source}.{name}" for source in sources for name in (*SOURCES[source].TABLES, *staged(source))]
+    return [*found, *(f"{LISTS}.{subject}" for subject in lists())] if found else []
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> str:
@@ -185,3 +236,28 @@ def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None
     connection.execute(f"set allowed_paths = [{allowed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
+
+
+def reads(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """The tables that a query names, as it writes them, but for those that it makes itself by `with`."""
+    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+    nodes = list(nodes_of(json.loads(tree).get("statements", [])))
+    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    paths = {".".join(node["qualified_name"]["path"]) for node in nodes if node.get("type") == "BASE_TABLE"}
+    return paths - own
+
+
+def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a syntax tree, as DuckDB gives it in JSON."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+
+
+def own_name(task: str, table: str) -> str:
+    """The name of a recipe's own table, which one of its queries calls `table`, in the whole of a mixture."""
+    scope = task.rpartition(".")[0]
+    return f"{scope}.{table}" if scope else table

@@ -1,7 +1,6 @@
 """Queries in the seed database: their columns, their time limit, and the place of their errors."""
 
 import json
-import re
 import signal
 import socket
 import threading
@@ -12,6 +11,7 @@ import duckdb
 
 from datagen.errors import QueryError, UserError
 from datagen.sources import SOURCES
+from datagen.sources.database import Seeds, own_name, reads
 
 QUERY_SECONDS = 900
 
@@ -48,10 +48,16 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
     return {name: kind for name, kind, *_ in described}
 
 
-def sources_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, ...]:
-    """The seed sources that a query reads, sorted."""
-    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
-    return tuple(sorted(set(re.findall(r'"schema_name":"(\w+)"', tree)) & SOURCES.keys()))
+def sources_of(seeds: Seeds, task: str, sql: str) -> tuple[str, ...]:
+    """The seed sources that a task's query reads, be it through the recipe's own tables, sorted."""
+    found: set[str] = set()
+    for name in reads(seeds.of(task), sql):
+        own = own_name(task, name)
+        if own in seeds.tables:
+            found.update(sources_of(seeds, own, seeds.tables[own]))
+        else:
+            found |= {name.partition(".")[0]} & SOURCES.keys()
+    return tuple(sorted(found))
 
 
 def place(sql: str, offset: int) -> tuple[int, int]:

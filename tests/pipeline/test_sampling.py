@@ -34,7 +34,7 @@ def seeds(folder: Path) -> Iterator[Seeds]:
 def drawn(
     seeds: Seeds, path: Path, sql: str = QUERY, rows: int = 100, test: float = 0.1
 ) -> tuple[Drawn, pa.Table]:
-    counts = draw(seeds, "t", sql, list(columns_of(seeds.connection, sql)), rows, test, path)
+    counts = draw(seeds, "t", sql, list(columns_of(seeds.of("t"), sql)), rows, test, path)
     return counts, read_arrow(path)
 
 
