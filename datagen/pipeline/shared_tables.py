@@ -74,12 +74,13 @@ def _several_times(order: list[Table], direct: Mapping[str | Table, list[Table]]
     """The tables that would be computed twice or more; `order` has each after those that it reads."""
     kept = set[Table]()
     times = Counter[Table]()
-    for reader in [*(reader for reader in direct if isinstance(reader, str)), *reversed(order)]:
+    tasks: list[str | Table] = [reader for reader in direct if isinstance(reader, str)]
+    for reader in [*tasks, *reversed(order)]:
         if isinstance(reader, Table) and reader.worth_keeping and times[reader] > 1:
             kept.add(reader)
-        once = isinstance(reader, str) or reader in kept
+        computed = times[reader] if isinstance(reader, Table) and reader not in kept else 1
         for table in direct[reader]:
-            times[table] += 1 if once else times[reader]
+            times[table] += computed
     return kept
 
 

@@ -97,7 +97,7 @@ class Dedup(_Model):
 class Split(_Model):
     """How rows are shared out between train and test."""
 
-    test: float = Field(default=0.02, ge=0, le=0.5, description="share of rows in the test split")
+    test: float = Field(default=0.1, ge=0, le=0.5, description="share of rows in the test split")
 
 
 class Common(_Model):

@@ -54,7 +54,7 @@ def test_every_default_is_filled_in() -> None:
     recipe = load("good")
     task = recipe.tasks["match"]
     assert (recipe.seed, recipe.filters.max_tokens, recipe.filters.language) == (2024, 3072, True)
-    assert (recipe.dedup.near, recipe.split.test) == (0.85, 0.02)
+    assert (recipe.dedup.near, recipe.split.test) == (0.85, 0.1)
     assert (task.metric, task.language) == ("accuracy", "en")
     assert (task.type, task.track) == (TaskType.MULTIPLE_CHOICE, Track.BEHAVIOR)
     assert recipe.sources == {"esci": SOURCES["esci"].Options(locale=["us"])}
