@@ -39,8 +39,8 @@ from datagen.recipe.model import Recipe
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
 from datagen.sources import SOURCES
-from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds
-from datagen.sources.query import columns_of, sources_of
+from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds, sources_of
+from datagen.sources.query import columns_of
 from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
 from datagen.storage.folder_lock import held
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, write_manifest

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from datagen.sources.database import Seeds, own_name, own_schema, reads
-from datagen.sources.query import bounded
+from datagen.sources.database import Seeds, own_schema
+from datagen.sources.query import bounded, own_name, reads
 from datagen.sources.staging import staged
 
 

@@ -23,7 +23,8 @@ from datagen.recipe.lint_sql import inspect
 from datagen.recipe.load import gather, locate
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
-from datagen.sources.database import open_layout, reads, tables_of
+from datagen.sources.database import open_layout, tables_of
+from datagen.sources.query import reads
 from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns

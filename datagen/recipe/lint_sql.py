@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from datagen.sources.database import nodes_of, reads
-from datagen.sources.query import SqlError, columns_of, place
+from datagen.sources.query import SqlError, columns_of, nodes_of, place, reads
 from datagen.suggest import among
 
 

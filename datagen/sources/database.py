@@ -4,7 +4,6 @@ In the cage a query can only read the seed tables: no other file, no network, no
 written. One query may use `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -21,7 +19,7 @@ from pydantic import BaseModel
 
 from datagen.errors import UserError
 from datagen.sources import SOURCES
-from datagen.sources.query import first_line
+from datagen.sources.query import first_line, own_name, reads
 from datagen.sources.source import MADE_UP, Table
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
@@ -238,26 +236,13 @@ def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None
     connection.execute("set lock_configuration = true")
 
 
-def reads(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
-    """The tables that a query names, as it writes them, but for those that it makes itself by `with`."""
-    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
-    nodes = list(nodes_of(json.loads(tree).get("statements", [])))
-    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
-    paths = {".".join(node["qualified_name"]["path"]) for node in nodes if node.get("type") == "BASE_TABLE"}
-    return paths - own
-
-
-def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a syntax tree, as DuckDB gives it in JSON."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-
-
-def own_name(task: str, table: str) -> str:
-    """The name of a recipe's own table, which one of its queries calls `table`, in the whole of a mixture."""
-    scope = task.rpartition(".")[0]
-    return f"{scope}.{table}" if scope else table
+def sources_of(seeds: Seeds, task: str, sql: str) -> tuple[str, ...]:
+    """The seed sources that a task's query reads, be it through the recipe's own tables, sorted."""
+    found: set[str] = set()
+    for name in reads(seeds.of(task), sql):
+        own = own_name(task, name)
+        if own in seeds.tables:
+            found.update(sources_of(seeds, own, seeds.tables[own]))
+        else:
+            found |= {name.partition(".")[0]} & SOURCES.keys()
+    return tuple(sorted(found))

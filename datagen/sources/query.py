@@ -6,12 +6,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import duckdb
 
 from datagen.errors import QueryError, UserError
-from datagen.sources import SOURCES
-from datagen.sources.database import Seeds, own_name, reads
 
 QUERY_SECONDS = 900
 
@@ -48,16 +47,29 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
     return {name: kind for name, kind, *_ in described}
 
 
-def sources_of(seeds: Seeds, task: str, sql: str) -> tuple[str, ...]:
-    """The seed sources that a task's query reads, be it through the recipe's own tables, sorted."""
-    found: set[str] = set()
-    for name in reads(seeds.of(task), sql):
-        own = own_name(task, name)
-        if own in seeds.tables:
-            found.update(sources_of(seeds, own, seeds.tables[own]))
-        else:
-            found |= {name.partition(".")[0]} & SOURCES.keys()
-    return tuple(sorted(found))
+def reads(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """The tables that a query names, as it writes them, but for those that it makes itself by `with`."""
+    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+    nodes = list(nodes_of(json.loads(tree).get("statements", [])))
+    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    paths = {".".join(node["qualified_name"]["path"]) for node in nodes if node.get("type") == "BASE_TABLE"}
+    return paths - own
+
+
+def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a syntax tree, as DuckDB gives it in JSON."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+
+
+def own_name(task: str, table: str) -> str:
+    """The name of a recipe's own table, which one of its queries calls `table`, in the whole of a mixture."""
+    scope = task.rpartition(".")[0]
+    return f"{scope}.{table}" if scope else table
 
 
 def place(sql: str, offset: int) -> tuple[int, int]:

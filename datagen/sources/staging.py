@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-_FOLDER = Path(__file__).with_name("sources")
+_FOLDER = Path(__file__).parent
 _STATEMENT = re.compile(
     r"(?P<comment>(?:--[^\n]*\n)*)create (?P<kind>table|view) (?P<schema>\w+)\.(?P<name>\w+) as"
     r"\s+(?P<select>.+)",

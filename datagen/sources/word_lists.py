@@ -22,7 +22,7 @@ UNSPACED = frozenset({"ja"})
 UNACCENTED = frozenset({"en"})
 """Languages whose texts keep their accents. Others lose them: RE2 takes `é` for the end of a word."""
 
-_FOLDER = Path(__file__).with_name("sources") / LISTS
+_FOLDER = Path(__file__).parent / LISTS
 
 
 @cache

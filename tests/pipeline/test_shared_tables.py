@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from datagen.pipeline import build
 from datagen.pipeline.build import build
 from datagen.pipeline.lockfile import read_lock, recipe_of
 from datagen.pipeline.shared_tables import Turn, shared, turns
 from datagen.recipe.check import check
 from datagen.recipe.load import load
-from datagen.sources.database import Seeds, open_seeds
+from datagen.sources.database import Seeds, open_seeds, sources_of
 from datagen.sources.esci import Options
-from datagen.sources.query import sources_of
 from tests.processes import contents
 
 RECIPE = """\
@@ -131,7 +129,9 @@ def test_sources_are_told_through_tables(seeds: Seeds) -> None:
 
 def test_a_build_gives_the_same_bytes_with_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(load("both"), Path("seeds"), Path("kept"), workers=2)
-    monkeypatch.setattr(build, "turns", lambda seeds, tasks: dict.fromkeys(tasks, Turn((), ())))
+    monkeypatch.setattr(
+        "datagen.pipeline.build.turns", lambda seeds, tasks: dict.fromkeys(tasks, Turn((), ()))
+    )
     build(load("both"), Path("seeds"), Path("views"), workers=1)
     assert contents(Path("kept/both")) == contents(Path("views/both"))
 
