@@ -69,7 +69,7 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
     lines += [
-        f"{run}/report.html shows it, `datagen show ID --run {run}` tells a row's whole way. To use it:",
+        f"{run}/report.html shows it, `datagen show ID --run {run}` shows the history of a row. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
     return "\n".join(lines)
