@@ -275,7 +275,7 @@ def _load(name: str, rows: int | None = None) -> Recipe:
 
 @contextmanager
 def _placed(recipe: str) -> Iterator[None]:
-    """Say of a query that fails where it stands."""
+    """Name the line of a query that fails."""
     try:
         yield
     except QueryError as error:

@@ -31,7 +31,7 @@ def previewed(found: TaskPreview) -> str:
 
 
 def planned(plans: Iterable[TaskPlan]) -> str:
-    """The rows to expect by task, and what they come to."""
+    """The expected rows by task, and their totals."""
     plans = list(plans)
     headers = [
         "task",
@@ -76,7 +76,7 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
 
 
 def sources() -> str:
-    """The seed sources: licence, publisher, tables with their files and columns, where they can come from."""
+    """The seed sources: licence, publisher, tables with files and columns, and where to get them."""
     parts = []
     for name, module in SOURCES.items():
         lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}")]

@@ -188,7 +188,7 @@ _ADVICE = [
     (r"found another document", "a second document: a recipe is one file without `---`"),
     (r"unknown escape character '(.)'", "`\\{0}` means nothing inside double quotes: use single quotes"),
 ]  # fmt: skip
-"""PyYAML's words, by pattern, and what its reader needs to hear instead."""
+"""PyYAML's messages, by pattern, and our own in their place."""
 
 
 def _explain(error: yaml.YAMLError, text: str) -> tuple[Place, str, str]:

@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 
 class WrongUsage(click.UsageError):
-    """click's complaint about an argument, said as our errors are."""
+    """click's error about an argument, printed like our own errors."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the usage line and `error: ...` to `file`, by default to stderr."""
@@ -26,7 +26,7 @@ class Commands(click.Group):
     """Commands whose errors a user can fix end in one line and an exit code."""
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
-        """Parse what stands before the command."""
+        """Parse the options before the command."""
         with _usage():
             return super().make_context(*args, **settings)
 

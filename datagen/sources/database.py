@@ -32,7 +32,7 @@ MACROS = Path(__file__).with_name("macros.sql")
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """An open cage: `connection` sees the seed tables, `files` are what they read."""
+    """An open seed database: `connection` sees the seed tables, which read `files`."""
 
     connection: duckdb.DuckDBPyConnection
     files: dict[str, dict[str, Path]]
