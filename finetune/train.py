@@ -136,9 +136,8 @@ def build(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     lengths = splits["train"].lengths
-    arguments = _arguments(
-        config, run, splits, numbers
-    )  # first: where rows cannot be shared out, nothing is left behind
+    # First: it raises where rows cannot be shared out, and then nothing is left behind.
+    arguments = _arguments(config, run, splits, numbers)
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
     progress = Progress(

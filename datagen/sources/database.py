@@ -38,7 +38,7 @@ class Seeds:
     files: dict[str, dict[str, Path]]
 
     def made_up(self) -> list[str]:
-        """The sources whose files are the sample marketplace's."""
+        """The sources whose files are the sample shop's."""
         return sorted(
             source for source, tables in self.files.items() if any(map(_is_made_up, tables.values()))
         )
