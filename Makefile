@@ -25,15 +25,15 @@ INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 .PHONY: help data sft infer trained test check bench named constraints clean
 
 help:
-	@echo 'shoptalk: public shopping data in, instruction sets out. Start with: make data RECIPE=esci_mcq'
+	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
 	@echo
 	@sed -n 's/^## \{0,1\}//p' Makefile
 	@echo
 	@echo 'Recipes: $(RECIPES)'
 
 ## make data RECIPE=esci_mcq
-##     Build the data set runs/esci_mcq (RECIPE=esci_small by default); a build that was cut off goes on where it stood.
-##     SEEDS=sample (default: a small shop that ships with the project), hub, or a folder of original files.
+##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
+##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
@@ -66,12 +66,12 @@ trained:
 
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
-##     Those of training and answering run where `make sft` and `make infer` have installed what they need.
+##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 ## make check
-##     Lint, formatting, types, import layers, and every recipe against its schema, SQL and templates.
+##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.
 check: .venv/dev
 	$(BIN)/ruff check --quiet --output-format concise .
 	$(BIN)/ruff format --check .
@@ -80,8 +80,8 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark: a table, then one line of JSON. NAME=build, dedup, startup, train, engine or classifier;
-##     ROWS=50000 scales the first two down; QUESTIONS="file file" goes to the last.
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, dedup, startup, train, engine or classifier.
+##     ROWS=50000 makes build and dedup smaller; QUESTIONS="file file" is for classifier.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
@@ -91,7 +91,7 @@ named:
 		{ echo 'error: no benchmark `$(NAME)`; name one of: $(BENCHMARKS), as in: make bench NAME=startup' >&2; exit 1; }
 
 ## make constraints
-##     Move to today's releases: install without pins in a fresh place, write constraints.txt. Then run the tests.
+##     Pin today's releases: install without pins in a fresh environment, and write constraints.txt. Then run the tests.
 constraints:
 	@rm -rf build/pins
 	@'$(PYTHON)' -m venv build/pins
@@ -102,7 +102,7 @@ constraints:
 	@rm -rf build/pins
 
 ## make clean
-##     Remove .venv and caches. Data in runs/ stays.
+##     Remove .venv and caches, but no data in runs/.
 clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find benchmarks datagen finetune infer tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -98,11 +98,11 @@ Shelf = list[tuple[Product, str]]
 Edit = Callable[[Question, random.Random], Question]
 
 
-# ---- questions about the marketplace ----
+# ---- questions about the sample shop ----
 
 
 def market(queries: int, products: int) -> tuple[list[tuple[str, Shelf]], list[str]]:
-    """Queries of the sample marketplace, each with its judged products, and all names of colours."""
+    """Queries of the sample shop, each with its judged products, and all names of colours."""
     with tempfile.TemporaryDirectory() as folder:
         write_esci(Path(folder), queries=queries, products=products, seed=SEED)
         rows = (
@@ -527,7 +527,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=int(os.environ.get("ROWS") or ROWS))
     rows: int = parser.parse_args().rows
     rng = random.Random(SEED)
-    print(f"Making {rows:,} questions about the sample marketplace ...", file=sys.stderr)
+    print(f"Making {rows:,} questions about the sample shop ...", file=sys.stderr)
     questions, planted = plant(rows, rng)
     table = as_table(questions, rng)
     decided, seconds, memory = measure(table)

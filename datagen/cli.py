@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="shoptalk", message="%(version)s")
 def main() -> None:
-    """Turn recipes and seeds of shopping data into instruction sets.
+    """Build instruction sets from recipes and public shopping data.
 
     \b
     Examples:
@@ -52,16 +52,16 @@ _SEEDS = click.option(
 _RUNS = click.option(
     "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
 )
-_WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes to use. [default: one a core]")
-_ROWS = click.option("--rows", type=click.IntRange(1), help="Rows in all, shared out as in the recipe.")
+_WORKERS = click.option("--workers", type=click.IntRange(1), help="Worker processes. [default: one per core]")
+_ROWS = click.option("--rows", type=click.IntRange(1), help="Rows in all, in the proportions of the recipe.")
 
 
 @main.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 def check(recipes: tuple[str, ...]) -> None:
-    """Name every problem of recipes, with its line and column.
+    """Check recipes, and name every problem with its line.
 
-    Without a RECIPE, all of them are checked.
+    Without a RECIPE, all recipes are checked.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def check(recipes: tuple[str, ...]) -> None:
 @_SEEDS
 @_ROWS
 def plan(recipe: str, seeds: str, rows: int | None) -> None:
-    """Tell how many rows, tokens and bytes to expect of a build.
+    """Estimate the rows, tokens and bytes of a build.
 
     \b
     Example:
@@ -103,7 +103,7 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
 @click.option("--rows", type=click.IntRange(1), default=3, show_default=True, help="Rows of each task.")
 @click.option("--task", metavar="NAME", help="Only this task.")
 def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
-    """Print a few rows of every task, and how their answers are graded.
+    """Print a few rows of every task, and the grade of their answers.
 
     \b
     Example:
@@ -125,7 +125,7 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
 @_RUNS
 @_WORKERS
 def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None) -> None:
-    """Build a recipe's data set, or go on where a build stopped.
+    """Build a recipe's data set, or resume a build that stopped.
 
     \b
     Example:
@@ -148,16 +148,22 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
 @main.command()
 @click.argument("name", metavar="ID|KEY")
 @click.option(
-    "--run", type=click.Path(path_type=Path), default="runs/esci_mcq", show_default=True, help="Its run."
+    "--run",
+    type=click.Path(path_type=Path),
+    default="runs/esci_mcq",
+    show_default=True,
+    help="Folder of the run.",
 )
-@click.option("--task", metavar="NAME", help="The task of a key that several tasks have.")
+@click.option("--task", metavar="NAME", help="Task of the row, where several tasks have its key.")
 @click.option(
-    "--seeds", metavar="sample|hub|DIR", help="Where the run's seeds are. [default: where they were]"
+    "--seeds",
+    metavar="sample|hub|DIR",
+    help="Where the run's seeds are. [default: where its build found them]",
 )
 def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
-    """Tell the whole way of a row from its seeds to its grade.
+    """Show the history of one row, from its seeds to its grade.
 
-    The row is named by its id, the beginning of its id, or its key; rows that were left out have a key.
+    Name the row by its id, the beginning of its id, or its key. Rejected rows are found by their key.
 
     \b
     Example:
@@ -178,11 +184,13 @@ def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
     "--rebuild", is_flag=True, help="Build it again in a temporary folder and compare byte by byte."
 )
 @click.option(
-    "--seeds", metavar="sample|hub|DIR", help="Where the run's seeds are. [default: where they were]"
+    "--seeds",
+    metavar="sample|hub|DIR",
+    help="Where the run's seeds are. [default: where its build found them]",
 )
 @_WORKERS
 def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
-    """Hold a run against its manifest, or against a new build.
+    """Compare a run with its manifest, or with a new build.
 
     \b
     Example:
@@ -204,10 +212,14 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
 
 @main.command()
 @click.option(
-    "--write-sample", type=click.Path(path_type=Path), metavar="DIR", help="Write made-up seeds there."
+    "--write-sample", type=click.Path(path_type=Path), metavar="DIR", help="Write made-up seeds into DIR."
 )
 @click.option(
-    "--size", default="sample", show_default=True, metavar="sample|full|N", help="Its size, or judgements."
+    "--size",
+    default="sample",
+    show_default=True,
+    metavar="sample|full|N",
+    help="Size of made-up seeds, or N judgements.",
 )
 def sources(write_sample: Path | None, size: str) -> None:
     """List the seed sources and their tables, or write made-up seeds.
@@ -236,7 +248,7 @@ def sources(write_sample: Path | None, size: str) -> None:
 def new(name: str) -> None:
     """Write a recipe and a template to start from.
 
-    They build on the sample at once.
+    They build on the made-up shop as they are.
 
     \b
     Example:
@@ -263,7 +275,7 @@ def _load(name: str, rows: int | None = None) -> Recipe:
 
 @contextmanager
 def _placed(recipe: str) -> Iterator[None]:
-    """Say of a query that fails where it stands."""
+    """Name the line of a query that fails."""
     try:
         yield
     except QueryError as error:

@@ -10,11 +10,11 @@ Anything else is a bug and keeps its traceback.
 
 
 class UserError(Exception):
-    """Something its reader can fix; the message names the place, the value and the next step."""
+    """An error that the user can fix; the message names the place, the value and the next step."""
 
 
 class QueryError(UserError):
-    """A query of `task` that does on these seeds what it may not; no check could have told before."""
+    """A query of `task` that fails on these seeds, in a way that no check could see before."""
 
     def __init__(self, task: str, message: str) -> None:
         super().__init__(f"task {task}: {message}")

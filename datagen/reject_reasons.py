@@ -63,7 +63,7 @@ STAGES = {
         SPARE: "a spare: its task has enough rows without it",
     },
 }
-"""What a row has to pass, in order; for each stage the reasons why it may not."""
+"""The stages that a row passes, in order, each with its reasons for rejecting a row."""
 
 REASONS = {code: text for stage in STAGES.values() for code, text in stage.items()}
 """All codes with their sentences."""

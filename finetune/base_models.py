@@ -36,7 +36,7 @@ SUMS = "SHA256SUMS"
 
 
 def published(name: str) -> str:
-    """The name that others know a base model by: of an embedded one, the hub's."""
+    """The public name of a base model; for an embedded one, its name on the hub."""
     return EMBEDDED[name].hub if name in EMBEDDED else name
 
 
@@ -85,7 +85,7 @@ def _tokenizer(folder: Path, **where: str) -> Any:
 
 
 def precision(wanted: str) -> str:
-    """`float32` or `bfloat16`: what was asked for, and for `auto` what this machine is fast in.
+    """The precision asked for, `float32` or `bfloat16`; for `auto` the one that this machine is fast in.
 
     On a CPU with AMX tiles bfloat16 won; on one without (AVX2), it took thirty times as long.
     """
@@ -129,7 +129,7 @@ def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
 
 
 def _told(error: Exception) -> str:
-    """What kind of error it is, and its first line."""
+    """The type of an error, and its first line."""
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 

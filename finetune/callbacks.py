@@ -16,11 +16,11 @@ from finetune.report import METRICS
 from finetune.run_file import CHECKPOINTS
 
 TOLD_AFTER = 4
-"""Steps of this process after which the time to go is told: one to warm up, three of unlike lengths."""
+"""Steps of this process before the remaining time is estimated: one to warm up, three of unlike lengths."""
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
-    """Follows a training: its pace, its losses, and whether it is still worth going on.
+    """A callback that follows a training: its pace, its losses, and whether it has diverged.
 
     `tokens` are those of the whole training; `loss_limit` is a loss that no run comes back from.
     """
@@ -38,7 +38,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         return self._done / self._seconds if self._seconds else 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start anew from what the checkpoint tells: what came after it never was."""
+        """Start from the checkpoint's state: metrics of later steps are dropped."""
         kept = [entry for entry in map(_entry, state.log_history) if entry]
         self._before = max((entry.get("tokens", 0) for entry in kept), default=0)
         best = self._run / CHECKPOINTS / f"checkpoint-{state.best_global_step}"
@@ -89,7 +89,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -121,7 +121,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
 
 def minutes(seconds: float) -> str:
-    """A time to wait, for people: `about 12 minutes`."""
+    """A time in words: `about 12 minutes`."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} seconds"
     return f"about {round(seconds / 60)} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"

@@ -23,7 +23,7 @@ from datagen.hf.openmp import sleep_while_waiting
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="shoptalk", message="%(version)s")
 def main() -> None:
-    """Turn shards of shopping questions into a tuned model.
+    """Train a language model on a data set of datagen.
 
     \b
     Examples:
@@ -44,21 +44,26 @@ _RUNS = click.option(
 
 @main.command()
 @click.argument("config")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A data set of datagen.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of a data set, such as runs/esci_mcq.",
+)
 @click.option("--name", help="Name of the training's folder. [default: CONFIG-DATA]")
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A value in place of the config's own; several may be given.",
+    help="Replace one value of the config; may be repeated.",
 )
 @_RUNS
 def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], runs: Path) -> None:
-    """Train a base model on a data set, or go on with a training.
+    """Train a base model on a data set, or resume a training.
 
     CONFIG is a name in finetune/configs/ or a YAML file; docs/finetune.md lists its keys. A training that was
-    cut off goes on where it stopped; one that is done is not repeated.
+    cut off goes on where it stopped; a finished one is not repeated.
 
     \b
     Example:
@@ -85,7 +90,7 @@ def base(name: str) -> None:
     """Print the folder of a base model.
 
     NAME is smollm2-135m, a folder, or a model of the Hugging Face hub; RUN is the folder of a training that
-    started from it. The model is unpacked or fetched if need be.
+    started from it. The model is unpacked or fetched first if it is not there.
 
     \b
     Examples:
@@ -106,10 +111,10 @@ _RUN = click.argument("run", type=click.Path(path_type=Path))
 @main.command()
 @_RUN
 def merge(run: Path) -> None:
-    """Write a tuned model as one plain folder.
+    """Write a tuned model as one folder that can be served.
 
-    RUN is the folder of a finished training. The model is RUN/merged, which is what a server loads; where it
-    is there already, nothing is done.
+    RUN is the folder of a finished training. The model goes to RUN/merged. If it is there already,
+    nothing is done.
 
     \b
     Example:
@@ -126,12 +131,13 @@ def merge(run: Path) -> None:
     "--alpha",
     type=click.FloatRange(0, 1),
     required=True,
-    help="Share of what was learnt: 0 is the base, 1 is what merge writes.",
+    help="Share of the training: 0 is the base, 1 is the merged model.",
 )
 def wise_ft(run: Path, alpha: float) -> None:
-    """Write a model between base and tuned as one plain folder.
+    """Write a model between base and tuned model (WiSE-FT).
 
-    RUN is the folder of a finished training. The model is RUN/wise-ft-ALPHA: (1 - ALPHA) base + ALPHA tuned.
+    RUN is the folder of a finished training. The model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
+    base + ALPHA tuned.
 
     \b
     Example:

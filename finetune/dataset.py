@@ -54,7 +54,7 @@ _BATCH = 1_000
 
 
 class Split(NamedTuple):
-    """Tokenized rows of one split, in the order of its shards; and what was met on the way to them."""
+    """Tokenized rows of one split, in the order of its shards, and counts of what was read and left out."""
 
     rows: pa.Table
     rejects: pa.Table

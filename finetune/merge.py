@@ -127,7 +127,7 @@ def _write_weights(base: Path, folder: Path, change: Change) -> set[str]:
 
 
 def _changed(change: Change, name: str, weight: Any) -> Any:
-    """The weight as it is to be; the same object where nothing is to change, so that it keeps its bits."""
+    """The new weight; the same object where nothing changes, so that it keeps its bits."""
     new = change(name, weight)
     return weight if new is weight else new.to(weight.dtype).contiguous()
 
@@ -137,12 +137,12 @@ def _identity(name: str, weight: Any) -> Any:
 
 
 def _change(run: Path, lock: dict[str, Any], alpha: float) -> tuple[Change, set[str]]:
-    """What to do with each weight, and the names of those that are to change."""
+    """The change of each weight, and the names of the weights that change."""
     return _adapter(run, alpha) if lock["config"]["rank"] else _mean(run, alpha)
 
 
 def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
-    """Add what an adapter does. Its change raises UserError where it is of another shape than the weight."""
+    """The change that an adapter makes. It raises UserError where it is of another shape than the weight."""
     from safetensors.torch import load_file
 
     try:
@@ -174,7 +174,7 @@ def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
 
 
 def _mean(run: Path, alpha: float) -> tuple[Change, set[str]]:
-    """Take the tuned weights themselves, or a mean of them and the base's."""
+    """The change to the tuned weights themselves, or to a mean of them and the base's."""
     from safetensors import safe_open
 
     files: dict[str, Path] = {}

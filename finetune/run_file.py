@@ -23,7 +23,7 @@ RELEASES = ("shoptalk", "torch", "transformers", "trl", "peft")
 
 
 def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
-    """All that shapes a training, as plain data. Raises UserError where `data` is no finished run."""
+    """Everything that shapes a training, as plain data. Raises UserError where `data` is no finished run."""
     manifest = read_manifest(data)
     settings = config.model_dump(mode="json")
     text = json.dumps(settings, sort_keys=True)
@@ -58,7 +58,7 @@ def is_done(run: Path, wanted: dict[str, Any]) -> bool:
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two locks, in words. Releases may: a training goes on after an update."""
+    """The differences between two locks, in words; not of releases, as a training goes on after an update."""
     found = differences(before["config"], now["config"])
     if before["data_sha256"] != now["data_sha256"]:
         same = before["data"] == now["data"]

@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
-    """Train into the folder `run`, or go on where a training of the same stopped; what `run.json` then holds.
+    """Train into the folder `run`, or resume the same training there; gives what `run.json` then holds.
 
     A finished training is not repeated. `say` gets lines for people. Raises UserError for a run of datagen or
     a base model that can't be used, a folder that holds another training, a full disk, a loss that diverges.
@@ -79,7 +79,7 @@ def _train(
 ) -> dict[str, Any]:
     numbers = precision(config.precision)
     trainer, progress = build(config, run, base, tokenizer, splits, numbers, say)
-    if state.is_main_process:  # not before: what could not begin binds no other config
+    if state.is_main_process:  # not before: a training that could not begin must not block another config
         write_json(wanted, run / LOCK)
         (run / "config.yaml").write_text(dump(config), encoding="utf-8")
         _write_rejects(run, splits.values())
@@ -136,7 +136,8 @@ def build(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     lengths = splits["train"].lengths
-    arguments = _arguments(config, run, splits, numbers)  # first: what cannot be shared out leaves nothing
+    # First: it raises where rows cannot be shared out, and then nothing is left behind.
+    arguments = _arguments(config, run, splits, numbers)
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
     progress = Progress(
@@ -246,7 +247,7 @@ def _tensorboard(run: Path) -> Any:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end. What a killed process left half written is no use."""
+    """The last whole checkpoint; a killed process may have left half of a later one."""
     whole = {}
     for path in folder.glob("checkpoint-*"):
         try:
@@ -268,7 +269,7 @@ def _check_length(config: Config, base: Path) -> None:
 
 
 def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -> Iterator[str]:
-    """What is about to be trained."""
+    """The lines that say what is about to be trained."""
     tokens, rows = sum(split.lengths), split.rows.num_rows
     steps = math.ceil(rows / config.batch_rows) * config.epochs
     times = f", {config.epochs} times" if config.epochs > 1 else ""
@@ -284,7 +285,7 @@ def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -
 def _finish(
     config: Config, run: Path, splits: dict[str, Split], wanted: dict[str, Any], result: dict[str, Any]
 ) -> None:
-    """Take away what only the training needed; write plot, card and, last, `run.json`."""
+    """Delete what only the training needed; write plot, card and, last, `run.json`."""
     (run / "training_args.bin").unlink(missing_ok=True)  # a pickle
     adapter = run / "adapter_config.json"
     if adapter.is_file():  # named at the end, as PEFT would ask the hub for a base that it can't find here

@@ -39,16 +39,16 @@ _GRADER = click.option(
     type=click.Choice(["shopbench", "shopping_mmlu"]),
     default="shopbench",
     show_default=True,
-    help="Whose rules read an answer: the competition's, or its public release's.",
+    help="Parsers of the answers: the competition's, or its public release's.",
 )
 
 
 @main.command()
 @click.argument("questions", type=click.Path(path_type=Path))
 def classify(questions: Path) -> None:
-    """Print the task type that each question's text tells.
+    """Print the task type of each question, guessed from its text.
 
-    One JSON object a line. QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form,
+    Prints one JSON object a line. QUESTIONS is a data set of datagen, a JSON Lines file in ShopBench's form,
     Shopping MMLU's data.zip, or a run of infer.
 
     \b
@@ -80,8 +80,8 @@ def classify(questions: Path) -> None:
 def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     """Score answers as ShopBench does.
 
-    Per task, task type and track, and over all, with 95 % intervals. QUESTIONS is a data set of datagen, a
-    JSON Lines file in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.
+    Scores are per task, task type and track, and over all, with 95 % intervals. QUESTIONS is a data set of
+    datagen, a JSON Lines file in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.
 
     \b
     Example:
@@ -120,16 +120,14 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after so long; the same command goes on.",
+    help="Stop after MINUTES; the same command goes on.",
 )
 @click.option(
     "--choose",
     type=click.Choice(["number", "text"]),
-    help="Options by number, or by how likely their texts are. [default: as the model was trained]",
+    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
 )
-@click.option(
-    "--unconstrained", is_flag=True, help="Let the model say what it likes, even what does not parse."
-)
+@click.option("--unconstrained", is_flag=True, help="Let the model write anything, even what does not parse.")
 @click.option(
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
@@ -147,7 +145,7 @@ def run(
     unconstrained: bool,
     runs: Path,
 ) -> None:
-    """Have a model answer questions, or go on where a run stopped.
+    """Let a model answer questions, or resume a run that stopped.
 
     MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub.
 
@@ -191,10 +189,10 @@ def run(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, unrounded, not the table.")
 def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: bool) -> None:
-    """Set runs side by side with each other and with trivial answers.
+    """Compare the scores of runs, and those of trivial answers.
 
-    RUN is a folder of infer run; the others are compared with the first. Prints one table and writes one page
-    to look at.
+    RUN is a folder that infer run wrote; the others are compared with the first. Prints a table and writes
+    a page.
 
     \b
     Example:

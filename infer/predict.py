@@ -57,7 +57,7 @@ ANSWER_ROW = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What tells people about a run at work: lines, and questions done of all."""
+    """The callbacks that report on a run: lines of text, and the questions done of all."""
 
     say: Callable[[str], None]
     progress: Callable[[int, int], None]
@@ -109,7 +109,7 @@ def predict(
 
 
 def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -> str:
-    """The name of a run that was given none: of its model, its questions, and how they are asked."""
+    """The default name of a run, from its model, its questions, and how they are asked."""
     folder = Path(model)
     named = folder.parent.name if folder.name == "merged" else folder.name
     parts = [
@@ -130,7 +130,7 @@ def _answer(
     deadline: float | None,
     report: Report,
 ) -> None:
-    """Ask batch by batch until all are done or time is up; the first of each type tell how long it takes."""
+    """Ask batch by batch until all are done or time is up; the first batch of each type gives the pace."""
     total = sum(len(batch.asked) for batch in batches)
     done = total - sum(len(batch.asked) for batch in missing)
     seconds: dict[TaskType, list[float]] = defaultdict(list)  # a question, by type

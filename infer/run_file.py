@@ -33,7 +33,7 @@ class How(NamedTuple):
 
 
 def identity(model: str, folder: Path, settings: Settings, how: How, questions: pa.Table) -> dict[str, Any]:
-    """What a run is of: another model, setting or question makes it another run.
+    """The identity of a run: another model, setting or question makes it another run.
 
     `model` is what was named, `folder` is where it lies.
     """
@@ -46,7 +46,7 @@ def identity(model: str, folder: Path, settings: Settings, how: How, questions: 
 
 
 def _readable(model: str, folder: Path) -> str:
-    """A path below the working directory, else the name on the hub or the folder's: none of this machine."""
+    """A path below the working directory, else the name on the hub or of the folder, never a full path."""
     place, here = folder.resolve(), Path.cwd()
     if here in place.parents:
         return str(place.relative_to(here))
@@ -54,7 +54,7 @@ def _readable(model: str, folder: Path) -> str:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """What a run's `run.json` says, empty where there is none. Raises UserError where it can't be read."""
+    """The content of a run's `run.json`, empty where there is none. Raises UserError if it can't be read."""
     path = run / RUN
     if not path.is_file():
         return {}
@@ -68,7 +68,7 @@ def read(run: Path) -> dict[str, Any]:
 
 
 def begin(run: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """What the folder's `run.json` says, empty where there is none.
+    """The content of the folder's `run.json`, empty where there is none.
 
     Raises UserError where it is of another run, with what differs.
     """
@@ -143,7 +143,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
 
 
 def answered(run: Path) -> int:
-    """How many answers are in the run's folder, whatever `run.json` says. Raises UserError at half a file."""
+    """The number of answers in the run's folder, counted in its files. Raises UserError at half a file."""
     return sum(len(_rows(path)) for path in (run / ANSWERS_FOLDER).glob("*.parquet"))
 
 
@@ -173,7 +173,7 @@ def _digest(table: pa.Table) -> str:
 
 
 def summary(done: dict[str, Any], run: Path) -> str:
-    """What a person wants to know of a run that ended."""
+    """The summary of a run that ended."""
     rows, answered = done["questions"]["rows"], done["answered"]
     lines = [
         f"{run}: {answered:,} of {rows:,} questions answered in {done['seconds']:,.0f} s "

@@ -22,7 +22,7 @@ from datagen.recipe.model import Recipe
 from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")
-"""What may be the beginning of an id."""
+"""Texts that can be the beginning of an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _rows(table: pa.Table, column: str, value: str) -> Iterator[dict[str, Any]]:
 
 
 def _rejected_ids(run: Path, recipe: Recipe, prefix: str) -> list[dict[str, Any]]:
-    """Rejected rows whose id begins so; a reject has one if it was worded, but it is not stored."""
+    """Rejected rows whose id begins so. Rejects have no stored ids; those of rendered rows are computed."""
     hits = []
     for name, task in recipe.tasks.items():
         wordings = range(len(load_template(find("templates", task.template)).wordings))

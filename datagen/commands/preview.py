@@ -36,7 +36,7 @@ SHARD_SHARE, SHARD_ROW = 0.3, 30
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as a build would make it, and what the grader makes of its gold answer."""
+    """A row as a build would make it, and the grader's reading and score of its gold answer."""
 
     id: str
     side: str
@@ -61,7 +61,7 @@ class TaskPreview:
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """What one task will give, by side, as far as `looked_at` rows tell, of which `share` passed.
+    """The expected rows of one task, by side. `looked_at` rows were tried, of which `share` passed.
 
     `tokens` and `size` (bytes of Parquet) are estimates for an average row.
     """
@@ -101,7 +101,7 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
 
 
 def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
-    """For every task the rows to expect, from the count of all that its query gives and a look at some."""
+    """The expected rows of every task, from the count of its query's rows and a trial of some."""
     for name, drawn, examples, rejects in _worded(recipe, seeds, recipe.tasks, PLAN_ROWS):
         looked_at = examples.num_rows + rejects.num_rows
         share = examples.num_rows / looked_at if looked_at else 0.0

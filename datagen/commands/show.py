@@ -28,14 +28,14 @@ from datagen.tasks import TASKS
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the seeds give for a row: its seed row, and the example that it becomes today, if it does."""
+    """A row's seed row, and the example that it becomes today, if any."""
 
     seed: dict[str, Any]
     example: dict[str, Any] | None
 
 
 def show(run: Path, name: str, seeds: Path | None, task: str | None = None) -> str:
-    """The way of the row with this id, beginning of an id, or key; `task` tells equal keys apart.
+    """The history of the row with this id, beginning of an id, or key; `task` tells equal keys apart.
 
     `seeds` is where the run's seeds should lie; what needs them is left out, and said, where they are
     not there or others. Raises UserError where no row, or more than one, has the name.
@@ -60,7 +60,7 @@ def show(run: Path, name: str, seeds: Path | None, task: str | None = None) -> s
 def _origin(
     lock: dict[str, Any], recipe: Recipe, found: Found, seeds: Path | None
 ) -> tuple[Origin | None, list[str]]:
-    """The row's origin, None where its seeds are not there, and what its reader has to know about it."""
+    """The row's origin, None where its seeds are not there, and a notice about it for the reader."""
     if seeds is None:
         return None, ["Its seeds are not where they were; name their place by --seeds to see it."]
     task, key = found.row["task"], found.row["key"]

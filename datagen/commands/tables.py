@@ -31,7 +31,7 @@ def previewed(found: TaskPreview) -> str:
 
 
 def planned(plans: Iterable[TaskPlan]) -> str:
-    """The rows to expect by task, and what they come to."""
+    """The expected rows by task, and their totals."""
     plans = list(plans)
     headers = [
         "task",
@@ -69,14 +69,14 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
     lines += [
-        f"{run}/report.html shows it, `datagen show ID --run {run}` tells a row's whole way. To use it:",
+        f"{run}/report.html shows it, `datagen show ID --run {run}` shows the history of a row. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
     return "\n".join(lines)
 
 
 def sources() -> str:
-    """The seed sources: licence, publisher, tables with their files and columns, where they can come from."""
+    """The seed sources: licence, publisher, tables with files and columns, and where to get them."""
     parts = []
     for name, module in SOURCES.items():
         lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}")]

@@ -16,7 +16,7 @@ Say = Callable[[str], object]
 
 @contextmanager
 def progress_bars() -> Iterator[tuple[Progress, set[str]]]:
-    """What shows a stage's progress on a terminal, if it takes long; and the stages so far."""
+    """A `Progress` that draws bars on a terminal for stages that take long; and the stages so far."""
     from tqdm import tqdm
 
     stages: set[str] = set()

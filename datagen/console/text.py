@@ -27,12 +27,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def heading(text: str) -> str:
-    """A line that something new begins with."""
+    """A heading: the first line of a new part."""
     return click.style(text, bold=True)
 
 
 def aside(text: str) -> str:
-    """What a reader may pass over."""
+    """Text of lesser weight, dimmed."""
     return click.style(text, dim=True)
 
 

@@ -38,7 +38,7 @@ __all__ = ["RESULT", "Read", "decide", "read"]
 _NEAR = "near_duplicate"
 
 RESULT = pa.schema([("reason", pa.string()), ("of", pa.string())])
-"""What `decide` says of each row; both null where the row stays."""
+"""The decision on each row; both columns are null where the row stays."""
 
 
 def decide(parts: Sequence[Read], near: float | None) -> pa.Table:

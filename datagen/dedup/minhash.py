@@ -61,14 +61,14 @@ _NOTHING = 2**32 - 1  # least hash of a row without a shingle
 
 
 class Sketch(NamedTuple):
-    """Where locality-sensitive hashing puts some rows: in one bucket of each band."""
+    """The buckets of some rows in locality-sensitive hashing: one in each band."""
 
     rows: Ints
     keys: Hashes  # (rows, bands): from the shingles alone
     block: Hashes  # equal where kind, number of fields and all numbers are; others cannot be near
 
     def take(self, which: Bools) -> "Sketch":
-        """Of the rows that are told."""
+        """The sketch of some of the rows."""
         return Sketch(self.rows[which], self.keys[which], self.block[which])
 
 

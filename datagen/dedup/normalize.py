@@ -25,7 +25,7 @@ END, _SPACE = ord("\n"), ord(" ")
 _BLANK = (_CODES < 33) | (_CODES == 127) | np.isin(_CODES, list(b"!\"&'()*,-./:;?@[\\]_`{|}~"))
 _UPPER = np.isin(_CODES, list(string.ascii_uppercase.encode()))
 _FOLDED = np.where(_BLANK, _SPACE, _CODES + 32 * _UPPER).astype(np.uint8)
-"""What each byte becomes. Signs that change a meaning stay: + % # $ = < > ^ and all beyond ASCII."""
+"""The byte that each byte becomes. Signs that change a meaning stay: + % # $ = < > ^ and all beyond ASCII."""
 
 _DIGIT = np.isin(_CODES, list(string.digits.encode()))
 _LETTER = np.isin(_FOLDED, list(string.ascii_lowercase.encode())) | (_CODES > 127)

@@ -17,15 +17,15 @@ class Lists(NamedTuple):
     starts: Ints
 
     def counts(self) -> Ints:
-        """How many values each has."""
+        """The length of each list."""
         return np.diff(self.starts)
 
     def rows(self) -> Ints:
-        """Row of each value."""
+        """The row of each value."""
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
 
     def take(self, rows: Ints) -> "Lists":
-        """Those of some rows, in their order."""
+        """The lists of some rows, in their order."""
         counts = self.starts[rows + 1] - self.starts[rows]
         return Lists(self.values[ranges(self.starts[rows], counts)], starts_of(counts))
 

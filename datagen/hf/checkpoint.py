@@ -17,13 +17,13 @@ ORIGIN = "shoptalk.json"
 """In a model that finetune wrote: how options are chosen with it and, if merged, what it was made from."""
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-"""What other weights come as."""
+"""Other formats of weights, which are refused."""
 
 _SAMPLE = 2**20
 
 
 def checked(folder: Path) -> Path:
-    """The folder, if a model can be loaded from it. Raises UserError where not."""
+    """The folder, checked to hold a model that can be loaded. Raises UserError where it does not."""
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         merged = folder / "merged"
         todo = "" if merged.is_dir() else f"Run: finetune merge {folder}; then "

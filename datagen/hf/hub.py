@@ -13,7 +13,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def fetched(name: str) -> Path:
-    """The folder of a model of the Hugging Face hub. Raises UserError where it is not to be had."""
+    """The folder of a model of the Hugging Face hub. Raises UserError where it cannot be fetched."""
     from huggingface_hub import snapshot_download
 
     try:

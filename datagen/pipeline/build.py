@@ -51,7 +51,7 @@ LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all stages share: the recipe, the folders, and what each task needs."""
+    """The build as all stages see it: the recipe, the folders, and the job of each task."""
 
     recipe: Recipe
     run: Path
@@ -75,7 +75,7 @@ def build(
     """Build `recipe` from the seeds below `seeds` into `runs/<recipe name>`; gives the manifest.
 
     A run that is already built from the same recipe, templates, seeds and version is left as it is;
-    another one is replaced at the end, and `say` told so before.
+    another one is replaced at the end, after a line to `say`.
     Raises UserError where the recipe, the seeds or the disk do not allow it.
     """
     cores = workers or os.cpu_count() or 1
@@ -128,7 +128,7 @@ def _readable_manifest(run: Path) -> dict[str, Any] | None:
 
 
 def _made_with() -> dict[str, str]:
-    """The code and the releases on which the bytes of a run rest."""
+    """The code and the releases that the bytes of a run depend on."""
     code = blake2b(digest_size=8)
     package = Path(__file__).parents[1]
     for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".csv", ".j2")):
@@ -139,7 +139,7 @@ def _made_with() -> dict[str, str]:
 def _draw_and_word(
     plan: Plan, opened: Seeds, executor: Executor, report: Progress
 ) -> tuple[list[Part], dict[Path, Future[None]]]:
-    """Run the queries one by one while workers word what is drawn already; gives what they still work on."""
+    """Run the queries one by one while workers render batches already drawn; gives the unfinished ones."""
     futures: dict[Path, Future[None]] = {}
     parts: list[Part] = []
     paths = {name: plan.work / "drawn" / f"{name}.arrow" for name in plan.jobs}
@@ -169,14 +169,14 @@ def _draw_and_word(
 def _read(
     plan: Plan, parts: list[Part], worded: dict[Path, Future[None]], report: Progress
 ) -> list[dedup.Read]:
-    """Wait for each part and read it for dedup: beside the workers, as later all cores but one would wait."""
+    """Wait for each part and read it for dedup. Later, all cores but one would be idle meanwhile."""
     texts = []
     report("word", 0, len(parts))
     for done, part in enumerate(parts, start=1):
         if part.examples in worded:
             worded[part.examples].result()
         examples = read_arrow(part.examples).select(["id", "fields", "options", "gold"])
-        # what is asked: one title has a brand and a colour to find
+        # one title has a brand and a colour to find: the same content, two questions
         kind = pa.repeat(plan.recipe.tasks[part.task].template, examples.num_rows)
         rows = examples.rename_columns(["id", "fields", "options", "answer"]).append_column("kind", kind)
         texts.append(dedup.read(rows))

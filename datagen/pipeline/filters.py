@@ -49,7 +49,7 @@ DETECT_SCORE = 0.8
 
 
 def _too_long(texts: pa.Array, max_tokens: int) -> pa.Array:
-    """Which texts have more tokens; one of so many bytes never does, so few are looked at."""
+    """Which texts have more than `max_tokens`. A text has no more tokens than bytes, so few are counted."""
     long = pc.greater(pc.binary_length(texts), max_tokens).to_pylist()
     for position in [position for position, doubtful in enumerate(long) if doubtful]:
         long[position] = estimated_tokens(texts[position].as_py()) > max_tokens

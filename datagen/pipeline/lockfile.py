@@ -19,7 +19,7 @@ LOCK = "recipe.lock.yaml"
 
 
 def read_lock(run: Path) -> dict[str, Any]:
-    """What the lock file of a run holds. Raises UserError where there is none, or one that cannot be read."""
+    """The content of a run's lockfile. Raises UserError where there is none, or one that cannot be read."""
     path = run / LOCK
     try:
         lock: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def read_lock(run: Path) -> dict[str, Any]:
 
 
 def recipe_of(lock: Mapping[str, Any]) -> Recipe:
-    """The recipe that the lock holds, a mixture as the tasks it came to."""
+    """The recipe in the lockfile; a mixture comes resolved to its tasks."""
     data = lock["recipe"]
     common = Common.model_validate({name: data[name] for name in Common.model_fields})
     return Recipe.model_construct(
@@ -48,7 +48,7 @@ def recipe_of(lock: Mapping[str, Any]) -> Recipe:
 
 
 def changes(lock: Mapping[str, Any], seeds: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Which templates and seeds are others than the run was built from, in words.
+    """The templates and seeds that differ from those the run was built from, in words.
 
     `seeds` are hashes as `Seeds.hashes` gives them. Raises UserError where a template is gone.
     """
@@ -56,7 +56,7 @@ def changes(lock: Mapping[str, Any], seeds: Mapping[str, Mapping[str, str]]) -> 
 
 
 def replaces(run: Path, manifest: Mapping[str, Any] | None, lock: Mapping[str, Any]) -> str:
-    """What a build with this lock takes the place of, and why, for its user.
+    """A warning: which run a build with this lock will replace, and why.
 
     `manifest` is that of the run that is there, None where it cannot be read.
     """
@@ -91,7 +91,7 @@ def _without_rows(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_files(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Which of the templates and seeds of both locks are others, in words."""
+    """The templates and seeds that differ between the two locks, in words."""
     found = [
         f"templates/{name} has changed"
         for name, digest in new["templates"].items()

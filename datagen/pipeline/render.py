@@ -50,12 +50,12 @@ EXAMPLE = pa.schema(
         pa.field("gold", pa.string(), metadata={"description": "gold answer as content, for dedup"}),
     ]
 )
-"""A worded example between the stages; what is the same for all rows of a task is added in the shards."""
+"""A rendered example between the stages; columns that all rows of a task share are added in the shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs to word the rows of one task."""
+    """All that a worker needs to render the rows of one task."""
 
     seed: int
     task: str
@@ -68,7 +68,7 @@ class Job:
 
 
 def job_of(recipe: "Recipe", task: str) -> Job:
-    """What a worker needs to word the rows of one task of the recipe."""
+    """The job of one task of the recipe."""
     wanted = recipe.tasks[task]
     template = find("templates", wanted.template).resolve()
     return Job(
@@ -106,7 +106,7 @@ def word_part(drawn: Path, batch: int, job: Job, examples: Path, rejects: Path) 
 
 
 def ready() -> None:
-    """Nothing: a process that has run this has loaded all that `word_part` needs."""
+    """Do nothing: importing this module loads all that `word_part` needs, before there is work."""
 
 
 class _Rejects:
@@ -141,7 +141,7 @@ class _Rejects:
 
 
 def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects: _Rejects) -> pa.Table:
-    """Build and word every row; the law of the project is checked here, row by row."""
+    """Build and render every row; its gold answer is checked here, as `tasks.gold_problem` says."""
     word_row = _row_worder(job, [name for name in columns if name not in RESERVED])
     keys, sides, groups = (columns[name].to_pylist() for name in ("key", "side", "groups"))
     languages = columns["language"].to_pylist() if "language" in columns else [job.language] * len(sizes)
@@ -165,7 +165,7 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
 
 
 def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any]], tuple[Any, ...]]:
-    """A function that words one row: what it looks up for every row is looked up once, here.
+    """A function that renders one row; what all rows need is looked up once, here.
 
     It gives EXAMPLE's columns from `id` on, and raises Reject.
     """

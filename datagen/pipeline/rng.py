@@ -15,7 +15,7 @@ BITS = 512
 
 
 class Dice:
-    """Random choices read off a hash of `text`, each taking its digit from what the last one left."""
+    """Random choices from a hash of `text`. The hash is one large number; each choice takes a digit of it."""
 
     __slots__ = ("_left",)
 

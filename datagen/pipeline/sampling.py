@@ -20,11 +20,11 @@ from datagen.sources.query import bounded
 
 SIDES = ("train", "test")
 BATCH_ROWS = 10_240
-"""Rows of a batch: the unit of work of a worker, and of what a killed build has to do again."""
+"""Rows of a batch: the unit of a worker's work, and the most that it repeats after a kill."""
 
 SPARE = 0.1
 SPARE_ROWS = 50
-"""More rows are drawn than asked for, since some will be rejected: a tenth, and 50."""
+"""Spare rows, drawn since some will be rejected: a tenth of those asked for, and 50."""
 
 _ALL = 2**64 - 1
 
@@ -41,7 +41,7 @@ class Drawn:
 
 
 def quotas(rows: int, test: float, available: Mapping[str, int]) -> dict[str, int]:
-    """How many of `rows` examples each side shall hold; where train has too few, test makes up for them."""
+    """The number of examples on each side; where train has too few rows, test gets more."""
     held_out = max(round(rows * test), rows - available["train"])
     return {"train": rows - held_out, "test": held_out}
 

@@ -23,7 +23,7 @@ from datagen.storage.files import read_arrow, write_parquet
 SHARD_ROWS = 50_000
 _AS_THEY_ARE = ["id", "language", "target", "key", "wording"]
 _FROM_EXAMPLES = [*_AS_THEY_ARE, "side", "prompt", "answer"]
-"""Columns of an example that a shard takes over, and all that it is made of."""
+"""Columns of an example that a shard is written from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A worker's output: examples in the order of their ids, rejects, and what `selection` said of each."""
+    """The files of one batch: examples in the order of ids, rejects, and the decisions of `selection`."""
 
     task: str
     examples: Path
@@ -115,7 +115,7 @@ def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
 
 
 def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
-    """Write one task's rejects: those of its workers, and those that `selection.decide` found."""
+    """Write one task's rejects: those of rendering, and those of `selection.decide`."""
     tables = [REJECT.empty_table()]
     for part in parts:
         tables.append(read_arrow(part.rejects))

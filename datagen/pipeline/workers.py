@@ -21,12 +21,12 @@ import pyarrow as pa
 from datagen.errors import UserError
 
 IN_PROCESS_ROWS = 20_000
-"""A build of fewer rows is done before processes have started."""
+"""A smaller build is done sooner in this process than workers start."""
 
 
 @contextmanager
 def pool(workers: int, rows: int) -> Iterator[Executor]:
-    """Where to submit the work of a build of `rows` rows; an error in the block drops what has not begun.
+    """The executor for a build of `rows` rows; an error in the block drops work that has not begun.
 
     Raises UserError where a worker was killed.
     """
@@ -95,7 +95,7 @@ def _sheltered() -> Iterator[None]:
 
 
 class _InProcess(Executor):
-    """Runs what is submitted at once."""
+    """An executor that runs each task at once, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()

@@ -19,7 +19,7 @@ def chat(task_type: TaskType, prompt: str) -> list[dict[str, str]]:
 
 
 class Tokenizer(Protocol):
-    """What of a Hugging Face tokenizer a prompt needs."""
+    """The methods of a Hugging Face tokenizer that a prompt needs."""
 
     def apply_chat_template(self, conversation: list[dict[str, str]], /, **settings: Any) -> Any:
         """The conversation as the model reads it."""

@@ -109,5 +109,5 @@ def _without_form(text: str) -> str:
 
 
 def _tells(sentence: str) -> bool:
-    """Whether it says anything but how to write numbers."""
+    """Whether a text says anything but how to write numbers."""
     return bool(_QUOTE.search(sentence) or not _FORM.match(sentence.lstrip()) or _ASKS.search(sentence))

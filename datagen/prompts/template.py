@@ -37,13 +37,13 @@ ALLOWED_NODES = (
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
 )
 _PRINTABLE = (str, int, float, Decimal, date, time, Undefined)
-"""What prints as shops write it, not as Python does; an undefined name tells of itself."""
+"""Types that print as shops write them; an undefined name raises an error of its own."""
 
 _SEPARATOR = re.compile(r"^---[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
 
 
 class Flaw(NamedTuple):
-    """Something that a template may not do, at a 1-based line and column of its file."""
+    """A mistake in a template, at a 1-based line and column of its file."""
 
     line: int
     column: int
@@ -52,7 +52,7 @@ class Flaw(NamedTuple):
 
 
 class TemplateError(Exception):
-    """A template that cannot be used, and all that is wrong in its file.
+    """A template that cannot be used, with every mistake in its file.
 
     `lines` tells for each slot of its sound wordings the line that first names it.
     """
@@ -174,7 +174,7 @@ def _syntax(error: TemplateSyntaxError) -> Flaw:
 
 
 def _refused(tree: nodes.Template, text: str, macros: frozenset[str]) -> list[Flaw]:
-    """What a template of this text may not do, each code once a line."""
+    """The mistakes in a template of this text, each code once a line."""
     lines = text.split("\n")
     flaws: dict[tuple[int, str], Flaw] = {}
     for at, code, message, word in _refusals(tree, macros):
@@ -183,7 +183,7 @@ def _refused(tree: nodes.Template, text: str, macros: frozenset[str]) -> list[Fl
 
 
 def _refusals(tree: nodes.Template, macros: frozenset[str]) -> Iterator[tuple[int, str, str, str]]:
-    """Line, code, message and first word of what a template may not do."""
+    """Line, code, message and first word of each mistake."""
     for loop in _loops_in_loops(tree):
         yield loop.lineno, "nested_loop", "a loop stands in a loop; let the query give one list", "{%"
     for node in tree.find_all(nodes.Node):

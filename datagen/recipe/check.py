@@ -79,7 +79,7 @@ CODES = {
     "hidden_slot": "the template prints the answer, or a column that is the build's",
     "missing_slot": "a wording does not print what the question is about",
 }
-"""What each problem's code means: these words stay, messages may get better."""
+"""The meaning of each problem's code. Codes stay the same; messages may get better."""
 
 OPTIONAL: Columns = {"split": pa.string(), "groups": pa.list_(pa.string()), "language": pa.string()}
 """Columns that any query may return; the pipeline reads them."""
@@ -132,7 +132,7 @@ def check_all(recipes: Iterable[str]) -> Iterator[tuple[str, list[Problem]]]:
 
 
 def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBPyConnection]) -> None:
-    """Look at each task as far as it can be read, whatever is wrong with the others."""
+    """Check each task as far as it can be read, whatever is wrong with the others."""
     tasks, sources = document.data.get("tasks"), document.data.get("sources")
     if not isinstance(tasks, dict):
         return

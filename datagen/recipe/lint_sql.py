@@ -57,7 +57,7 @@ ADVICE = (
     (r"not found|not exist", "sql_unknown_name", ""),
     (r"", "sql_error", ""),
 )
-"""What DuckDB says by pattern, first wins: our code for it, and what to do where DuckDB does not say."""
+"""DuckDB's messages by pattern (the first match wins), with our code and, where DuckDB has none, advice."""
 
 
 def inspect(
@@ -127,7 +127,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 def _foreign(
     node: dict[str, Any], own: Collection[str], tables: Collection[str], later: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    """Code and message where a node reads something else than the seed tables or the query's `own` ones."""
+    """Code and message where a node reads anything but the seed tables or the query's `own` ones."""
     readable = f"a query reads only {', '.join(tables)}"
     kind = node.get("type")
     if kind == "SHOW_REF":

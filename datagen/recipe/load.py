@@ -148,7 +148,7 @@ Kind = TypeVar("Kind", Recipe, Mixture)
 def _checked(document: Document, kind: type[Kind]) -> Kind | None:
     """The document as a recipe or a mixture; None, with problems in the document, where it is neither."""
     if document.problems and not document.data:
-        return None  # not even YAML: keys that are missing for that are no news
+        return None  # not even YAML: missing keys would only repeat that
     whole = validate(document, kind, {**document.data, **_checked_sources(document)})
     name = document.data.get("name")
     if isinstance(name, str) and name != document.path.stem:

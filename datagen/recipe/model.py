@@ -90,7 +90,7 @@ class Dedup(_Model):
         default=0.85,
         ge=0.5,
         le=1,
-        description="Jaccard similarity of content from which two rows are one; null: exact copies only",
+        description="similarity of texts from which two rows are near-duplicates; null: exact copies only",
     )
 
 

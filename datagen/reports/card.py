@@ -30,7 +30,7 @@ CATEGORIES = {
     TaskType.NAMED_ENTITY_RECOGNITION: "token-classification",
     TaskType.GENERATION: "text-generation",
 }
-"""The hub's word for each task type."""
+"""The hub's task category for each task type."""
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 """The hub's words for how many rows there are, below each bound."""

@@ -136,7 +136,7 @@ def _content(messages: pa.ChunkedArray, position: int) -> pa.Array:
 
 
 def _answers(kind: TaskType, answers: list[str]) -> Chart:
-    """What tells whether an answer can be guessed without reading the question."""
+    """Charts that tell whether an answer can be guessed without reading the question."""
     if kind is TaskType.GENERATION:
         return Chart("Characters of the answer", binned([len(answer) for answer in answers]))
     if kind is TaskType.NAMED_ENTITY_RECOGNITION:

@@ -28,10 +28,10 @@ from datagen.schema import SCHEMA_VERSION, TaskType, Track
 from datagen.storage.manifest import MANIFEST, read_manifest
 
 COPY = "questions.parquet"
-"""What a run of infer keeps of its questions."""
+"""The file in which a run of infer keeps its questions."""
 
 ANSWERS_FOLDER = "answers"
-"""Where it keeps their answers."""
+"""The folder in which it keeps their answers."""
 
 TABLE = pa.schema(
     [

@@ -50,7 +50,7 @@ class Seeds:
         return self.scopes.get(task.rpartition(".")[0], self.connection)
 
     def made_up(self) -> list[str]:
-        """The sources whose files are the sample marketplace's."""
+        """The sources whose files are the sample shop's."""
         return sorted(
             source for source, tables in self.files.items() if any(map(_is_made_up, tables.values()))
         )

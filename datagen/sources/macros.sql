@@ -1,14 +1,15 @@
--- What every query may call beside DuckDB's own functions; docs/recipe.md tells its users. `recipe_seed()` is made before.
+-- The SQL macros that every query may call beside DuckDB's own functions; docs/recipe.md lists them. `recipe_seed()` is
+-- created before this file runs.
 
 -- Choices by chance are hashes of the recipe's seed and a key, so independent of threads and of the order of rows.
 -- DuckDB's `hash` is a hundredth of the cost of its md5; a release may change it, as it may change the bytes of a
--- Parquet file, so the lock file of a run names the releases that made it.
+-- Parquet file, so the lockfile of a run names the releases that made it.
 create macro draw(k) as hash(recipe_seed(), k);
 create macro pick(l, n, k) as
     list_select(l, list_grade_up(list_transform(l, lambda x: hash(recipe_seed(), k, x)))[1:n]);
 create macro shuffled(l, k) as pick(l, len(l), k);
 
--- What texts of shops have in common, in the languages of their marketplaces.
+-- Macros for the texts of shops, in the languages of their marketplaces.
 create macro language(locale) as case locale when 'us' then 'en' when 'jp' then 'ja' else locale end;
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.

@@ -85,7 +85,7 @@ def _sql_error(error: duckdb.Error, sql: str, prefix: int = 0) -> SqlError:
 
 
 def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
-    """What DuckDB says, and which byte of the query it says it of; 0 where it doesn't tell."""
+    """DuckDB's message, and the byte of the query that it is about; 0 where it names none."""
     text = str(error)
     if '{"exception_type"' not in text:
         return text.partition(" Error: ")[2] or text, 0
@@ -94,7 +94,7 @@ def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
 
 
 def first_line(error: duckdb.Error | OSError) -> str:
-    """What DuckDB says, on one line, without what a damaged file made it quote."""
+    """DuckDB's message on one line, without quotes from a damaged file."""
     line = _told(error)[0].splitlines()[0]
     return "".join(character if character.isprintable() else "?" for character in line)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from datagen.errors import UserError
 
 _FULL = ("No space left", "File too large", "Disk quota exceeded", "inline_container.cc")
-"""What is said of a full disk by libraries whose errors have no number, safetensors and torch among them."""
+"""Messages about a full disk from libraries whose errors have no number, safetensors and torch among them."""
 
 
 @contextmanager

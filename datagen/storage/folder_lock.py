@@ -13,8 +13,8 @@ from datagen.storage.files import writable
 def held(folder: Path, doing: str) -> Iterator[None]:
     """Hold the folder, which is made if need be, for this process.
 
-    Raises UserError where another process has it: what it is `doing`, such as `runs/esci_mcq is being built`,
-    and which one it is; and where no folder can be made. A process that was killed holds nothing.
+    Raises UserError where another process holds it, with its number and what it is `doing`, such as
+    `runs/esci_mcq is being built`; and where no folder can be made. A process that was killed holds nothing.
     """
     from filelock import FileLock, Timeout
 

@@ -24,7 +24,7 @@ Columns = dict[str, pa.DataType]
 
 
 class Shuffler(Protocol):
-    """What a build takes its random choices from; `random.Random` is one."""
+    """A source of random choices; `random.Random` is one."""
 
     def shuffle(self, items: list[Any], /) -> None:
         """Put the items in a random order, in place."""

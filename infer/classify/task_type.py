@@ -24,7 +24,7 @@ LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a question's text tells about the answer that it wants.
+    """The answer that a question wants, as far as its text tells.
 
     `numbers` are those of the listed options or candidates, as listed; letters and marks count from 0
     for options and from 1 for candidates, as the grader does; a scale's are its grades. They are empty
@@ -41,7 +41,7 @@ class Guess:
 
 
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
-    """The kind of answer that a prompt wants; `is_multiple_choice` is ShopBench's word, if known."""
+    """The guess for a prompt; `is_multiple_choice` is ShopBench's own flag, where it is known."""
     found = listed(prompt)
     said, data = split(found.outside)
     kind = _task_type(found, said, is_multiple_choice)

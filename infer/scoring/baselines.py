@@ -146,7 +146,7 @@ def _constants_of(kind: TaskType, tasks: Sequence[Task], asked: Sequence[Asked])
 
 
 def _worth(asked: Asked) -> dict[Any, float]:
-    """The parts of a right answer, and what naming each adds to the question's score or is as frequent."""
+    """The parts of a right answer, each with what naming it adds to the question's score."""
     target = asked.target
     if asked.task_type is TaskType.RANKING:
         gains = 2.0 ** np.array(target) - 1

@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def heads(self) -> list[str]:
-        """What is set side by side: the best trivial answers, then each run."""
+        """The heads of the columns: the best trivial answers, then each run."""
         return ["best trivial", *(run.name for run in self.runs)]
 
 
@@ -137,7 +137,7 @@ def differs(one: Interval, other: Interval) -> int:
 
 
 def verdicts(found: Comparison) -> list[str]:
-    """What the table says, in words: against the trivial answers, and against the first run."""
+    """The verdicts in words: against the trivial answers, and against the first run."""
     overall, *_ = found.rows
     lines = []
     for place, run in enumerate(found.runs):
@@ -175,7 +175,7 @@ def brief(interval: Interval, sign: bool = False) -> str:
 
 
 def notices(found: Comparison) -> list[str]:
-    """What a reader of the comparison has to know: questions left out, answers that are missing."""
+    """Notices for the reader: questions left out, answers that are missing."""
     lines = []
     if found.only_some:
         lines.append(
@@ -279,7 +279,7 @@ def write_page(found: Comparison, place: Path) -> None:
 
 
 def _pair(found: Comparison, place: int) -> dict[str, Any]:
-    """Questions that the first run and another answer unlike: how many, and some of each task."""
+    """Questions that only the first run or only another answers right: their number, and some examples."""
     gap = found.scores[place].values - found.scores[0].values
     sides = []
     for title, of in (

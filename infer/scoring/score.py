@@ -53,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be scored, and why what will not is left out: by reason, the tasks and their questions."""
+    """The tasks that will be scored, and those left out: by reason, the tasks and their questions."""
 
     asked: Sequence[Asked]
     tasks: tuple[Task, ...]
@@ -112,7 +112,7 @@ def plan(asked: Sequence[Asked]) -> Plan:
 
 
 def _numbers_apart(name: str) -> list[str | int]:
-    """What sorts `task2` before `task10`: texts and numbers in turn."""
+    """A sort key that puts `task2` before `task10`: texts and numbers in turn."""
     return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
 
 

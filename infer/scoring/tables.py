@@ -8,7 +8,7 @@ from infer.scoring.score import Plan, Scores
 
 
 def notices(planned: Plan, given: Answers) -> list[str]:
-    """What a reader of the scores has to know: what is missing, what belongs nowhere, what is left out."""
+    """Notices for the reader: missing answers, answers to no question, questions left out."""
     lines = []
     if given.missing:
         lines.append(

@@ -43,7 +43,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
 
 
 def constraint(guess: Guess) -> Constraint:
-    """What the decoder may emit. Where no numbers are listed, those that the parser can read."""
+    """The constraint for a guess. Where no numbers are listed, it admits those that the parser can read."""
     match guess.task_type:
         case TaskType.MULTIPLE_CHOICE:
             return _one_of(guess.numbers or tuple(range(multiple_choice.MOST)))
@@ -58,7 +58,7 @@ def constraint(guess: Guess) -> Constraint:
 
 
 def unconstrained(guess: Guess) -> Constraint:
-    """Nothing but a length: what the model says by itself."""
+    """A constraint on length alone: the model writes freely."""
     return _text(guess.language) if guess.task_type is TaskType.GENERATION else Constraint(UNCONSTRAINED)
 
 
@@ -81,7 +81,7 @@ def stops(guess: Guess) -> list[str]:
 
 
 def finished(guess: Guess, text: str) -> str:
-    """What of a decoded text is handed in: a free text ends with the sentence that says enough."""
+    """The answer within a decoded text: a free text ends with the sentence that passes ENOUGH_WORDS."""
     if guess.task_type is not TaskType.GENERATION:
         return text
     for end in _SENTENCE_END.finditer(text):

@@ -30,7 +30,7 @@ MOST_BIASED = 1024
 """Tokens whose logits vLLM lets a request change."""
 
 BIAS = 1.0
-"""What is added to the logits of tokens that a text is cited by; the winners' value."""
+"""Added to the logits of the cited text's tokens; the value of KDD Cup's winners."""
 
 _CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: what it uses is ours to see and to end
@@ -42,7 +42,7 @@ _CPU_CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a model is run: what may change a token of its answers, and `batch`, questions sent together."""
+    """The settings of a model's run that may change a token, and `batch`, the questions sent together."""
 
     device: str
     dtype: str
@@ -51,7 +51,7 @@ class Settings:
 
 
 class Request(NamedTuple):
-    """A prompt, and what may answer it; `stops` end an answer and are not part of it."""
+    """A prompt, and the constraint on its answer; `stops` end an answer and are not part of it."""
 
     ids: list[int]
     constraint: Constraint
@@ -82,7 +82,7 @@ def settings(folder: Path) -> Settings:
     """
     sleep_while_waiting()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vLLM is imported
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # else it tells its makers of model and machine
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # else it reports model and machine to its makers
     torch = _imported("torch")
     context = min(CONTEXT, config(folder).get("max_position_embeddings") or CONTEXT)
     if torch.cuda.is_available():

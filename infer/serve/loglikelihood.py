@@ -26,7 +26,7 @@ _GIVEN = {TaskType.MULTIPLE_CHOICE: 1, TaskType.RANKING: ranking.MOST, TaskType.
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What to weigh for one question: each option's text after the question, then each after none.
+    """The texts to weigh for one question: each option after the question, then each after UNANSWERED.
 
     `numbers` are the options' numbers. `unfit` is true where the least likely is asked for.
     """
@@ -47,7 +47,7 @@ class Weighed:
 def weighed(
     tokenizer: Any, task_type: TaskType, question: list[int], asked: Unlisted, options: list[list[int]]
 ) -> Weighed:
-    """What to weigh for the tokens of a question and of its options."""
+    """The texts to weigh, from the tokens of a question and of its options."""
     readable = {TaskType.MULTIPLE_CHOICE: multiple_choice.MOST - 1, TaskType.RANKING: ranking.MOST}
     kept = [i for i, number in enumerate(asked.numbers) if number <= readable.get(task_type, number)]
     nothing = prompt_ids(tokenizer, task_type, UNANSWERED)

@@ -19,7 +19,7 @@ from infer.serve.engine import Request
 from infer.serve.loglikelihood import LONGEST, MOST, Weighed, weighed
 
 UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
-"""What is taken for the guess where a prompt could not be read."""
+"""The guess where a prompt could not be read."""
 
 LEFT_OUT = "\n...\n"
 
@@ -46,14 +46,14 @@ class Prepared:
         return "text" if self.weighed else kind(self.request.constraint) if self.request else ""
 
     def finished(self, text: str) -> str:
-        """What of a decoded text is handed in."""
+        """The answer within a decoded text."""
         return finished(self.guess, text)
 
 
 def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
-    """The guess for any prompt at all; UNKNOWN where it cannot be read.
+    """The guess for any prompt; UNKNOWN where it cannot be read.
 
-    Raises UserError where a package lacks.
+    Raises UserError where a package is missing.
     """
     try:
         return classify(_read(printable(prompt)), is_multiple_choice)
@@ -119,7 +119,7 @@ def plain(tokenizer: Any, text: str) -> str:
 
 
 def _read(text: str) -> str:
-    """What of a text rules read."""
+    """The part of a text that the rules read."""
     return text if len(text) <= _READ else text[: _READ // 2] + LEFT_OUT + text[-_READ // 2 :]
 
 

@@ -9,7 +9,7 @@ from infer.serve.prepare import Prepared
 
 
 class Answerer(Protocol):
-    """What of an engine is used here."""
+    """The methods of an engine that are used here."""
 
     tokenizer: Any
 

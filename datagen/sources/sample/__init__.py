@@ -26,9 +26,9 @@ PRODUCTS_A_QUERY = 14
 
 
 def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample", seed: int = 7) -> None:
-    """Write the marketplace into `folder`, one subfolder a source (`esci/`).
+    """Write the sample shop into `folder`, one subfolder a source (`esci/`).
 
-    `size` is a named one or about how many judgements there shall be. Raises UserError for an unknown size,
+    `size` is a named one or an approximate number of judgements. Raises UserError for an unknown size,
     and where no folder can be made.
     """
     from datagen.sources.sample.esci import write_esci
