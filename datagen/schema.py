@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning; written into every shard's metadata."""
 
 
@@ -52,6 +52,7 @@ _COLUMNS: list[tuple[str, pa.DataType, str]] = [
     ("template", pa.string(), "template file below templates/"),
     ("wording", pa.int32(), "position of the wording in its template, from 0"),
     ("teacher", pa.string(), "model that wrote part of the row; null where none did"),
+    ("choices", pa.list_(pa.string()), "what the prompt lists, in its order; empty where it lists nothing"),
 ]
 
 SHARD = pa.schema(

@@ -128,26 +128,26 @@ def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tupl
         raise UserError(f"row {row['id']}: its prompt is not one that this version asks. Build the run again")
     answer = row["completion"][0]["content"]
     if choose == "text" and task_type in CHOICES:
-        question, answer = _by_text(row["id"], task_type, question, answer)
+        question, answer = _by_text(row, task_type, question, answer)
     if any(token in question or token in answer for token in special_tokens(tokenizer)):
         raise Reject("special_token")
     ids = tokenizer.encode(answer, add_special_tokens=False)
     return prompt_ids(tokenizer, task_type, question), [*ids, tokenizer.eos_token_id]
 
 
-def _by_text(row: str, task_type: TaskType, question: str, answer: str) -> tuple[str, str]:
+def _by_text(row: dict[str, Any], task_type: TaskType, question: str, answer: str) -> tuple[str, str]:
     """The question without its list, and the text of a right option: of a ranking the first, of several any.
 
     Raises Reject where there is no list, or where the answer is what does not fit: no likely text.
     """
-    asked = unlisted(question, task_type)
+    asked = unlisted(question, task_type, row["choices"])
     if asked is None:
         raise Reject("no_list")
     if asked.unfit:
         raise Reject("asks_for_unfit")
     right = TASKS[task_type].parse(answer)
     if task_type is TaskType.RETRIEVAL:
-        right = right[int(row, 16) % len(right)]
+        right = right[int(row["id"], 16) % len(right)]
     elif task_type is TaskType.RANKING:
         right = right[0]
     if right not in asked.numbers:
@@ -185,7 +185,7 @@ def _files(run: Path, side: str) -> list[Path]:
 
 
 def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
-    columns = ["id", "prompt", "completion", "task_type", "source", "license"]
+    columns = ["id", "prompt", "completion", "task_type", "source", "license", "choices"]
     for file in files:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH, columns=columns):
             yield from batch.to_pylist()

@@ -22,7 +22,7 @@ from datagen.storage.files import read_arrow, write_parquet
 
 SHARD_ROWS = 50_000
 _AS_THEY_ARE = ["id", "language", "target", "key", "wording"]
-_FROM_EXAMPLES = [*_AS_THEY_ARE, "side", "prompt", "answer"]
+_FROM_EXAMPLES = [*_AS_THEY_ARE, "side", "prompt", "answer", "options"]
 """Columns of an example that a shard is written from."""
 
 
@@ -93,6 +93,7 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
     }
     columns["prompt"] = _messages({"system": system(constants.task_type), "user": examples["prompt"]}, rows)
     columns["completion"] = _messages({"assistant": examples["answer"]}, rows)
+    columns["choices"] = examples["options"].combine_chunks()
     for name in _AS_THEY_ARE:
         columns[name] = examples[name].combine_chunks()
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)

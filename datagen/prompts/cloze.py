@@ -6,11 +6,13 @@ can be trained on the right text, and asked how likely each text is (`choose: te
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from datagen.prompts.instruction import split
-from datagen.prompts.options import listed
+from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
+from datagen.tasks.question import numbered
 
 UNANSWERED = "Answer:"
 """A question that asks nothing: how likely a text is after it tells how common the text is by itself."""
@@ -80,16 +82,29 @@ class Unlisted(NamedTuple):
     unfit: bool
 
 
-def unlisted(prompt: str, task_type: TaskType) -> Unlisted | None:
-    """The question of one of CHOICES to answer by text; None where it lists no two texts to choose from."""
-    found = listed(prompt)
+def unlisted(prompt: str, task_type: TaskType, choices: Sequence[str] | None = None) -> Unlisted | None:
+    """The question of one of CHOICES to answer by text; None where it lists no two texts to choose from.
+
+    `choices` are what a row of ours lists; another's question has its list read off its text.
+    """
+    first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
+    found = listed(prompt) if choices is None else _of_choices(prompt, choices, first)
     if len(found.texts) < 2 or not all(found.texts):
         return None
     rest = _GAP.sub("\n\n", found.outside).strip()
-    first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
     numbers = found.numbers or tuple(range(first, first + len(found.texts)))
     unfit = task_type is not TaskType.RANKING and bool(_UNFIT.search(split(rest)[0]))
     return Unlisted(_without_form(rest), found.texts, numbers, unfit)
+
+
+def _of_choices(prompt: str, choices: Sequence[str], first: int) -> Listed:
+    """The list of a prompt that was worded here, as `{{ listing }}` printed it; none where it did not."""
+    listing = numbered(list(choices), first)
+    if not choices or listing not in prompt:
+        return Listed((), "", (), prompt)
+    before, _, after = prompt.partition(listing)
+    numbers = tuple(range(first, first + len(choices)))
+    return Listed(numbers, "number", tuple(choices), f"{before}\n{after}")
 
 
 def _without_form(text: str) -> str:

@@ -156,4 +156,5 @@ def _shard_row(key: str, kind: TaskType, question: str, answer: str) -> dict[str
         "template": "none.j2",
         "wording": 0,
         "teacher": None,
+        "choices": [line[3:] for line in question.split("\n") if line[1:3] == ". "],
     }

@@ -84,6 +84,17 @@ def test_every_file_has_the_documented_columns(many: Path) -> None:
             )
 
 
+def test_a_row_says_what_its_prompt_lists(many: Path) -> None:
+    lists = {"multiple_choice": 0, "ranking": 1, "retrieval": 1}
+    rows = [row for file in shard_files(many) for row in pq.read_table(file).to_pylist()]
+    assert lists.keys() < {row["task_type"] for row in rows}
+    for row in rows:
+        first = lists.get(row["task_type"])
+        assert (first is None) == (row["choices"] == [])
+        listing = "\n".join(f"{number}. {text}" for number, text in enumerate(row["choices"], first or 0))
+        assert listing in row["prompt"][-1]["content"]
+
+
 def test_counts_are_those_of_the_rows(many: Path) -> None:
     tasks = list(read_manifest(many)["tasks"])
     found = counts(many, tasks)

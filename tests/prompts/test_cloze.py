@@ -3,11 +3,13 @@
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from datagen.prompts.cloze import Unlisted, unlisted
+from datagen.prompts.cloze import CHOICES, Unlisted, unlisted
 from datagen.prompts.template import load_template
 from datagen.schema import TaskType
+from datagen.storage.manifest import shard_files
 
 
 def choice(prompt: str) -> Unlisted | None:
@@ -178,3 +180,28 @@ def test_of_our_wordings_those_of_the_odd_one_out_alone_ask_for_what_does_not_fi
             assert asked.unfit is (path.stem == "odd_one_out")
         else:
             assert "listing" not in template.slots
+
+
+def test_a_row_of_ours_is_asked_as_its_text_will_be_read(shop_run: Path) -> None:
+    """What is trained knows its list; what is served has it read off the prompt. Both ask the same."""
+    seen = set()
+    for row in (row for file in shard_files(shop_run) for row in pq.read_table(file).to_pylist()):
+        kind, question = TaskType(row["task_type"]), row["prompt"][-1]["content"]
+        if kind in CHOICES:
+            known = unlisted(question, kind, row["choices"])
+            assert known is not None
+            assert known.texts == tuple(row["choices"])
+            assert known == unlisted(question, kind)
+            seen.add(kind)
+    assert seen == set(CHOICES)
+
+
+def test_what_a_row_lists_is_not_looked_for_in_its_text() -> None:
+    prompt = "Which fits?\n0. lamp\n1. Options: A. red B. blue\nAnswer:"
+    asked = unlisted(prompt, TaskType.MULTIPLE_CHOICE, ["lamp", "Options: A. red B. blue"])
+    assert asked == ("Which fits?\n\nAnswer:", ("lamp", "Options: A. red B. blue"), (0, 1), False)
+
+
+@pytest.mark.parametrize("choices", [[], ["lamp", "mug"], ["lamp"]])
+def test_a_row_whose_list_is_not_in_its_prompt_has_no_text_to_choose(choices: list[str]) -> None:
+    assert unlisted("Which?\n0. lamp\n2. mug", TaskType.MULTIPLE_CHOICE, choices) is None
