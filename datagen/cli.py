@@ -133,6 +133,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     """
     from datagen.commands import tables
     from datagen.pipeline import build
+    from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
 
@@ -140,6 +141,8 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
+    for line in shortcuts.over_bounds(loaded.tasks, manifest["tasks"]):
+        _warn(line)
     run = runs / loaded.name
     locate.remember(run, where)
     click.echo(tables.built(manifest, loaded, run, time.monotonic() - start if stages else None))

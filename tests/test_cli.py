@@ -136,6 +136,7 @@ def test_preview_shows_every_task_with_gold_parse_and_score(here: Path) -> None:
     assert all(kind.value in text for kind in TaskType)
     assert text.count("score 1") == 10
     assert "entity_not_in_text" in text
+    assert len(re.findall(r"^shortcuts in \d+ rows: \w+ [01]\.\d\d \(", text, re.MULTILINE)) == 5
     assert output("preview", "shop", "--seeds", "seeds", "--task", "brand").count("score 1") == 3
 
 
@@ -152,6 +153,21 @@ def test_build_says_what_came_out_and_how_to_use_it(here: Path) -> None:
     assert re.match(rf"shop: {kept} rows, built in [\d.]+ s\n", text)
     assert 'datasets.load_dataset("runs/shop")' in text
     assert "already built" in output("build", "shop", "--seeds", "seeds")
+
+
+def test_build_warns_of_what_answers_a_task_without_skill(here: Path) -> None:
+    recipe = here / "recipes" / "shop.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    text = text.replace("    rows: 40\n", "    rows: 40\n    shortcut: 0.1\n", 1)
+    recipe.write_text(text.replace("    rows: 60\n", "    rows: 60\n    shortcut: 1\n", 1), encoding="utf-8")
+    for _ in range(2):  # also where it is built already
+        result = run("build", "shop", "--seeds", "seeds")
+        assert result.exit_code == 0
+        assert re.fullmatch(
+            r"warning: task best_match: a shortcut scores \d\.\d\d \(\w+: .+\), "
+            r"above its bound, `shortcut: 0.1`\n",
+            result.stderr,
+        )
 
 
 def test_build_says_what_it_replaces_and_why(here: Path) -> None:

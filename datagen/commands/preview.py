@@ -7,7 +7,7 @@ tell duplicates and rows that cross the split.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,15 @@ from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
+from datagen.reports import shortcuts
 from datagen.schema import REJECT
 from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.query import columns_of
 from datagen.suggest import among
-from datagen.tasks import TASKS
+from datagen.tasks import TASKS, generation
+
+SHORTCUT_ROWS = 500
+"""Rows of each task whose shortcuts `preview` measures."""
 
 PLAN_ROWS = 200
 """Rows of each task that `plan` looks at."""
@@ -57,6 +61,7 @@ class TaskPreview:
     looked_at: int
     rows: list[Row]
     rejects: list[tuple[str, str]]
+    shortcuts: shortcuts.Measured | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +95,21 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
     if task is not None and task not in recipe.tasks:
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     names = [task] if task else recipe.tasks
-    for name, _, examples, rejects in _worded(recipe, seeds, names, rows):
+    wanted = {name: max(rows, min(SHORTCUT_ROWS, recipe.tasks[name].rows)) for name in names}
+    for name, _, examples, rejects in _worded(recipe, seeds, wanted):
         yield TaskPreview(
             name,
             recipe.tasks[name],
             examples.num_rows + rejects.num_rows,
             [_row(recipe.tasks[name], values) for values in examples.slice(0, rows).to_pylist()],
             list(zip(rejects["key"].to_pylist(), rejects["reason"].to_pylist(), strict=True)),
+            _shortcuts(recipe.tasks[name], examples),
         )
 
 
 def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
     """The expected rows of every task, from the count of its query's rows and a trial of some."""
-    for name, drawn, examples, rejects in _worded(recipe, seeds, recipe.tasks, PLAN_ROWS):
+    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS)):
         looked_at = examples.num_rows + rejects.num_rows
         share = examples.num_rows / looked_at if looked_at else 0.0
         wanted = quotas(recipe.tasks[name].rows, recipe.split.test, drawn.available)
@@ -119,15 +126,15 @@ def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
 
 
 def _worded(
-    recipe: Recipe, seeds: Path, names: Iterable[str], rows: int
+    recipe: Recipe, seeds: Path, wanted: Mapping[str, int]
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
-    """Name, counts, examples and rejects of each task, from as many rows as a build of `rows` would draw."""
+    """Name, counts, examples and rejects of each task, from the rows that a build of so many would draw."""
     with (
         open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened,
         tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
     ):
-        of_tasks = turns(opened, {name: recipe.tasks[name].query for name in names})
-        for name in names:
+        of_tasks = turns(opened, {name: recipe.tasks[name].query for name in wanted})
+        for name, rows in wanted.items():
             with shared(opened, name, of_tasks[name]):
                 found = _one(recipe, opened, name, rows, Path(folder) / "drawn.arrow")
             yield name, *found
@@ -144,6 +151,13 @@ def _one(recipe: Recipe, opened: Seeds, name: str, rows: int, path: Path) -> tup
     none = (EXAMPLE.empty_table(), REJECT.empty_table())
     examples, rejects = (pa.concat_tables(tables) for tables in zip(none, *batches, strict=True))
     return drawn, examples.sort_by("id"), rejects.sort_by("key")
+
+
+def _shortcuts(task: Task, examples: pa.Table) -> shortcuts.Measured | None:
+    if generation.embeds(task.metric) or not examples.num_rows:
+        return None
+    prompts = examples["prompt"].to_pylist()
+    return shortcuts.of_rows(task, prompts, examples["options"], examples["target"])
 
 
 def _row(task: Task, values: dict[str, Any]) -> Row:

@@ -9,6 +9,7 @@ from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE
+from datagen.reports.shortcuts import Measured
 from datagen.sources import SOURCES
 
 
@@ -27,7 +28,16 @@ def previewed(found: TaskPreview) -> str:
     for reason, count in reasons.most_common():
         key = next(key for key, of in found.rejects if of == reason)
         lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}")
+    if found.shortcuts:
+        lines.append(_shortcuts(found.shortcuts))
     return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def _shortcuts(measured: Measured) -> str:
+    """The shortcuts of a task in one line, the best first."""
+    scores = [f"{family} {score:.2f} ({shortened(how, 50)})" for family, how, score in measured.found]
+    dice = [f"dice {measured.chance:.2f}"] if measured.chance else []
+    return f"shortcuts in {measured.rows:,} rows: " + ", ".join([*scores, *dice])
 
 
 def planned(plans: Iterable[TaskPlan]) -> str:

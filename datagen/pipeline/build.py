@@ -36,6 +36,7 @@ from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
+from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
 from datagen.sources import SOURCES
@@ -43,7 +44,7 @@ from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds, sources_of
 from datagen.sources.query import columns_of
 from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
 from datagen.storage.folder_lock import held
-from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, write_manifest
+from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 """Packages whose releases may change the bytes of a run."""
@@ -265,6 +266,10 @@ def _publish(plan: Plan) -> dict[str, Any]:
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
         (plan.work / name).rename(plan.run / name)
+    train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
+    measured = shortcuts.of_run(train, plan.recipe.tasks)
+    for name, counts in tasks.items():
+        counts["shortcuts"] = measured[name].as_json() if name in measured else None
     lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
     (plan.run / LOCK).write_text(lock, encoding="utf-8")
     manifest = {

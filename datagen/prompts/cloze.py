@@ -87,8 +87,8 @@ def unlisted(prompt: str, task_type: TaskType, choices: Sequence[str] | None = N
 
     `choices` are what a row of ours lists; another's question has its list read off its text.
     """
-    first = 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
-    found = listed(prompt) if choices is None else _of_choices(prompt, choices, first)
+    first = _first_number(task_type)
+    found = listed(prompt) if choices is None else own_list(prompt, choices, task_type)
     if len(found.texts) < 2 or not all(found.texts):
         return None
     rest = _GAP.sub("\n\n", found.outside).strip()
@@ -97,14 +97,19 @@ def unlisted(prompt: str, task_type: TaskType, choices: Sequence[str] | None = N
     return Unlisted(_without_form(rest), found.texts, numbers, unfit)
 
 
-def _of_choices(prompt: str, choices: Sequence[str], first: int) -> Listed:
+def own_list(prompt: str, choices: Sequence[str], task_type: TaskType) -> Listed:
     """The list of a prompt that was worded here, as `{{ listing }}` printed it; none where it did not."""
+    first = _first_number(task_type)
     listing = numbered(list(choices), first)
     if not choices or listing not in prompt:
         return Listed((), "", (), prompt)
     before, _, after = prompt.partition(listing)
     numbers = tuple(range(first, first + len(choices)))
     return Listed(numbers, "number", tuple(choices), f"{before}\n{after}")
+
+
+def _first_number(task_type: TaskType) -> int:
+    return 0 if task_type is TaskType.MULTIPLE_CHOICE else 1
 
 
 def _without_form(text: str) -> str:

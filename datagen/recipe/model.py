@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from datagen.schema import TaskType, Track
 from datagen.suggest import among
-from datagen.tasks import TASKS
+from datagen.tasks import TASKS, generation
 
 Name = Annotated[
     str,
@@ -56,6 +56,12 @@ class Task(_Model):
     language: Language = Field(
         default="en", description="language of the rows, where the query has no column `language`"
     )
+    shortcut: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="score of what answers without skill, above which a build warns; null: no bound",
+    )
 
     @field_validator("template")
     @classmethod
@@ -74,6 +80,15 @@ class Task(_Model):
         if metric and metric not in known:
             raise PydanticCustomError("unknown_metric", "{advice}", {"advice": among(metric, known)})
         return metric or known[0]
+
+    @field_validator("shortcut")
+    @classmethod
+    def _of_a_metric_that_a_build_scores(cls, shortcut: float | None, info: ValidationInfo) -> float | None:
+        metric = info.data.get("metric", "")
+        if shortcut is not None and generation.embeds(metric):
+            advice = f"a build does not score by {metric}, which takes a model: leave the bound out"
+            raise PydanticCustomError("unmeasured_shortcut", "{advice}", {"advice": advice})
+        return shortcut
 
 
 class Filters(_Model):

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
+from datagen.reports.shortcuts import FAMILIES
 from datagen.schema import LANGUAGES, TaskType
 from datagen.storage.manifest import shard_files
 
@@ -66,6 +67,8 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None
         tasks=tasks,
         most_drawn=max(task["drawn"] for task in tasks),
         reasons=_reasons(manifest),
+        shortcuts=_shortcuts(recipe, manifest),
+        families=FAMILIES,
         looked_at=min(LOOKED_AT, sum(task["train"] + task["test"] for task in tasks)),
     )
     (run / REPORT).write_text(page, encoding="utf-8")
@@ -179,6 +182,24 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": tasks.most_common()}
         for code, tasks in ordered
     ]
+
+
+def _shortcuts(recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each task's shortcuts by family, as far as they were measured."""
+    found = []
+    for name, task in recipe.tasks.items():
+        measured = manifest["tasks"][name]["shortcuts"]
+        rows = {"name": name, "metric": task.metric, "bound": task.shortcut, "measured": measured}
+        if measured:
+            best = measured["found"][0]["score"]
+            rows |= {
+                "options": "-".join(map(str, sorted(set(measured["options"])))),
+                "families": {shortcut["family"]: shortcut for shortcut in measured["found"]},
+                "best": best,
+                "over": task.shortcut is not None and best > task.shortcut,
+            }
+        found.append(rows)
+    return found
 
 
 def _words(name: str) -> str:

@@ -106,6 +106,11 @@ def constraint(question: Question) -> Constraint:
     return Constraint(max_tokens=LONGEST_ANSWER)
 
 
+def embeds(metric: str) -> bool:
+    """Whether a metric compares embeddings, which takes a model."""
+    return metric in _MODELS
+
+
 def _rougel(value: str, target: str) -> float:
     """ROUGE-L's F-measure with Porter's stemmer, as rouge-score has it.
 

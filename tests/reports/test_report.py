@@ -84,10 +84,29 @@ def test_the_chart_of_a_multiple_choice_task_counts_its_answers(shop_run: Path, 
         assert f"{answer}: {rows['target'].to_pylist().count(answer)} rows" in page.texts
 
 
+def test_the_page_shows_what_answers_without_skill(shop_run: Path, tmp_path: Path, page: Page) -> None:
+    for task in read_manifest(shop_run)["tasks"].values():
+        for shortcut in task["shortcuts"]["found"]:
+            assert f"{shortcut['score']:.2f}" in page.texts
+    assert "exceeded" not in page.texts
+    run = Path(shutil.copytree(shop_run, tmp_path / "run"))
+    recipe = recipe_of(read_lock(run))
+    bounds = {"best_match": 0.01, "order_of_fit": 1.0}
+    tasks = {
+        name: task.model_copy(update={"shortcut": bounds.get(name)}) for name, task in recipe.tasks.items()
+    }
+    manifest = read_manifest(run)
+    manifest["tasks"]["search_for"]["shortcuts"] = None
+    write_report(run, recipe.model_copy(update={"tasks": tasks}), manifest)
+    texts = Page((run / "report.html").read_text(encoding="utf-8")).texts
+    assert texts.count("exceeded") == 1
+    assert "not measured: no train row, or a metric that takes a model" in texts
+
+
 def test_tables_scroll_in_a_box_of_their_own(shop_run: Path, page: Page) -> None:
     """Else a phone's reader pushes whole cards aside, or the page."""
     boxes = [before for before, (tag, _) in zip(page.tags, page.tags[1:], strict=False) if tag == "table"]
-    assert boxes == [("div", {"class": "wide"})] * 2
+    assert boxes == [("div", {"class": "wide"})] * 3
     style = (shop_run / "report.html").read_text(encoding="utf-8").partition("</style>")[0]
     assert re.findall(r"([^{}]+?) { [^}]*overflow-x: auto", style)[0].split()[-1] == ".wide"
 
