@@ -3,7 +3,7 @@
     make bench NAME=shortcuts QUESTIONS="questions.jsonl runs/esci_mcq"
 
 Beside a build's own figures it tells whether a task gives away more than real questions do. By task, and by
-task type ("all"); lists are read off the prompts, and a question is left out where that fails. With few questions
+task type ("all"). Lists are read off the prompts; questions are left out where that fails. With few questions
 the best of many shortcuts is well above chance by luck alone. The last line is JSON.
 """
 
