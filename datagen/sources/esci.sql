@@ -13,3 +13,12 @@ where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 create view esci.titles as
 select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title
 from esci.products where length(trim(product_title)) between 3 and 300;
+
+-- Judged products that have a title, with the words that query and title share: `shared` out of `asked` words of the query.
+-- Stop words such as `for` don't count.
+create table esci.shown as
+with worded as (
+    select *, list_filter(words_of(query), lambda word: not list_contains(stop_words_in(query, language), word)) as words
+    from esci.judged join esci.titles using (locale, language, product_id)
+)
+select * exclude (words), len(words) as asked, len(list_intersect(words, words_of(title))) as shared from worded;

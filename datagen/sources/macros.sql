@@ -40,6 +40,9 @@ create macro headed_lines(text) as list_filter(
         and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
         and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b'));
 
+-- Words of Latin letters or digits and of katakana, and single kanji, each once.
+create macro words_of(text) as list_distinct(regexp_extract_all(lower(text), '[\p{Latin}\p{N}]{2,}|[\p{Katakana}ー]{2,}|\p{Han}'));
+
 create macro word_stems(text) as list_transform(regexp_extract_all(lower(text), '\p{L}{4,}'), lambda word: word[:4]);
 
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
