@@ -15,6 +15,7 @@ from datagen.schema import TaskType
 from datagen.sources import esci
 from datagen.sources.database import open_seeds
 from datagen.sources.query import columns_of
+from datagen.sources.sample import write_sample
 
 ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string()}
 PRODUCT = {"product_locale": "us", "product_title": "Some kind of thing, large", "product_brand": "Acme"}
@@ -119,7 +120,7 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     shared[3]["product_bullet_point"] = "\n".join([*BULLETS[locale][:2], line])
     products = [{**product, "product_locale": locale} for product in shared]
     rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
-    assert len(rows) == 4, "the last ones have too few after them"
+    assert len(rows) == 8, "the last ones have too few after them"
     assert all("P3" not in row["key"] for row in rows)
     assert not any(line in bullet for row in rows for bullet in row["positives"] + row["negatives"])
 
@@ -155,6 +156,49 @@ def test_bullet_points_are_not_known_by_their_marks(tmp_path: Path, mark: str) -
     shown = {bullet for row in rows for bullet in row["positives"] + row["negatives"]}
     assert shown & set(texts[0])
     assert shown <= {text for own in texts for text in own}
+
+
+def drawn_from_market(folder: Path, seeds: Path, name: str) -> list[dict[str, Any]]:
+    """All rows that the task `recipe/task` makes of a market."""
+    recipe_name, _, task_name = name.partition("/")
+    recipe, path = load(recipe_name), folder / "drawn.arrow"
+    query = recipe.tasks[task_name].query
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        draw(opened, task_name, query, list(columns_of(opened.of(task_name), query)), 100_000, 0.0, path)
+    with pa.OSFile(str(path)) as file:
+        found: list[dict[str, Any]] = pa.ipc.open_file(file).read_all().to_pylist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up market that is large enough for choices."""
+    folder = tmp_path_factory.mktemp("market")
+    write_sample(folder, 12_000)
+    return folder
+
+
+def test_products_that_do_not_fit_share_words_with_the_query(market: Path, tmp_path: Path) -> None:
+    rows = drawn_from_market(tmp_path, market, "esci_retrieval/products_for_query")
+    english = [row for row in rows if row["language"] == "en"]
+    assert english
+    for row in english:
+        words = row["query"].lower().split()
+        near = [title for title in row["negatives"] if any(word in title.lower() for word in words)]
+        assert len(near) >= 4, row["key"]
+
+
+def test_any_bullet_point_of_a_product_is_wrong_for_others(market: Path, tmp_path: Path) -> None:
+    rows = drawn_from_market(tmp_path, market, "esci_retrieval/bullets_of_product")
+    wrong = {text for row in rows for text in row["negatives"]}
+    assert len(wrong) > 1.3 * len(rows), "one of each product would be known to be wrong"
+
+
+def test_bullet_points_that_are_wrong_are_right_elsewhere(market: Path, tmp_path: Path) -> None:
+    rows = drawn_from_market(tmp_path, market, "esci_retrieval/bullets_of_product")
+    right = {text for row in rows for text in row["positives"]}
+    wrong = [text for row in rows for text in row["negatives"]]
+    assert sum(text in right for text in wrong) > 0.9 * len(wrong)
 
 
 @pytest.mark.parametrize(

@@ -22,3 +22,43 @@ with worded as (
     from esci.judged join esci.titles using (locale, language, product_id)
 )
 select * exclude (words), len(words) as asked, len(list_intersect(words, words_of(title))) as shared from worded;
+
+-- Bullet points that tell of a product, of up to 30,000 products of each marketplace: texts are long. Sellers mark theirs
+-- each in a way of their own (`✅ Light - ...`, `【LIGHT】...`): marks are taken off and headings written alike, or else
+-- a product's would be known by their looks. Left out is what more than three products in 10,000 say, what could stand
+-- on any page (guarantees, ideas for gifts, data of a parcel), HTML, and what is in another language. `words` are those of
+-- four letters or more in the title, and `shared` is how many of them a bullet point has.
+create view esci.bullets as
+with drawn as (
+    select locale, language, product_id, title, least(count(*) over (partition by locale), 30000) as sold
+    from esci.titles join esci.products using (product_id) where product_locale = locale and length(product_bullet_point) > 60
+    qualify row_number() over (partition by locale order by draw(product_id)) <= 30000
+),
+line as (
+    select drawn.*, unnest(string_split(product_bullet_point, chr(10))).trim() as line
+    from drawn join esci.products using (product_id) where product_locale = locale
+),
+rare as materialized (
+    select *, unmarked(line) as text from line where length(line) between 20 and 250
+    qualify count(*) over (partition by locale, lower(line)) <= greatest(3, 0.0003 * sold)
+),
+headed as (select *, text[:instr(text, ': ')] as heading from rare where length(text) between 20 and 200),
+clean as (
+    select distinct locale, language, product_id, title, upper(text[1])
+        || if(heading = upper(heading), lower(heading[2:]), heading[2:]) || text[greatest(length(heading), 1) + 1:] as bullet
+    from headed where in_language(text, language)
+        and not (regexp_matches(text, '[<>]|&#?\w+;|&#\d') or of_seller(text) or of_parcel(text))
+)
+select *, regexp_extract_all(lower(title), '[\p{L}\p{N}]{4,}') as words,
+    len([word for word in words if contains(lower(bullet), word)]) as shared
+from clean;
+
+-- For every query up to a hundred others of the same split that share a word with it.
+create view esci.kin as
+with worded as (select distinct locale, split, query_id, query, unnest(words_of(query)) as word from esci.judged),
+beside as (
+    select locale, split, query_id, word, list({query_id: query_id, query: query}) over (
+        partition by locale, split, word order by draw(query_id || '|' || word) rows between 1 following and 20 following
+    ) as others from worded
+)
+select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;

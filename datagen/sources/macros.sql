@@ -25,6 +25,13 @@ create macro readable_lines(text, language) as list_filter(
 -- Data of the parcel, the item's number and the like, which fit any page.
 create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
+-- What a seller promises or offers, and what is no property: it fits any page as well.
+create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|保証|返品|返金|お問い合わせ|ご連絡|イメージです|商品の説明');
+
+-- Without the marks that sellers put before a line (`✅`, `★`) or around its heading, which ends at `: ` then: `【LIGHT】...`.
+create macro unmarked(line) as regexp_replace(regexp_replace(line, '^[\p{So}\p{Sm}\p{M}•‣*\s-]+', ''),
+    '^[^\p{L}\p{N}]?([\p{L}\p{N}][\p{L}\p{M}\p{N} &’''・/%+-]{1,50}?)(?: ?[】\]』》] ?[:：-]? ?| [-–—] | ?[:：] ?)', '\1: ');
+
 -- As in `Easy to clean: ...` or `【Easy to clean】...`: a heading of two to five words that tells of the product, and its text.
 create macro headed_lines(text) as list_filter(
     list_transform(
