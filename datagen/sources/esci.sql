@@ -9,10 +9,17 @@ select product_locale as locale, language(product_locale) as language, query_id,
 from esci.examples anti join unfit using (query_id)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
--- Titles that can be shown: of 3 to 300 characters.
-create view esci.titles as
-select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title
-from esci.products where length(trim(product_title)) between 3 and 300;
+-- What a product's page says, where it has a title that can be shown: of 3 to 300 characters, without HTML. `brand` and
+-- `color` are null where the catalogue has none of a name's length; `points` are the bullet points, a line each.
+create view esci.pages as
+select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title,
+    if(length(trim(product_brand)) between 2 and 40, known_brand(product_brand), null) as brand,
+    if(length(trim(product_color)) between 1 and 30, trim(product_color), null) as color,
+    product_bullet_point as points, product_description as description
+from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
+
+-- The titles of those pages.
+create view esci.titles as select locale, language, product_id, title from esci.pages;
 
 -- Judged products that have a title, with the words that query and title share: `shared` out of `asked` words of the query.
 -- Stop words such as `for` don't count.
@@ -31,12 +38,11 @@ select * exclude (words), len(words) as asked, len(list_intersect(words, words_o
 create view esci.bullets as
 with drawn as (
     select locale, language, product_id, title, least(count(*) over (partition by locale), 30000) as sold
-    from esci.titles join esci.products using (product_id) where product_locale = locale and length(product_bullet_point) > 60
+    from esci.pages where length(points) > 60
     qualify row_number() over (partition by locale order by draw(product_id)) <= 30000
 ),
 line as (
-    select drawn.*, unnest(string_split(product_bullet_point, chr(10))).trim() as line
-    from drawn join esci.products using (product_id) where product_locale = locale
+    select drawn.*, unnest(string_split(points, chr(10))).trim() as line from drawn join esci.pages using (locale, product_id)
 ),
 rare as materialized (
     select *, unmarked(line) as text from line where length(line) between 20 and 250

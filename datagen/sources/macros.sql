@@ -65,3 +65,26 @@ create macro colors(text) as regexp_extract_all(lower(text), '\b(?:black|white|r
 create macro shaded(text, place, size) as
     regexp_matches(lower(text[:place - 1]), '\b(?:dark|light|deep|bright|pale|hot|neon|royal|sky|baby|navy|sage|olive|lime|mint|army|forest|hunter|rose|dusty|off|matte|wine|burnt|ocean)[ -]$')
     or regexp_matches(lower(text[place + size:]), '^ (?:oscur|clar|marino|celeste|cielo|pastel|mate|oliva|menta|militar)');
+
+-- A value as the text writes it at its first place there, in whatever case; null where it is part of a longer word.
+create macro cited(text, value) as case
+    when instr(lower(text), lower(value)) > 0
+        and lower(text[instr(lower(text), lower(value)):instr(lower(text), lower(value)) + length(value) - 1]) = lower(value)
+        and stands_alone(text, instr(lower(text), lower(value)), length(value))
+    then text[instr(lower(text), lower(value)):instr(lower(text), lower(value)) + length(value) - 1] end;
+
+-- The same of a color's name: a color with up to two words before it (after it, in Spanish) such as `navy blue`, and no
+-- part of another one. Null where the text names another color, too, or the value names two, but for those of two names.
+create macro cited_color(text, value, language) as case
+    when regexp_full_match(value, '[\p{L}ー]{2,}(?: \p{L}{3,}){0,2}') and not regexp_matches(lower(value), ' and | y |・')
+        and len(colors(value)) > 0 and list_has_all(colors(value), colors(text))
+        and (len(list_distinct(colors(text))) = 1 or regexp_matches(lower(value), 'navy|ivory|gold|oro|dorad|ネイビー'))
+        and if(language = 'es', starts_with(lower(value), colors(value)[1]), ends_with(lower(rtrim(value, '色')), colors(value)[-1]))
+        and not shaded(text, instr(lower(text), lower(value)), length(value))
+    then cited(text, value) end;
+
+-- The words of a query that tell what is wanted: neither a color, nor whom it is for, nor a stop word. `dog` and the like
+-- stay, as a dog bed is no bed.
+create macro type_words(text, language) as list_filter(string_split(lower(text), ' '), lambda word: length(word) > 1
+    and len(colors_in(word, language)) = 0 and len(stop_words_in(word, language)) = 0 and not list_has_any(audiences_in(word, language),
+        ['men', 'women', 'boy', 'girl', 'kid', 'hombre', 'mujer', 'niño', 'niña', 'メンズ', 'レディース', 'キッズ']));

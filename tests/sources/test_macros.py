@@ -78,6 +78,12 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("shaded('dark green mug', 6, 5)", True),
         ("shaded('verde oscuro', 1, 5)", True),
         ("shaded('green mug', 1, 5)", False),
+        ("cited('The ACME mug', 'acme')", "ACME"),
+        ("cited('Acmetal mug', 'acme')", None),
+        ("cited_color('Dark green mug', 'Dark Green', 'en')", "Dark green"),
+        ("cited_color('Dark green mug', 'Green', 'en')", None),
+        ("cited_color('Mug, green, red lid', 'Green', 'en')", None),
+        ("type_words('red dog bed for kids', 'en')", ["dog", "bed"]),
     ],
 )
 def test_what_a_macro_gives(cage: duckdb.DuckDBPyConnection, call: str, value: Any) -> None:
