@@ -10,12 +10,14 @@ from esci.examples anti join unfit using (query_id)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
 -- What a product's page says, where it has a title that can be shown: of 3 to 300 characters, without HTML. `brand` and
--- `color` are null where the catalogue has none of a name's length; `points` are the bullet points, a line each.
+-- `color` are null where the catalogue has none of a name's length. `points` are the bullet points, a line each; `bullets`
+-- six of them at most, without HTML, of 10 to 400 characters in the shop's language, that say more than the parcel's data.
 create view esci.pages as
 select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title,
     if(length(trim(product_brand)) between 2 and 40, known_brand(product_brand), null) as brand,
     if(length(trim(product_color)) between 1 and 30, trim(product_color), null) as color,
-    product_bullet_point as points, product_description as description
+    product_description as description, product_bullet_point as points,
+    list_filter(readable_lines(points, language), lambda line: not of_parcel(line))[:6] as bullets
 from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
 
 -- The titles of those pages.
@@ -68,3 +70,14 @@ beside as (
     ) as others from worded
 )
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
+
+-- For every product a query that it answers exactly, one by chance of those that share half of their words with its title
+-- and ask for nothing to be absent: it can be guessed.
+create view esci.guesses as
+with fitting as (
+    select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
+    from esci.shown where label = 'E' and shared > 0 and 2 * shared >= asked and length(query) between 3 and 80
+        and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
+    group by all
+)
+select locale, product_id, best.query_id as query_id, best.query as query, best.split as split from fitting;

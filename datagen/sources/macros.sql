@@ -50,7 +50,8 @@ create macro headed_lines(text) as list_filter(
 -- Words of Latin letters or digits and of katakana, and single kanji, each once.
 create macro words_of(text) as list_distinct(regexp_extract_all(lower(text), '[\p{Latin}\p{N}]{2,}|[\p{Katakana}ー]{2,}|\p{Han}'));
 
-create macro word_stems(text) as list_transform(regexp_extract_all(lower(text), '\p{L}{4,}'), lambda word: word[:4]);
+create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
+create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
 
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
@@ -88,3 +89,18 @@ create macro cited_color(text, value, language) as case
 create macro type_words(text, language) as list_filter(string_split(lower(text), ' '), lambda word: length(word) > 1
     and len(colors_in(word, language)) = 0 and len(stop_words_in(word, language)) = 0 and not list_has_any(audiences_in(word, language),
         ['men', 'women', 'boy', 'girl', 'kid', 'hombre', 'mujer', 'niño', 'niña', 'メンズ', 'レディース', 'キッズ']));
+
+-- A description without HTML and headings, and the sentences of a text.
+create macro prose(html) as trim(regexp_replace(regexp_replace(html,
+    '<h\d>[^<]*</h\d>|<(?:b|strong)>[^<]*</(?:b|strong)>\s*(?:<br ?/?>|</p>)|<[^>]*>', ' ', 'g'), '\s+', ' ', 'g'));
+create macro sentences(text) as
+    list_transform(regexp_extract_all(text, '(?:[^.!?]|[.!?][^ .!?])+[.!?]+'), lambda part: trim(part));
+
+-- Whether a sentence tells of the shop and its service, not of the product; English.
+create macro of_shop(sentence) as regexp_matches(sentence, '\b[Ww]e\b|\bus\b|(?i:\b(?:customers?|founded|years of experience|refunds?|guarantee[ds]?|warranty|satisf\w+|please|welcome to|shipping|gifts?|not(?:e|ice):|our (?:company|team|mission|focus|artists?|store|goal)\b))');
+
+-- Words of three letters or more, without an English plural's `s`.
+create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s?\b', 1);
+
+-- Whether a text stands in a title or in bullet points.
+create macro printed(text, title, bullets) as contains(lower(concat_ws(' ', title, array_to_string(bullets, ' '))), lower(text));
