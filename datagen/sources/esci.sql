@@ -23,14 +23,13 @@ from esci.products where length(trim(product_title)) between 3 and 300 and not r
 -- The titles of those pages.
 create view esci.titles as select locale, language, product_id, title from esci.pages;
 
--- Judged products that have a title, with the words that query and title share: `shared` out of `asked` words of the query.
--- Stop words such as `for` don't count.
+-- Judged products that have a title, with the words of the query that the title has: `shared` out of `asked`, without stop
+-- words such as `for`.
 create table esci.shown as
 with worded as (
-    select *, list_filter(words_of(query), lambda word: not list_contains(stop_words_in(query, language), word)) as words
-    from esci.judged join esci.titles using (locale, language, product_id)
+    select *, content_words(query, language) as words from esci.judged join esci.titles using (locale, language, product_id)
 )
-select * exclude (words), len(words) as asked, len(list_intersect(words, words_of(title))) as shared from worded;
+select * exclude (words), len(words) as asked, len([word for word in words if contains(lower(title), word)]) as shared from worded;
 
 -- Bullet points that tell of a product, of up to 30,000 products of each marketplace: texts are long. Sellers mark theirs
 -- each in a way of their own (`✅ Light - ...`, `【LIGHT】...`): marks are taken off and headings written alike, or else
@@ -61,12 +60,12 @@ select *, regexp_extract_all(lower(title), '[\p{L}\p{N}]{4,}') as words,
     len([word for word in words if contains(lower(bullet), word)]) as shared
 from clean;
 
--- For every query up to a hundred others of the same split that share a word with it.
+-- For every query others of the same split that share a word with it: up to sixteen for each of its words.
 create view esci.kin as
-with worded as (select distinct locale, split, query_id, query, unnest(words_of(query)) as word from esci.judged),
+with worded as (select distinct locale, split, query_id, query, unnest(content_words(query, language)) as word from esci.judged),
 beside as (
     select locale, split, query_id, word, list({query_id: query_id, query: query}) over (
-        partition by locale, split, word order by draw(query_id || '|' || word) rows between 1 following and 20 following
+        partition by locale, split, word order by draw(query_id || '|' || word) rows between 1 following and 16 following
     ) as others from worded
 )
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;

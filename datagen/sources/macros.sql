@@ -50,6 +50,10 @@ create macro headed_lines(text) as list_filter(
 -- Words of Latin letters or digits and of katakana, and single kanji, each once.
 create macro words_of(text) as list_distinct(regexp_extract_all(lower(text), '[\p{Latin}\p{N}]{2,}|[\p{Katakana}ー]{2,}|\p{Han}'));
 
+-- The same without stop words such as `for`.
+create macro content_words(text, language) as
+    list_filter(words_of(text), lambda word: not list_contains(stop_words_in(text, language), word));
+
 create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
 create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
 

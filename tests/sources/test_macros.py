@@ -73,6 +73,7 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("singulars('Two mugs, a lid')", ["two", "mug", "lid"]),
         ("printed('tea mug', 'A Tea Mug', ['Red'])", True),
         ("printed('red mug', 'A Tea Mug', ['Red'])", False),
+        ("list_sort(content_words('A mug for the beach', 'en'))", ["beach", "mug"]),
         ("long_words('Cleaning it by hand')", ["cleaning", "hand"]),
         ("word_stems('Cleaning it by hand')", ["clea", "hand"]),
         ("known_brand(' Halden ')", "Halden"),
