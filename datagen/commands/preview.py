@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
@@ -87,8 +88,10 @@ class TaskPlan:
         return sum(self.expected.values())
 
 
-def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> Iterator[TaskPreview]:
-    """The first `rows` rows of every task, or of one.
+def preview(
+    recipe: Recipe, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
+) -> Iterator[TaskPreview]:
+    """The first `rows` rows of every task, or of one; `say` is told of what is odd about the seeds.
 
     Raises UserError where the recipe has no such task.
     """
@@ -96,7 +99,7 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     names = [task] if task else recipe.tasks
     wanted = {name: max(rows, min(SHORTCUT_ROWS, recipe.tasks[name].rows)) for name in names}
-    for name, _, examples, rejects in _worded(recipe, seeds, wanted):
+    for name, _, examples, rejects in _worded(recipe, seeds, wanted, say):
         yield TaskPreview(
             name,
             recipe.tasks[name],
@@ -107,9 +110,9 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
         )
 
 
-def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
+def plan(recipe: Recipe, seeds: Path, *, say: Say = lambda text: None) -> Iterator[TaskPlan]:
     """The expected rows of every task, from the count of its query's rows and a trial of some."""
-    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS)):
+    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS), say):
         looked_at = examples.num_rows + rejects.num_rows
         share = examples.num_rows / looked_at if looked_at else 0.0
         wanted = quotas(recipe.tasks[name].rows, recipe.split.test, drawn.available)
@@ -126,11 +129,11 @@ def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
 
 
 def _worded(
-    recipe: Recipe, seeds: Path, wanted: Mapping[str, int]
+    recipe: Recipe, seeds: Path, wanted: Mapping[str, int], say: Say
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
     """Name, counts, examples and rejects of each task, from the rows that a build of so many would draw."""
     with (
-        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened,
+        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables, say=say) as opened,
         tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
     ):
         of_tasks = turns(opened, {name: recipe.tasks[name].query for name in wanted})

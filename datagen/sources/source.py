@@ -1,6 +1,7 @@
 """The description of one file of a seed source: its name and its columns."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MADE_UP = "shoptalk.made_up"
 """Key in the metadata of a Parquet file that no publisher wrote."""
@@ -8,7 +9,15 @@ MADE_UP = "shoptalk.made_up"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One file of a source in its publisher's layout; `columns` maps names to DuckDB types."""
+    """One file of a source in its publisher's layout; `columns` maps names to DuckDB types.
+
+    `key` are the columns of which no two rows have the same values. `values` says of a column what it may
+    hold, each with other spellings of it, in lower case. `without` tells what is given up where there is no
+    such file; a table that does not say so needs its file.
+    """
 
     file: str
     columns: dict[str, str]
+    key: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    without: str = ""
