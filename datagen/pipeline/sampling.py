@@ -96,7 +96,10 @@ def read_drawn(path: Path) -> Drawn:
 
 def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     """The query with the columns `key` (text), `groups`, `side` and `place`."""
-    groups = "groups" if "groups" in columns else "[key]"
+    groups = "[key]"
+    if "groups" in columns:  # a null is no group, nor is a blank; a row without any is alone with its key
+        named = "list_filter(groups, lambda name: trim(name) <> '')"
+        groups = f"if(coalesce(len({named}), 0) > 0, {named}, [key::varchar])"
     own = "split" if "split" in columns else "null"
     drop = [name for name in ("groups", "split") if name in columns]
     exclude = f"exclude ({', '.join(drop)})" if drop else ""

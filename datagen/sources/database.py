@@ -309,7 +309,7 @@ def _spelled(
     if not others:
         return name
     spellings = {other: value for value, them in values.items() for other in (value.lower(), *them)}
-    strange = {value: n for value, n in others if value is None or value.strip().lower() not in spellings}
+    strange = {value: n for value, n in others if value is None or value.strip(" ").lower() not in spellings}
     if strange:
         counted = [f"{'null' if value is None else repr(value)} {n:,}" for value, n in strange.items()]
         say(
@@ -342,9 +342,7 @@ def _without_repeats(
     dropped = len(several) + len(again) - kept
     if not dropped:  # two keys share a hash
         return relation
-    [(first,)] = connection.execute(
-        f"select ({keys},)::varchar from {name}_repeated order by 1 limit 1"
-    ).fetchall()
+    [(one,)] = connection.execute(f"select min(({keys},)::varchar) from {name}_repeated").fetchall()
     say(
         f"{path}: {dropped:,} of its rows left out, which repeat the {' and '.join(table.key)} of another"
         f" {one}; the first stays, in the order of the columns"

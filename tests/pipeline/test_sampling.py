@@ -51,6 +51,18 @@ def test_the_seeds_own_split_decides_the_side(seeds: Seeds, tmp_path: Path) -> N
     assert [own[key] for key in table["key"].to_pylist()] == table["side"].to_pylist()
 
 
+def test_a_null_is_no_group_and_a_row_without_any_is_split_by_its_key(seeds: Seeds, tmp_path: Path) -> None:
+    groups = "[[null, 'a'], ['a', null], [' ', null], [], null, ['']][example_id % 6 + 1]"
+    sql = f"select example_id as key, {groups} as groups from esci.examples"
+    _, table = drawn(seeds, tmp_path / "t.arrow", sql, 10_000, 0.3)
+    rows = table.to_pylist()
+    assert {row["groups"][0] for row in rows if int(row["key"]) % 6 < 2} == {"a"}
+    assert len({row["side"] for row in rows if int(row["key"]) % 6 < 2}) == 1
+    alone = [row for row in rows if int(row["key"]) % 6 >= 2]
+    assert all(row["groups"] == [row["key"]] for row in alone)
+    assert 0.25 < sum(row["side"] == "test" for row in alone) / len(alone) < 0.35
+
+
 def test_without_a_split_a_group_lies_on_one_side_in_every_task(seeds: Seeds, tmp_path: Path) -> None:
     sql = "select example_id as key, ['query:' || query_id] as groups from esci.examples"
     sides: dict[str, set[str]] = {}
