@@ -19,6 +19,7 @@ from datagen.paths import find
 from datagen.pipeline.render import row_id
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe
+from datagen.schema import REJECT, SHARD
 from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")
@@ -63,8 +64,16 @@ def find_row(run: Path, recipe: Recipe, name: str, task: str | None = None) -> F
 
 
 def _index(run: Path, folder: str, columns: list[str]) -> pa.Table:
-    """The named columns of all files of a folder, each row with its file and position."""
-    tables = []
+    """The named columns of all files of a folder, if there are any, each row with its file and position."""
+    schema = {"data": SHARD, "rejects": REJECT}[folder]
+    none = pa.schema(
+        [
+            *(schema.field(name) for name in columns),
+            ("file", pa.dictionary(pa.int32(), pa.string())),
+            ("position", pa.int64()),
+        ]
+    )
+    tables = [none.empty_table()]
     for path in sorted((run / folder).glob("*.parquet")):
         table = pq.read_table(path, columns=columns)
         file = pa.repeat(f"{folder}/{path.name}", table.num_rows).dictionary_encode()

@@ -230,7 +230,7 @@ def _write(
         path = plan.work / "rejects" / f"{task}.parquet"
         path.parent.mkdir(exist_ok=True)
         own = [part for part in parts if part.task == task]
-        if not path.is_file():
+        if not path.is_file() and shards.has_rejects(own):
             futures.append(executor.submit(shards.write_rejects, path, task, own))
     finish(futures, partial(report, "write"))
 
@@ -265,7 +265,8 @@ def _publish(plan: Plan) -> dict[str, Any]:
     (plan.run / MANIFEST).unlink(missing_ok=True)
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
-        (plan.work / name).rename(plan.run / name)
+        if any((plan.work / name).iterdir()):
+            (plan.work / name).rename(plan.run / name)
     train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
     measured = shortcuts.of_run(train, plan.recipe.tasks)
     for name, counts in tasks.items():

@@ -49,6 +49,10 @@ def ask(*fields: str, options: tuple[str, ...] = (), answer: str = "kettle", kin
     return kind, list(fields), list(options), answer
 
 
+def test_rows_that_all_contradict_each_other_leave_nothing_to_compare() -> None:
+    assert reasons(ask(KETTLE, answer="a"), ask(KETTLE, answer="b")) == ["label_conflict"] * 2
+
+
 SAME = "duplicate"
 NEAR = "near_duplicate"
 PAIRS: dict[str, tuple[Row, Row, str | None]] = {
