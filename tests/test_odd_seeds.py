@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.commands.verify import differences, problems
+from datagen.errors import UserError
 from datagen.pipeline.build import build
-from datagen.pipeline.lockfile import changes
+from datagen.pipeline.lockfile import changes, read_lock
+from datagen.pipeline.sampling import draw
 from datagen.recipe.load import load
 from datagen.sources import SOURCES
 from datagen.sources.database import Seeds, open_seeds
@@ -58,7 +60,17 @@ def test_seeds_as_they_should_be_are_read_without_a_word(seeds: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["split=test", "product_locale=jp", "a[1]", "what?*", "{x,y}", "it's", "a b", "query_id=7/esci_label=E"],
+    [
+        "split=test",
+        "product_locale=jp",
+        "a[1]",
+        "what?*",
+        "{x,y}",
+        "it's",
+        "a b",
+        "a\\b",
+        "query_id=7/esci_label=E",
+    ],
 )
 def test_the_names_of_folders_change_nothing(seeds: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
@@ -150,6 +162,19 @@ def test_judgements_that_are_listed_twice_do_not_stop_a_build(
     assert twice["tasks"] == once["tasks"]
 
 
+def test_numbers_that_stand_twice_are_named_with_their_table(seeds: Path, tmp_path: Path) -> None:
+    file = seeds / "esci" / EXAMPLES
+    change(file, "example_id", lambda numbers: pa.array([-7, -7, *numbers.to_pylist()[2:]]))
+    sql = "select example_id as key, query from esci.examples"
+    with (
+        open_seeds({"esci": SOURCES["esci"].Options()}, seeds, 7) as opened,
+        pytest.raises(
+            UserError, match=r"2 rows with the key '-7'.*; esci\.examples has 2 rows with the example_id -7$"
+        ),
+    ):
+        draw(opened, "t", sql, ["key", "query"], 10, 0.1, tmp_path / "t.arrow")
+
+
 def test_a_file_that_need_not_be_there_is_told_and_done_without(
     shop: Path, seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,8 +191,6 @@ def test_a_file_that_need_not_be_there_is_told_and_done_without(
     assert problems(tmp_path / "runs/shop") == []
     after = opened_hashes(seeds)
     assert set(before["esci"]) - set(after["esci"]) == {"sources"}
-    from datagen.pipeline.lockfile import read_lock
-
     lock = read_lock(tmp_path / "runs/shop")
     assert changes(lock, after) == []
     assert changes(lock, before) == ["the seeds of esci are others (sources)"]

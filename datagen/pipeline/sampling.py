@@ -6,6 +6,7 @@ larger sample holds the smaller one.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from datagen.errors import QueryError
+from datagen.sources import SOURCES
 from datagen.sources.database import Seeds
 from datagen.sources.query import bounded
 
@@ -139,9 +141,26 @@ def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
             raise QueryError(
                 task,
                 f"its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
-                "A key names one row: add what tells them apart",
+                f"A key names one row: add what tells them apart{_blamed(seeds, sql)}",
             )
     return {"train": place[~test], "test": place[test]}
+
+
+def _blamed(seeds: Seeds, sql: str) -> str:
+    """Which numbers of rows stand twice in the tables that a query reads, in words, where there are such."""
+    found = []
+    for source, tables in seeds.files.items():
+        for name in tables:
+            number = SOURCES[source].TABLES[name].number
+            if not number or not re.search(rf"\b{source}\.{name}\b", sql):
+                continue
+            repeated = seeds.connection.execute(
+                f"select {number}, count(*) as n from {source}.{name}"
+                " group by 1 having n > 1 order by n desc, 1 limit 1"
+            ).fetchone()
+            if repeated:
+                found.append(f"; {source}.{name} has {repeated[1]} rows with the {number} {repeated[0]}")
+    return "".join(found)
 
 
 def _limit(places: Places, wanted: int) -> tuple[int, int]:

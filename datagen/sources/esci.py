@@ -35,6 +35,7 @@ TABLES = {
             "split": "VARCHAR",
         },
         key=("query_id", "product_id", "product_locale"),
+        number="example_id",
         values={"product_locale": LOCALES, "esci_label": LABELS, "split": SPLITS},
     ),
     "products": Table(

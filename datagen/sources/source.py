@@ -11,13 +11,15 @@ MADE_UP = "shoptalk.made_up"
 class Table:
     """One file of a source in its publisher's layout; `columns` maps names to DuckDB types.
 
-    `key` are the columns of which no two rows have the same values. `values` says of a column what it may
-    hold, each with other spellings of it, in lower case. `without` tells what is given up where there is no
-    such file; a table that does not say so needs its file.
+    `key` are the columns that no two rows have in common: rows that do are one, listed twice. `number` is a
+    column by which the publisher counts rows, where a copy may have begun anew. `values` says of a column
+    what it may hold, each with other spellings, in lower case. `without` tells what is given up where there
+    is no such file; a table that does not say so needs its file.
     """
 
     file: str
     columns: dict[str, str]
     key: tuple[str, ...] = ()
+    number: str = ""
     values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     without: str = ""
