@@ -130,7 +130,6 @@ def _set(file: Path, column: str, new: Callable[[pa.Array], pa.Array]) -> None:
         (EXAMPLES, not_text("query"), EXAMPLES),
         (PRODUCTS, without_rows, f"{PRODUCTS}: the table has no rows"),
         (PRODUCTS, all_null, "no row was kept of 0 drawn"),
-        (EXAMPLES, null("query_id"), "task best_match: its query gives rows whose key is null"),
         (PRODUCTS, null("product_title"), "no row was kept of"),
     ],
 )
