@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from datagen.recipe_order import unordered
+from datagen.recipe.lint_order import unordered
 from datagen.sources.query import SqlError, columns_of, nodes_of, place, reads
 from datagen.suggest import among
 
