@@ -25,8 +25,10 @@ class Reject(Exception):
     """A seed row that cannot become a fair question.
 
     `reason` is a short snake_case code from a small vocabulary, so that rejects add up by
-    reason; it never holds text of the row.
+    reason; it never holds text of the row. `detail` says more, where there is more to say.
     """
+
+    detail: str | None = None
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -55,7 +55,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TaskPreview:
-    """Rows of one task; `rejects` are (key, reason) of those that were left out of `looked_at`."""
+    """Rows of one task; `rejects` are (key, reason) of those that were left out of `looked_at`.
+
+    `details` tells of some keys in Jinja's words why their row cannot be rendered.
+    """
 
     name: str
     task: Task
@@ -63,6 +66,7 @@ class TaskPreview:
     rows: list[Row]
     rejects: list[tuple[str, str]]
     shortcuts: shortcuts.Measured | None
+    details: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,11 @@ def preview(
             [_row(recipe.tasks[name], values) for values in examples.slice(0, rows).to_pylist()],
             list(zip(rejects["key"].to_pylist(), rejects["reason"].to_pylist(), strict=True)),
             _shortcuts(recipe.tasks[name], examples),
+            {
+                row["key"]: row["detail"]
+                for row in rejects.select(["key", "detail"]).to_pylist()
+                if row["detail"]
+            },
         )
 
 

@@ -90,7 +90,9 @@ def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
         lines.append(block("kept", f"in {found.side}: {found.file}, row {found.position} (from 0)"))
         return lines
     lines.append(block("left out", f"{found.reason}: {explain(found.reason)}"))
-    if row["detail"]:
+    if row["detail"] and stage_of(found.reason) == "wording":
+        lines.append(block("caused by", row["detail"]))
+    elif row["detail"]:
         lines.append(block("caused by", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)"))
     lines.append(block("stored in", f"{found.file}, row {found.position} (from 0)"))
     return lines
@@ -105,7 +107,9 @@ def _seed_row(found: Found, origin: Origin | None, notes: list[str]) -> list[str
 
 
 def _value(value: Any) -> str:
-    return "\n".join(f"- {item}" for item in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "\n".join(f"- {_value(item)}" for item in value)
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict) else str(value)
 
 
 def _wording(recipe: Recipe, found: Found, origin: Origin | None) -> list[str]:

@@ -36,6 +36,7 @@ from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
+from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
@@ -102,7 +103,10 @@ def build(
                 parts, worded = _draw_and_word(plan, opened, executor, report)
                 if not parts:
                     raise UserError(_nothing_kept(plan, parts))
-                ids = _keep(plan, parts, _read(plan, parts, worded, report), report)
+                texts = _read(plan, parts, worded, report)
+                for fault in _faults(plan, parts):
+                    say(fault)
+                ids = _keep(plan, parts, texts, report)
                 _write(plan, parts, ids, executor, report)
             return _publish(plan)
 
@@ -235,6 +239,22 @@ def _write(
     finish(futures, partial(report, "write"))
 
 
+def _faults(plan: Plan, parts: list[Part]) -> list[str]:
+    """For each task whose template fails on every row, where and why: that is no fault of the rows."""
+    faults = []
+    for task, job in plan.jobs.items():
+        own = [part.rejects for part in parts if part.task == task]
+        rejects = [read_arrow(path).select(["reason", "detail"]) for path in own]
+        failed = [
+            reject for table in rejects for reject in table.to_pylist() if reject["reason"] == NOT_RENDERED
+        ]
+        if failed and len(failed) == sum(plan.drawn[task].drawn.values()):
+            faults.append(
+                f"{job.template}: task {task}: the template cannot be rendered: {failed[0]['detail']}"
+            )
+    return faults
+
+
 def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
     drawn = sum(sum(of_task.drawn.values()) for of_task in plan.drawn.values())
     reasons: Counter[str] = Counter()
@@ -245,9 +265,12 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         or "the queries give no rows"
     )
-    return (
-        f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why}). "
-        "`datagen preview` shows single rows"
+    return ". ".join(
+        (
+            f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why})",
+            *_faults(plan, parts),
+            "`datagen preview` shows single rows",
+        )
     )
 
 

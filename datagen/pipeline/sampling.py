@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -29,6 +30,9 @@ SPARE_ROWS = 50
 """Spare rows, drawn since some will be rejected: a tenth of those asked for, and 50."""
 
 _ALL = 2**64 - 1
+
+_BEYOND_ARROW = re.compile(r"\b(?:UHUGEINT|BIGNUM)\b")
+"""Types that arrive as other numbers, or as bytes."""
 
 Places = npt.NDArray[np.uint64]
 
@@ -73,7 +77,7 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
             # not streamed: DuckDB 2.0 can wait for itself when a query reads one of its own tables twice
-            _write(relation.to_arrow_table().to_reader(BATCH_ROWS), file)
+            _write(_exact(relation).to_arrow_table().to_reader(BATCH_ROWS), file)
     result = Drawn(available, wanted, drawn)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
@@ -86,9 +90,8 @@ def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float,
     connection = seeds.of(task)
     with bounded(connection, task):
         found = connection.sql(f"select * exclude (place) from ({query}) where key = ?", params=[key])
-        table = found.to_arrow_table()
-    schema = _plain_schema(table.schema)
-    return pa.RecordBatch.from_struct_array(table.cast(schema).to_struct_array().combine_chunks())
+        table = _exact(found).to_arrow_table()
+    return pa.RecordBatch.from_struct_array(table.to_struct_array().combine_chunks())
 
 
 def read_drawn(path: Path) -> Drawn:
@@ -173,21 +176,17 @@ def _limit(places: Places, wanted: int) -> tuple[int, int]:
     return int(np.partition(places, want - 1)[want - 1]), want
 
 
+def _exact(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Rows with the whole numbers that Arrow has no type for as texts of all their digits."""
+    casts = []
+    for name, kind in zip(relation.columns, map(str, relation.types), strict=True):
+        if _BEYOND_ARROW.search(kind):
+            quoted = '"{}"'.format(name.replace('"', '""'))
+            casts.append(f"{quoted}::{_BEYOND_ARROW.sub('VARCHAR', kind)} as {quoted}")
+    return relation.project(f"* replace ({', '.join(casts)})") if casts else relation
+
+
 def _write(reader: pa.RecordBatchReader, file: pa.NativeFile) -> None:
-    schema = _plain_schema(reader.schema)
-    with pa.ipc.new_file(file, schema) as writer:
+    with pa.ipc.new_file(file, reader.schema) as writer:
         for batch in reader:
-            writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
-
-
-def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema])
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Python prints floats as shops do; SQL's decimals would reach a prompt as `1.000`."""
-    if pa.types.is_decimal(kind):
-        return pa.float64()
-    if pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    return kind
+            writer.write_batch(batch)

@@ -12,15 +12,14 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
-from datagen.errors import Reject
+from datagen.prompts.printed import filters, printed
 from datagen.schema import LANGUAGES
 
 MACROS_FILE = "_macros.j2"
@@ -30,16 +29,22 @@ FILTERS = frozenset(
         *("string", "title", "trim", "truncate", "unique", "upper"),
     )
 )
+_OPERAND = "printed"
 TESTS = frozenset(ImmutableSandboxedEnvironment().tests)
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
 )
-_PRINTABLE = (str, int, float, Decimal, date, time, Undefined)
-"""Types that print as shops write them; an undefined name raises an error of its own."""
-
 _SEPARATOR = re.compile(r"^---[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
+_LONG_DASHES = "\u2013\u2014\u2015\u2e3a\u2e3b"
+"""What editors make of two or three hyphens."""
+
+_DASHES = re.compile(
+    rf"(?:[-{_LONG_DASHES}\u2010-\u2012\u2043\u2212\u02d7\ufe58\ufe63\uff0d\u30fc\uff70\u2500\u2501]\s?)+"
+)
+_AROUND = " \t\u00a0\u3000\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\"'`>#\\"
+"""What may stand around a separator by mistake."""
 
 
 class Flaw(NamedTuple):
@@ -124,11 +129,14 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
         try:
             tree = environment.parse("\n" * (line - 1) + body)
             wrong = _refused(tree, text, frozenset(macros))
-            used = set() if wrong else meta.find_undeclared_variables(tree) - macros.keys()
+            used = set() if wrong else _undeclared(tree) - macros.keys()
         except TemplateSyntaxError as error:
             flaws.append(_syntax(error))
             continue
         flaws += wrong
+        if "loop" in used:
+            message = "`loop` means something in a loop alone; a column needs another name"
+            flaws.append(Flaw(_first_line(tree, "loop"), 1, "template_syntax", message))
         bodies.append(tree.body)
         named.append(frozenset(used))
         for name in used:
@@ -154,6 +162,7 @@ def _split(text: str) -> tuple[list[tuple[str | None, int, str]], list[Flaw]]:
             parts.append((language or None, line, body))
         elif start or match is None:
             flaws.append(Flaw(line, 1, "empty_wording", "nothing stands here; drop the `---` line"))
+        flaws += _almost_separators(body, line)
         if match:
             language, start = match[1], match.end()
             line = text.count("\n", 0, start) + 1
@@ -161,6 +170,24 @@ def _split(text: str) -> tuple[list[tuple[str | None, int, str]], list[Flaw]]:
                 known = ", ".join(LANGUAGES)
                 flaws.append(Flaw(line, 5, "unknown_language", f"`{language}` is none of {known}"))
     return parts, flaws
+
+
+def _almost_separators(body: str, first: int) -> Iterator[Flaw]:
+    """Lines of a wording that look like a separator to people alone: else two wordings are one, unnoticed."""
+    bare = re.sub(r"\{#.*?#\}", lambda comment: "\n" * comment[0].count("\n"), body, flags=re.DOTALL)
+    for number, line in enumerate(bare.split("\n"), first):
+        for text in (part.strip(_AROUND) for part in line.splitlines()):
+            found = _DASHES.match(text)
+            if found:
+                dashes, rest = "".join(found[0].split()), text[found.end() :].casefold()
+                alone = rest in ("", *LANGUAGES, *(name.casefold() for name in LANGUAGES.values()))
+                if len(dashes) > 2 or (alone and (len(dashes) > 1 or dashes in _LONG_DASHES)):
+                    message = (
+                        f"`{text[:20]}` is no separator: write `---` or `--- es` and nothing else on its "
+                        "line, or begin a line of text with another sign"
+                    )
+                    column = body.split("\n")[number - first].find(dashes[0]) + 1
+                    yield Flaw(number, column, "almost_separator", message)
 
 
 def _trimmed(line: int, body: str) -> tuple[int, str]:
@@ -213,6 +240,17 @@ def _private(node: nodes.Getattr | nodes.Getitem) -> bool:
     return isinstance(key, str) and key.startswith("_")
 
 
+def _undeclared(tree: nodes.Template) -> set[str]:
+    """Names that a wording takes from outside; Jinja alone would keep `self` for itself."""
+    hidden = [node for node in tree.find_all(nodes.Name) if node.name == "self"]
+    for node in hidden:
+        node.name = "0_self"
+    found = meta.find_undeclared_variables(tree)
+    for node in hidden:
+        node.name = "self"
+    return {"self" if name == "0_self" else name for name in found}
+
+
 def _first_line(tree: nodes.Template, name: str) -> int:
     return min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1)
 
@@ -223,14 +261,15 @@ def _functions(
     """Each wording as a function of its slots, all compiled in one go.
 
     As macros their slots are local variables: a call costs a tenth of `Template.render`, which builds a
-    context for every row.
+    context for every row. No template can spell their names, which begin with a digit.
     """
-    names = [f"wording_{number}" for number in range(len(bodies))]
+    names = [f"{number}_wording" for number in range(len(bodies))]
+    parameters = {slot: f"{number}_slot" for number, slot in enumerate(slots)}
     macros: list[nodes.Node] = [
-        nodes.Macro(name, [nodes.Name(slot, "param") for slot in slots], [], body, lineno=1)
+        nodes.Macro(name, [nodes.Name(own, "param") for own in parameters.values()], [], body, lineno=1)
         for name, body in zip(names, bodies, strict=True)
     ]
-    tree = nodes.Template(macros, lineno=1)
+    tree = _Prepared(parameters).visit(nodes.Template(macros, lineno=1))
     tree.set_environment(environment)
     module = environment.from_string(tree).module
     return [getattr(module, name) for name in names]
@@ -247,6 +286,8 @@ def _macros(path: Path, text: str) -> dict[str, Callable[..., str]]:
             message = "a macro neither loops nor calls"
             raise TemplateError(path, [Flaw(line, 1, "macro_computes", message) for line in lines])
         names = [node.name for node in tree.find_all(nodes.Macro)]
+        tree = _Prepared({}).visit(tree)
+        tree.set_environment(environment)
         module = environment.from_string(tree).module
     except TemplateSyntaxError as error:
         raise TemplateError(path, [_syntax(error)]) from None
@@ -254,21 +295,36 @@ def _macros(path: Path, text: str) -> dict[str, Callable[..., str]]:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # prompts are plain text, not HTML
         finalize=_printed,
     )
+    environment.filters = filters() | {_OPERAND: printed}
+    return environment
 
 
-def _printed(value: Any) -> Any:
-    if value is None:
-        raise Reject("null_slot")
-    if not isinstance(value, _PRINTABLE):
-        raise TypeError(
-            f"a {type(value).__name__} cannot be printed: join a list, `{{{{ names | join(', ') }}}}`, "
-            "and cast anything else to VARCHAR in the query"
-        )
-    return value
+def _printed(value: Any) -> str:
+    return value if type(value) is str else printed(value)  # the former is most of what is printed
+
+
+class _Prepared(NodeTransformer):
+    """A tree whose operands of `~` are printed as they are alone, and whose slots have names of their own."""
+
+    def __init__(self, slots: Mapping[str, str]) -> None:
+        self.slots = slots
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Concat:
+        """Else a null would become a word in the operator."""
+        self.generic_visit(node)
+        node.nodes = [
+            nodes.Filter(part, _OPERAND, [], [], None, None, lineno=part.lineno) for part in node.nodes
+        ]
+        return node
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Name:
+        """`caller`, `self` and others mean something else to Jinja, so it does not get to see them."""
+        node.name = self.slots.get(node.name, node.name)
+        return node

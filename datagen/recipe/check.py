@@ -74,6 +74,7 @@ CODES = {
     "nested_loop": "a loop in a loop",
     "unknown_filter": "a filter that templates don't have",
     "empty_wording": "nothing between two lines `---`",
+    "almost_separator": "a line that only looks like `---`, so that two wordings are one",
     "unknown_language": "a wording for a language that no row may have",
     "no_wording": "no wording serves the language of the task's rows",
     "unknown_slot": "the template prints what the query does not return",
@@ -89,6 +90,10 @@ TAKEN = {
     "side": "the build makes a column of this name: choose another",
     "place": "the build makes a column of this name: choose another",
     "metric": "a metric is the task's, not a row's: write `metric:` beside `query:`",
+    **dict.fromkeys(
+        ("loop", "true", "false", "none", "True", "False", "None"),
+        "a template can't print a column of this name: choose another",
+    ),
 }
 """Columns that no query may return, and what to do instead."""
 

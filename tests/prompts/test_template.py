@@ -88,6 +88,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
         ("--- de\nx", (1, 5), "unknown_language"),
         ("a\n--- es-ES\nb", (2, 5), "unknown_language"),
         ("a\n-----\nb", (2, 5), "unknown_language"),
+        ("{{ loop }}", (1, 1), "template_syntax"),
     ],
 )
 def test_what_a_template_may_not_do_is_named_at_its_line(
@@ -98,6 +99,147 @@ def test_what_a_template_may_not_do_is_named_at_its_line(
     [flaw] = caught.value.flaws
     assert (flaw.line, flaw.column) == place
     assert flaw.code == code
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(" ---", "\t---", "\u00a0---", "\u3000---", "---\u00a0", "\ufeff---", "--- # note", "--- es # note"),
+        *("---es!", "--- es, ja", "--- {# note #} x", "{# note #} ---", " --- es", "--", "-- es", "---- es"),
+        *(
+            "—",
+            "—-",
+            "—--",
+            "–-",
+            "———",
+            "--—",
+            "— es",
+            "― spanish",
+            "－－－",
+            "−−−",
+            "ーーー",
+            "───",
+            "- - -",
+        ),
+        *(
+            '"---"',
+            "`---`",
+            "> ---",
+            "# ---",
+            "\\---",
+            "--- Spanish",
+            "--->",
+            "x\u2028---",
+            "---.",
+            "---: es",
+        ),
+    ],
+)
+def test_a_line_that_is_almost_a_separator_is_told(write: Write, line: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}"))
+    assert [(flaw.line, flaw.code) for flaw in caught.value.flaws if flaw.code != "unknown_language"] in (
+        [(2, "almost_separator")],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "- one",
+            "-",
+            "— dijo ella",
+            "—dijo—",
+            "――商品",
+            "-- or",
+            "a --- b",
+            "{{ a }} ---",
+            "ー",
+            "===",
+            "___",
+        ),
+        *("{# --- #}", "{#\n --- es\n#}", "| --- | --- |", "-5 to -1", "--help"),
+    ],
+)
+def test_a_line_of_text_is_no_separator(write: Write, line: str) -> None:
+    assert len(load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}")).wordings) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "caller",
+            "varargs",
+            "kwargs",
+            "self",
+            "super",
+            "namespace",
+            "range",
+            "dict",
+            "lipsum",
+            "cycler",
+            "joiner",
+        ),
+        *(
+            "context",
+            "environment",
+            "resolve",
+            "undefined",
+            "import",
+            "class",
+            "def",
+            "lambda",
+            "block",
+            "macro",
+        ),
+        *(
+            "printed",
+            "wording_0",
+            "_",
+            "größe",
+            "サイズ",
+            "ﬁt",
+            "Self",
+            "varargs_",
+            "recursive",
+            "with",
+            "ignore",
+        ),
+    ],
+)
+def test_a_slot_may_have_any_name_that_jinja_can_read(write: Write, name: str) -> None:
+    template = load_template(
+        write(
+            f"{{{{ {name} }}}}, {{% for x in list %}}"
+            f"{{{{ loop.index }}}}{{{{ {name} | upper }}}}{{% endfor %}}"
+        )
+    )
+    assert template.slots == tuple(sorted((name, "list")))
+    assert template.render(0, {name: "mug", "list": ["a", "b"]}) == "mug, 1MUG2MUG"
+
+
+def test_a_name_may_be_a_slot_in_one_wording_and_of_a_loop_in_another(write: Write) -> None:
+    template = load_template(
+        write(
+            "{{ x }}\n---\n{% for x in xs %}{{ x }}{% endfor %}\n---\n{% for xs in xs %}{{ xs }}{% endfor %}"
+        )
+    )
+    assert [template.render(number, {"x": "a", "xs": ["b", "c"]}) for number in range(3)] == ["a", "bc", "bc"]
+
+
+def test_a_null_in_a_macro_never_becomes_a_word(write: Write) -> None:
+    macros = (
+        "{% macro m(x) %}{{ '(' ~ x ~ ')' }}{% endmacro %}"
+        "{% macro n(x) %}{{ 'a' | replace('a', x) }}{% endmacro %}"
+    )
+    template = load_template(write("{{ m(a) }}\n---\n{{ n(a) }}", macros=macros))
+    assert template.render(0, {"a": "b"}) + template.render(1, {"a": "c"}) == "(b)c"
+    for wording in (0, 1):
+        with pytest.raises(Reject, match="null_slot"):
+            template.render(wording, {"a": None})
 
 
 def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
