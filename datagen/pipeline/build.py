@@ -240,18 +240,16 @@ def _write(
 
 
 def _faults(plan: Plan, parts: list[Part]) -> list[str]:
-    """For each task whose template fails on every row, where and why: that is no fault of the rows."""
+    """For each task whose template fails on all rows that reach it, where and why: no row is to blame."""
     faults = []
     for task, job in plan.jobs.items():
-        own = [part.rejects for part in parts if part.task == task]
-        rejects = [read_arrow(path).select(["reason", "detail"]) for path in own]
-        failed = [
-            reject for table in rejects for reject in table.to_pylist() if reject["reason"] == NOT_RENDERED
-        ]
-        if failed and len(failed) == sum(plan.drawn[task].drawn.values()):
-            faults.append(
-                f"{job.template}: task {task}: the template cannot be rendered: {failed[0]['detail']}"
-            )
+        own = [part for part in parts if part.task == task]
+        if not own or any(read_arrow(part.examples).num_rows for part in own):
+            continue
+        rejects = pa.concat_tables([read_arrow(part.rejects) for part in own])
+        details = rejects.filter(pc.equal(rejects["reason"], NOT_RENDERED))["detail"]
+        if len(details):
+            faults.append(f"{job.template}: task {task}: the template cannot be rendered: {details[0]}")
     return faults
 
 

@@ -44,6 +44,11 @@ def printed(value: Any) -> str:
     )
 
 
+def compared(value: Any) -> Any:
+    """A double as the decimal that is written for it: DECIMAL 0.1 is 0.1, though no double is."""
+    return Decimal(repr(value)) if type(value) is float else value
+
+
 def holds_null(value: Any) -> bool:
     """Whether a value is null, or a list or struct with a null in it, however deep."""
     if isinstance(value, Mapping):

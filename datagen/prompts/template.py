@@ -19,7 +19,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from datagen.prompts.printed import filters, printed
+from datagen.prompts.printed import compared, filters, printed
 from datagen.schema import LANGUAGES
 
 MACROS_FILE = "_macros.j2"
@@ -29,7 +29,7 @@ FILTERS = frozenset(
         *("string", "title", "trim", "truncate", "unique", "upper"),
     )
 )
-_OPERAND = "printed"
+_OPERAND, _COMPARED = "printed", "compared"
 TESTS = frozenset(ImmutableSandboxedEnvironment().tests)
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
@@ -302,7 +302,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         autoescape=False,  # prompts are plain text, not HTML
         finalize=_printed,
     )
-    environment.filters = filters() | {_OPERAND: printed}
+    environment.filters = filters() | {_OPERAND: printed, _COMPARED: compared}
     return environment
 
 
@@ -311,7 +311,7 @@ def _printed(value: Any) -> str:
 
 
 class _Prepared(NodeTransformer):
-    """A tree whose operands of `~` are printed as they are alone, and whose slots have names of their own."""
+    """A tree whose operators take values as a prompt does, and whose slots have names of their own."""
 
     def __init__(self, slots: Mapping[str, str]) -> None:
         self.slots = slots
@@ -319,12 +319,23 @@ class _Prepared(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Concat:
         """Else a null would become a word in the operator."""
         self.generic_visit(node)
-        node.nodes = [
-            nodes.Filter(part, _OPERAND, [], [], None, None, lineno=part.lineno) for part in node.nodes
-        ]
+        node.nodes = [_filtered(part, _OPERAND) for part in node.nodes]
+        return node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        """Else a DECIMAL of 0.1 would be less than 0.1."""
+        self.generic_visit(node)
+        if not {operand.op for operand in node.ops} & {"in", "notin"}:
+            node.expr = _filtered(node.expr, _COMPARED)
+            for operand in node.ops:
+                operand.expr = _filtered(operand.expr, _COMPARED)
         return node
 
     def visit_Name(self, node: nodes.Name) -> nodes.Name:
         """`caller`, `self` and others mean something else to Jinja, so it does not get to see them."""
         node.name = self.slots.get(node.name, node.name)
         return node
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

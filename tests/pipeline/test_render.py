@@ -100,7 +100,7 @@ def test_what_cannot_be_asked_is_left_out_with_its_reason(
     assert (examples["key"].to_pylist(), rejects["reason"].to_pylist()) == (["us/2"], [reason])
 
 
-def worded(job: Job, template: str, **columns: Any) -> tuple[list[str], list[tuple[str, str]]]:
+def worded(job: Job, template: str, **columns: Any) -> tuple[list[str], list[tuple[str, Any]]]:
     """The first line of each prompt, and (reason, detail) of each reject, of rows with these columns."""
     job.template.write_text(f"{template}\n\n{{{{ listing }}}}", encoding="utf-8")
     rows = [row(number) for number in range(max(map(len, columns.values())))]
@@ -223,6 +223,16 @@ def test_a_number_is_printed_as_a_shop_writes_it(
     assert worded(job, template, x=values, y=lists, z=structs) == (printed, [])
 
 
+@pytest.mark.parametrize("kind", [pa.decimal128(10, 2), pa.decimal128(18, 6), pa.float64(), pa.float32()])
+def test_a_number_is_compared_by_its_digits(job: Job, kind: pa.DataType) -> None:
+    template = (
+        "{% if x == 0.1 and x >= 0.1 and x <= y and 0.1 < 1 and not x > 0.1 and x != 0.2 %}{{ x }}{% endif %}"
+    )
+    prices = pa.array(["0.10"]).cast(kind)
+    (line,), _ = worded(job, template, x=prices, y=[0.1])
+    assert float(line) == 0.1
+
+
 def test_what_is_no_number_is_null(job: Job) -> None:
     lines, rejects = worded(job, "{{ x }}", x=[1.5, float("nan"), float("inf")])
     assert (lines, rejects) == (["1.5"], [("null_slot", None)] * 2)
@@ -273,7 +283,7 @@ def test_texts_of_a_map_are_one_line_and_counted(job: Job) -> None:
 
 
 def test_nested_nulls_and_slices_stay_where_they_are(job: Job) -> None:
-    values = [{"a": ["x", None]}, None, {"a": None}, {"a": []}, {"a": ["y\nz"]}]
+    values: list[Any] = [{"a": ["x", None]}, None, {"a": None}, {"a": []}, {"a": ["y\nz"]}]
     whole = pa.array([{"a": ["cut"]}, *values])
     template = "{% if x and x.a %}{{ x.a[0] }}{% else %}-{% endif %}"
     assert worded(job, template, x=whole.slice(1)) == (["x", "-", "-", "-", "y z"], [])
