@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from datagen.commands.find_row import Found, find_row
 from datagen.console.text import aside, block, heading
 from datagen.errors import UserError
@@ -78,7 +80,18 @@ def _origin(
         return None, ["The query gives this key no longer."]
     examples, _ = word(batch, job_of(recipe, task))
     example = examples.to_pylist()[0] if examples.num_rows else None
-    return Origin(batch.to_pylist()[0], example), [f"Since the build, {change}." for change in changed]
+    return Origin(_read(batch), example), [f"Since the build, {change}." for change in changed]
+
+
+def _read(batch: pa.RecordBatch) -> dict[str, Any]:
+    """The first row; dates beyond Python's calendar, such as `infinity`, as nulls."""
+    row: dict[str, Any] = {}
+    for name in batch.schema.names:
+        try:
+            row[name] = batch.column(name)[0].as_py()
+        except OverflowError:
+            row[name] = None
+    return row
 
 
 def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:

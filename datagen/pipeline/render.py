@@ -258,6 +258,9 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_map(kind):
         parts = (_plain(part) for part in (column.keys, column.items))
         return pa.MapArray.from_arrays(column.offsets, *parts, mask=pc.is_null(column))
+    if pa.types.is_union(kind):  # a sparse one, as DuckDB's are
+        fields = [_plain(column.field(number)) for number in range(kind.num_fields)]
+        return pa.UnionArray.from_sparse(column.type_codes, fields, [field.name for field in kind])
     if pa.types.is_dictionary(kind):
         return _plain(column.cast(kind.value_type))
     return _number(column)
@@ -302,6 +305,8 @@ def _bytes(column: pa.Array) -> Any:
         return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     if pa.types.is_struct(kind):
         return sum(map(_bytes, column.flatten()), np.zeros(len(column), np.int64))
+    if pa.types.is_union(kind):
+        return sum(_bytes(column.field(number)) for number in range(kind.num_fields))
     if pa.types.is_list(kind) or pa.types.is_map(kind):
         is_map = pa.types.is_map(kind)
         of_items = _bytes(column.keys) + _bytes(column.items) if is_map else _bytes(column.values)

@@ -64,7 +64,7 @@ CODES = {
     "missing_column": "the query lacks a column that the task's type needs",
     "column_type": "a column of the wrong type",
     "duplicate_column": "two columns have one name",
-    "taken_column": "a column's name is the build's own",
+    "taken_column": "a column's name is the build's own, or the template language's",
     "unknown_template": "no template of this name",
     "template_folder": "the template stands in another type's folder",
     "template_syntax": "the template is not Jinja, or not UTF-8",

@@ -174,7 +174,7 @@ def test_a_null_never_becomes_a_word(job: Job, template: str) -> None:
     ],
 )
 def test_a_null_in_a_list_or_struct_never_becomes_a_word(job: Job, template: str, value: Any) -> None:
-    full = {"brand": "a", "maker": {"name": "b"}} if "x." in template or "x[" in template else ["a"]
+    full: Any = {"brand": "a", "maker": {"name": "b"}} if "x." in template or "x[" in template else ["a"]
     full = [{"brand": "a"}] if "attribute" in template else full
     _, rejects = worded(job, f"Of {template}", x=[full, value])
     assert [reason for reason, _ in rejects] == ["null_slot"]
@@ -280,6 +280,15 @@ def test_texts_of_a_map_are_one_line_and_counted(job: Job) -> None:
     maps = pa.array([[("a", "b\nc")], [("d", "x" * SLOT_CHARACTERS)]], kind)
     lines, rejects = worded(job, "{% for pair in x %}{{ pair[0] }}: {{ pair[1] }}{% endfor %}", x=maps)
     assert (lines, rejects) == (["a: b c"], [("too_long", None)])
+
+
+def test_texts_of_a_union_are_one_line_and_counted(job: Job) -> None:
+    texts = pa.array(["b\nc", None, "x" * SLOT_CHARACTERS])
+    union = pa.UnionArray.from_sparse(
+        pa.array([0, 1, 0], pa.int8()), [texts, pa.array([None, 7, None])], ["a", "n"]
+    )
+    lines, rejects = worded(job, "{{ x }}", x=union)
+    assert (lines, rejects) == (["b c", "7"], [("too_long", None)])
 
 
 def test_nested_nulls_and_slices_stay_where_they_are(job: Job) -> None:
