@@ -96,9 +96,10 @@ def _budget(
 
     None where that is all of them.
     """
-    from finetune import fit, trainer  # the latter for the seconds that it takes once
+    import finetune.trainer  # noqa: F401 - takes seconds, and not again when a copy is made
+    from finetune import fit
 
-    assert config.minutes and trainer
+    assert config.minutes
     seconds, rows = 60 * config.minutes, _SAMPLE * config.batch_rows
     say(f"times a few steps, to see what fits into {config.minutes:g} minutes ...")
     rows = min(rows, config.rows or rows)

@@ -67,6 +67,12 @@ def read(run: Path) -> dict[str, Any]:
     return found
 
 
+def count(run: Path) -> int | None:
+    """How many questions the run in this folder is of; None where there is none."""
+    found: int | None = (read(run).get("questions") or {}).get("rows")
+    return found
+
+
 def begin(run: Path, said: dict[str, Any]) -> dict[str, Any]:
     """The content of the folder's `run.json`, empty where there is none.
 
