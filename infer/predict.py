@@ -84,8 +84,9 @@ def predict(
     `choose` is how options are chosen, by `number` or by `text`; None: as the model was trained. What is
     answered there already is not asked again. After `minutes` it stops, with as much left as
     `run.json` says; the same call goes on from there. Where questions are to be answered `within`
-    minutes, it asks as many as fit: a run chooses them once, before it asks any. Raises UserError where that is no time, the model
-    cannot be used, the folder holds a run of something else, or the disk is full.
+    minutes, it asks as many as fit: a run chooses them once, before it asks any. Raises UserError where
+    either is no time, the model cannot be used, the folder holds a run of something else, or the disk
+    is full.
     """
     for limit in (minutes, within):
         if limit is not None and not 0 < limit < math.inf:  # also NaN, which passes click's range
