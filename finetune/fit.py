@@ -77,7 +77,7 @@ def tokens_that_fit(pace: Pace, seconds: float, sample: Split, config: Config) -
     rows, lengths = sample.rows.num_rows, sample.lengths
     most = math.ceil(sample.available * rows / (rows + sample.rejects.num_rows))
     most = min(most, config.rows or most)
-    mean = sum(lengths) / rows
+    mean: float = sum(lengths) / rows
 
     def taken(steps: int) -> float:
         every = config.epochs * steps
@@ -98,17 +98,22 @@ def told(pace: Pace, seconds: float, fit: Fit, config: Config) -> str:
     setting = "SET=" if "MAKELEVEL" in os.environ else "--set "
     here = f"{pace.tokens_per_second:,.0f} tokens/s here"
     if fit.tokens >= fit.of:
-        what = f"all tokens, about {fit.of:,},"
+        what = f"all tokens, about {_rounded(fit.of):,},"
     else:
-        what = f"{fit.tokens:,} of about {fit.of:,} tokens"
+        what = f"{fit.tokens:,} of about {_rounded(fit.of):,} tokens"
     if fit.seconds > seconds:
-        what += f" are the fewest, and take {minutes(fit.seconds)}, not the {config.minutes:g}"
+        what += f" are the fewest, and take {minutes(fit.seconds)} more"
     else:
         what += f" fit into {config.minutes:g} minutes"
     if fit.tokens >= fit.of:
         return f"{here}: {what}"
     more = f"{setting}minutes={2.5 * (config.minutes or 0):g} for more"
     return f"{here}: {what} ({more}, {setting}token_budget={fit.tokens} for the same everywhere)"
+
+
+def _rounded(number: int) -> int:
+    """To three digits: it is a guess."""
+    return round(number, 3 - len(str(number)))
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
