@@ -36,7 +36,7 @@ ALLOWED_NODES = (
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Template, nodes.Assign),
 )
-_SEPARATOR = re.compile(r"^---[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---[ \t]*+([\w-]*+)[ \t]*+$", re.MULTILINE)
 _LONG_DASHES = "\u2013\u2014\u2015\u2e3a\u2e3b"
 """What editors make of two or three hyphens."""
 
