@@ -63,6 +63,8 @@ def classify(questions: Path) -> None:
 
     for asked in read_questions(questions):
         guess = dataclasses.asdict(guessed(asked.prompt, asked.is_multiple_choice))
+        if guess["problem"] is None:
+            del guess["problem"]
         click.echo(json.dumps({"id": asked.id, **guess}, ensure_ascii=False))
 
 

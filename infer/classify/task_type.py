@@ -30,7 +30,8 @@ class Guess:
     for options and from 1 for candidates, as the grader does; a scale's are its grades. They are empty
     where nothing is listed. `asked` is how many answers are asked for, None where the text doesn't
     say. `text` is what entities are cited from, empty for other task types. `language` is the one of
-    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code.
+    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code. `problem` says why the text
+    could not be read, which is then taken for generation; None: it was read.
     """
 
     task_type: TaskType
@@ -38,6 +39,7 @@ class Guess:
     asked: int | None
     text: str
     language: str
+    problem: str | None = None
 
 
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
