@@ -33,6 +33,10 @@ _BARE_LABEL = re.compile(r"^[ \t]*+\w*+[ \t]*+[:：]?+[ \t]*+$", re.MULTILINE)
 """Possessive, as a line of blanks would otherwise be shared out between the three in every way."""
 
 
+_SECOND = re.compile(r"[.!?]\s+(?=\S)|[。！？]\s*(?=\S)|(?<=[^\W\dA-ZÀ-Þ_])[ \t]+(?=[A-ZÀ-Þ][^\W\dA-ZÀ-Þ_])")
+"""Where a sentence ends, or a capital begins one without such a sign: `blue shoes Rank the products`."""
+
+
 def split(outside: str) -> tuple[str, list[str]]:
     """The instruction, and the texts that it is about."""
     data: list[str] = []
@@ -56,7 +60,15 @@ def split(outside: str) -> tuple[str, list[str]]:
         named = set(inputs)
         data = [text for text in data if text not in named]
         said = "\n".join([*inputs, said])
+        if not inputs:  # all on one line: `Query: blue shoes. Rank the products`
+            said = "\n".join([*map(second, data), said])
     return _QUOTED.sub(quote, said), data
+
+
+def second(text: str) -> str:
+    """What stands behind the first sentence, or behind what looks like one; empty where nothing does."""
+    end = _SECOND.search(text)
+    return text[end.end() :] if end else ""
 
 
 def passages(prompt: str) -> tuple[list[str], list[str]]:

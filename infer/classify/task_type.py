@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.prompts.instruction import passages, split
+from datagen.prompts.instruction import passages, second, split
 from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
@@ -20,6 +20,13 @@ from infer.classify import phrases
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
+
+
+_ASKS = (
+    *(phrases.PICK, phrases.ORDER, phrases.SEVERAL, phrases.REASONING, phrases.TEXT, phrases.YES_OR_NO),
+    *(phrases.RATING, phrases.ENTITY, phrases.QUOTE, phrases.KIND_IN_TEXT),
+)
+"""What says, of a list, more than that a number is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The guess for a prompt; `is_multiple_choice` is ShopBench's own flag, where it is known."""
     found = listed(prompt)
     said, data = split(found.outside)
+    if found.texts and not any(cue.search(said) for cue in _ASKS):  # it stands on a line with other things
+        said = "\n".join([*map(second, data), said, second(found.texts[-1])])
     kind = _task_type(found, said, is_multiple_choice)
     numbers = _numbers(found, kind, said)
     return Guess(
@@ -87,6 +96,8 @@ def _is_choice(found: Listed, said: str) -> bool:
         return True
     if found.marks == "line":
         return False  # features and descriptions have such lines too
+    if found.marks == "option":
+        return bool(phrases.PICK.search(said) or phrases.ORDER.search(said) or not phrases.TEXT.search(said))
     if phrases.PICK.search(said) or phrases.ORDER.search(said):
         return True
     return found.numbers[:1] == (0,) and not phrases.TEXT.search(

@@ -145,10 +145,11 @@ LONG = "Tovik Linen Shirt for Men Long Sleeve Relaxed Fit Chest Pocket Navy {} R
 NIHON = "トヴィック リネンシャツ 長袖 ゆったり 胸ポケット付き {} 大人用 洗濯機対応"
 UNLIKE = """
 size XL / size XXL; S / M; XS / XL; 2XL / 2XS; XXL / XXXL; talla L / talla M; AA / AAA; 32DD / 32DDD
-75C / 75D; 5 / 5s; VII / VIII; Mark II / Mark III; C / D; men / her; ja / no; A4 / A5; A4 / B4; RTX4070 / GTX4070
-MK1001A / MK1001B; iPhone 12 / iPhone 13; iPhone 12 Pro / iPhone 12 Max; 10mm / 10cm; 10 mm / 10 cm; 500mg / 500ml
-500 µg / 500 mg; 500µg / 500mg; 5ft / 5in; 50% / 50; 50 % / 50 °; 20°C / 20°F; 20 °C / 20 °F; 20° / 20; S20+ / S20; #5 / 5
-$5 / €5; 5' / 5"; 5'x9' / 5"x9"; 5 / 5"; ½ / ¼; 10² / 10³; 3-5 / 3&5
+75C / 75D; 5 / 5s; VII / VIII; Mark II / Mark III; C / D; men / her; ja / no; A4 / A5; A4 / B4
+RTX4070 / GTX4070; MK1001A / MK1001B; iPhone 12 / iPhone 13; iPhone 12 Pro / iPhone 12 Max; 10mm / 10cm
+10 mm / 10 cm; 500mg / 500ml; 500 µg / 500 mg; 500µg / 500mg; 5ft / 5in
+50% / 50; 50 % / 50 °; 20°C / 20°F; 20 °C / 20 °F; 20° / 20; S20+ / S20
+#5 / 5; $5 / €5; 5' / 5"; 5'x9' / 5"x9"; 5 / 5"; ½ / ¼; 10² / 10³; 3-5 / 3&5
 """
 UNLIKE_IN_JAPANESE = """
 赤 / 青; 赤い / 青い; 赤傘軽量 / 青傘軽量; 黒革靴 / 白革靴; 大 / 小; 左用 / 右用; 5個 / 5枚; 100㎏ / 100㎎
