@@ -53,7 +53,7 @@ def texts(length: int) -> Iterator[str]:
 
 def patterns() -> dict[str, re.Pattern[str]]:
     """Every pattern that a module of the packages holds, in a list or mapping too, by its place."""
-    found = {}
+    found: dict[str, re.Pattern[str]] = {}
     for package in (datagen, finetune, infer):
         for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
