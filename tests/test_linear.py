@@ -36,7 +36,8 @@ RUNS = [
     *" \t\n\r\u3000\u00a07３٣'\"‘“「«,;.:：!?|-_*・()[{}<>/\\#%+a゙ああ亜É😀",
     *("\r\n", " \n", "\t ", "' ", " 'a", ' "a', "“a ", "a ", "a:", ": ", "a:\n", " a: b\n", "'a' "),
     *("1 ", "1. ", "1) ", "0. a\n1. b\n", "(A) ", "A. ", "A. a\n", "a,", "1,", "1 to 2 ", "- a\n", ".a"),
-    *("Input: a\n", "options:\n", "option ", "list: ", "select ", "number of ", "yes ", "which "),
+    *("Input: a\n", "options:\n", "options: "),
+    *("option ", "list: ", "select ", "number of ", "yes ", "which "),
     *("answer ", "find a ", "rank, ", "{#", "番号", "選", "は、", "[0] ", "one two. ", "a | ", "iv. ", "x; "),
 ]  # fmt: skip
 """What texts are made of, over and over."""
@@ -52,8 +53,16 @@ def texts(length: int) -> Iterator[str]:
 
 
 def patterns() -> dict[str, re.Pattern[str]]:
-    """Every pattern that a module of the packages holds, in a list or mapping too, by its place."""
+    """Every pattern that a module of the packages holds, in a tuple, list or mapping too, by its place."""
     found: dict[str, re.Pattern[str]] = {}
+
+    def look(place: str, value: object) -> None:
+        if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+            found[place] = value
+        elif isinstance(value, dict | tuple | list):
+            for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+                look(f"{place}.{key}", each)
+
     for package in (datagen, finetune, infer):
         for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
@@ -61,11 +70,9 @@ def patterns() -> dict[str, re.Pattern[str]]:
             except ImportError:
                 continue  # torch, vllm
             for name, value in vars(module).items():
-                values = value.values() if isinstance(value, dict) else value
-                for place, one in enumerate(values if isinstance(values, tuple | list) else [value]):
-                    if isinstance(one, re.Pattern) and isinstance(one.pattern, str):
-                        found.setdefault(f"{each.name}.{name}.{place}", one)
-    return found
+                if not name.startswith("__"):
+                    look(f"{each.name}.{name}", value)
+    return {place: pattern for place, pattern in found.items() if pattern.pattern}
 
 
 PATTERNS = patterns()

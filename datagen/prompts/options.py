@@ -56,10 +56,8 @@ _OPENING = re.compile(
     rf"^[^\n]*\b(?:(?P<options>{_OPTIONS})|list|lista|liste|elenco)[^\n]{{0,30}}[:：][ \t]*\n",
     re.IGNORECASE | re.MULTILINE,
 )
-_OPENING_OF_LINE = re.compile(
-    rf"(?<!\w)(?:{_OPTIONS})(?: \([^()\n]{{0,40}}\))?[ \t]*[:：][ \t]*(?=[^\n]*[;|；])", re.IGNORECASE
-)
-_BETWEEN = re.compile(r"\s*[;|；]\s*")
+_OPENING_OF_LINE = re.compile(rf"(?<!\w)(?:{_OPTIONS})(?: \([^()\n]{{0,40}}\))?[ \t]*[:：]", re.IGNORECASE)
+_BETWEEN = re.compile("[;|；]")
 _PROMPT_END = re.compile(r"^[ \t]*\w+(?: \([^)\n]*\))?[ \t]*[:：][ \t]*$")
 
 
@@ -98,12 +96,21 @@ def listed(prompt: str) -> Listed:
             texts = tuple(line.strip() for line in lines)
             marks = "option" if opening["options"] else "line"
             return Listed((), marks, texts, prompt[: opening.end()] + rest)
-    if opening := _OPENING_OF_LINE.search(prompt):
-        line, ending, rest = prompt[opening.end() :].partition("\n")
-        texts = tuple(filter(None, _BETWEEN.split(line.strip())))
-        if len(texts) > 1:
-            return Listed((), "option", texts, prompt[: opening.start()] + ending + rest)
-    return Listed((), "", (), prompt)
+    return _in_a_line(prompt) or Listed((), "", (), prompt)
+
+
+def _in_a_line(prompt: str) -> Listed | None:
+    """What a line lists behind the word `Options:`, parted by `;` or `|`."""
+    start = 0
+    for line in prompt.split("\n"):
+        end = start + len(line)
+        opening = _OPENING_OF_LINE.search(line) if _BETWEEN.search(line) else None
+        if opening:
+            texts = tuple(filter(None, map(str.strip, _BETWEEN.split(line[opening.end() :]))))
+            if len(texts) > 1:
+                return Listed((), "option", texts, prompt[: start + opening.start()] + prompt[end:])
+        start = end + 1
+    return None
 
 
 def _asked_before(prompt: str, place: int) -> bool:
