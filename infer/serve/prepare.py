@@ -18,7 +18,7 @@ from infer.serve.constraints import constraint, finished, kind, stops, unconstra
 from infer.serve.engine import Request
 from infer.serve.loglikelihood import LONGEST, MOST, Weighed, weighed
 
-UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
+UNKNOWN = Guess(TaskType.GENERATION, (), "", "en")
 """The guess where a prompt could not be read."""
 
 LEFT_OUT = "\n...\n"

@@ -257,23 +257,6 @@ def test_candidates_are_told_from_actions_that_are_numbered_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "asked"),
-    [
-        (
-            f"Which 2 of these 10 products fit '3 pack 1 x 3'? Numbers, with commas.\n{N10}",
-            2,
-        ),
-        (f"Which of the ten fit? Output three numbers, separated with comma.\n{N10}", 3),
-        (f"Which fit? Give indices separated with commas.\n{N10}", None),
-        (f"次の10個の商品から2個選び、番号をカンマ区切りで。\n{N10}", 2),
-        (f"Rank these, numbers with commas.\n{numbered(1, count=4)}", 4),
-    ],
-)
-def test_how_many_are_asked_for(prompt: str, asked: int | None) -> None:
-    assert classify(prompt, False).asked == asked
-
-
-@pytest.mark.parametrize(
     ("prompt", "text"),
     [
         ("Extract the entity of type 'brand', no more.\nQuery: acme lamp, red\nOutput:", "acme lamp, red"),
