@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from datagen.errors import UserError
 from datagen.hf.checkpoint import folder_fingerprint
 from datagen.shopbench.questions import ANSWERS_FOLDER
-from datagen.storage.files import write_json
+from datagen.storage.files import read_json, write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.serve.constraints import names_listed
@@ -56,15 +56,7 @@ def _readable(model: str, folder: Path) -> str:
 def read(run: Path) -> dict[str, Any]:
     """The content of a run's `run.json`, empty where there is none. Raises UserError if it can't be read."""
     path = run / RUN
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Remove {run}, or name another run by --name") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not as a run wrote it. Remove {run}, or name another run by --name")
-    return found
+    return read_json(path, f"Remove {run}, or name another run by --name") if path.is_file() else {}
 
 
 def count(run: Path) -> int | None:
