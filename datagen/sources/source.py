@@ -1,7 +1,11 @@
-"""The description of one file of a seed source: its name and its columns."""
+"""A seed source: what a module says of one public data set, and of each of its files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 MADE_UP = "shoptalk.made_up"
 """Key in the metadata of a Parquet file that no publisher wrote."""
@@ -23,3 +27,32 @@ class Table:
     number: str = ""
     values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     without: str = ""
+
+
+class Source(Protocol):
+    """A module that describes a source; its staging tables stand in `<name>.sql` beside it."""
+
+    NAME: str
+    """As a recipe's `sources:` and SQL write it."""
+
+    LICENSE: str
+    """SPDX id, or a plain word where the publisher grants none; it travels with every row."""
+
+    HOMEPAGE: str
+    """Where the publisher describes the files."""
+
+    HUB_ID: str
+    """The data set on the Hugging Face hub."""
+
+    TABLES: dict[str, Table]
+    """Seed table -> the publisher's file."""
+
+    @property
+    def Options(self) -> type[BaseModel]:
+        """What a recipe may set for the source."""
+
+    def views(self, options: Any, /) -> dict[str, str]:
+        """SQL that turns the files into seed tables, with the options applied."""
+
+    def from_hub(self, folder: Path, revision: str) -> None:
+        """Download the source at a revision and write it in the publisher's layout."""
