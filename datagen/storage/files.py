@@ -55,7 +55,7 @@ def read_json(path: Path, todo: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}). {todo}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path}: holds no JSON object. {todo}")
+        raise UserError(f"{path}: not a JSON object. {todo}")
     return found
 
 

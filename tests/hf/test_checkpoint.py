@@ -109,7 +109,7 @@ def test_options_are_chosen_as_the_model_was_trained(folder: Path, said: str | N
         ('{"choose": null}', "not null"),
         ('{"choose": [1]}', "not"),
         ("{", "not JSON"),
-        ("[]", "holds no JSON object"),
+        ("[]", "not a JSON object"),
     ],
 )
 def test_another_way_to_choose_is_named(folder: Path, said: str, why: str) -> None:
