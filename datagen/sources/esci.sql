@@ -13,3 +13,16 @@ where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 create view esci.titles as
 select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title
 from esci.products where length(trim(product_title)) between 3 and 300;
+
+-- The words of every query (`words_of`), which a task can ask how much of a title they are.
+create table esci.queries as
+select locale, query_id, words_of(min(query), min(language)) as words
+from esci.judged group by locale, query_id;
+
+-- Judgements with titles. `key` names one, `groups` are its query and its product, and `overlap` is the share of the
+-- query's words that the title has.
+create view esci.pairs as
+select judged.*, title, overlap(words, title) as overlap, locale || '/' || query_id || '/' || product_id as key,
+    ['query:' || locale || ':' || query_id, 'product:' || locale || ':' || product_id] as groups
+from esci.judged join esci.queries using (locale, query_id)
+    join (select locale, product_id, title from esci.titles) using (locale, product_id);

@@ -42,6 +42,18 @@ create macro headed_lines(text) as list_filter(
 
 create macro word_stems(text) as list_transform(regexp_extract_all(lower(text), '\p{L}{4,}'), lambda word: word[:4]);
 
+-- What a text is about, to ask how much of it another one says: its words without stop words and the `s` of plurals; of
+-- Japanese, which has no blanks, every two characters.
+create macro words_of(text, language) as if(language = 'ja',
+    list_transform(range(1, greatest(length(regexp_replace(text, '\s', '', 'g')), 2)),
+        lambda place: regexp_replace(lower(text), '\s', '', 'g')[place:place + 1]),
+    list_filter(regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
+        lambda word: length(word) > 1 and not list_contains(stop_words_in(text, language), word)));
+
+-- The share of some words that stand in a text; null of no words.
+create macro overlap(words, text) as
+    len(list_filter(words, lambda word: contains(strip_accents(lower(text)), word))) / nullif(len(words), 0);
+
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
 
