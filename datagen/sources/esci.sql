@@ -9,9 +9,10 @@ select product_locale as locale, language(product_locale) as language, query_id,
 from esci.examples anti join unfit using (query_id)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
--- Titles that can be shown: of 3 to 300 characters.
+-- Titles that can be shown, of 3 to 300 characters, with the product's brand and color where they are known.
 create view esci.titles as
-select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title
+select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title,
+    known_brand(product_brand) as brand, nullif(trim(product_color), '') as color
 from esci.products where length(trim(product_title)) between 3 and 300;
 
 -- The words of every query (`words_of`), which a task can ask how much of a title they are.
@@ -19,10 +20,37 @@ create table esci.queries as
 select locale, query_id, words_of(min(query), min(language)) as words
 from esci.judged group by locale, query_id;
 
--- Judgements with titles. `key` names one, `groups` are its query and its product, and `overlap` is the share of the
--- query's words that the title has.
-create view esci.pairs as
-select judged.*, title, overlap(words, title) as overlap, locale || '/' || query_id || '/' || product_id as key,
-    ['query:' || locale || ':' || query_id, 'product:' || locale || ':' || product_id] as groups
+-- Judgements with titles. `overlap` is the share of the query's words that the title has.
+create table esci.titled as
+select judged.*, title, brand, color, overlap(words, title, language)::float as overlap
 from esci.judged join esci.queries using (locale, query_id)
-    join (select locale, product_id, title from esci.titles) using (locale, product_id);
+    join (select * exclude (language) from esci.titles) using (locale, product_id);
+
+-- The same with names: `key` is that of a judgement, `groups` are its query and its product.
+create view esci.pairs as
+select *, locale || '/' || query_id || '/' || product_id as key,
+    ['query:' || locale || ':' || query_id, 'product:' || locale || ':' || product_id] as groups
+from esci.titled;
+
+-- What a query asks for, and what its products show, by attribute (`kind`: `attributes_in`, and `brand`): the words `asked`
+-- are those of the query, `shown` those of title and color, null where they say nothing. Of up to four products judged exact
+-- and four judged substitutes; a brand is asked for if an exact product has it.
+create view esci.wishes as
+with pair as (
+    select * from esci.titled where label in ('E', 'S')
+    qualify row_number() over (partition by locale, query_id, label order by lot) <= 4
+), shown as (
+    select locale, language, query_id, product_id, label, query, unnest(attributes_in(concat_ws(' ', title, color), language)
+        || [{kind: 'brand', words: regexp_extract_all(lower(brand), '^[^ (（]+')}], recursive := true)
+    from pair
+), asked as (
+    select locale, query_id, unnest(attributes_in(query, language), recursive := true)
+    from (select distinct locale, language, query_id, query from pair)
+    union all
+    select locale, query_id, kind, list(distinct words[1] order by words[1]) from shown
+    where kind = 'brand' and label = 'E' and (contains(' ' || lower(query) || ' ', ' ' || words[1] || ' ')
+        or language = 'ja' and contains(lower(query), words[1]))
+    group by locale, query_id, kind
+)
+select pair.locale, pair.query_id, pair.product_id, pair.label, kind, asked.words as asked, shown.words as shown
+from pair join asked using (locale, query_id) left join shown using (locale, query_id, product_id, kind);
