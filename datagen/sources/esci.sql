@@ -32,25 +32,21 @@ select *, locale || '/' || query_id || '/' || product_id as key,
     ['query:' || locale || ':' || query_id, 'product:' || locale || ':' || product_id] as groups
 from esci.titled;
 
--- What a query asks for, and what its products show, by attribute (`kind`: `attributes_in`, and `brand`): the words `asked`
--- are those of the query, `shown` those of title and color, null where they say nothing. Of up to four products judged exact
--- and four judged substitutes; a brand is asked for if an exact product has it.
+-- What a query asks for, and what its products show, by attribute (`kind`): the words `asked` are those of the query, `shown`
+-- those of title and color, null where they say nothing. Of up to four products judged exact and four judged substitutes;
+-- a brand is asked for if an exact product has it.
 create view esci.wishes as
 with pair as (
-    select * from esci.titled where label in ('E', 'S')
+    select *, regexp_extract_all(lower(brand), '^[^ (（]+')[1] as maker from esci.titled where label in ('E', 'S')
     qualify row_number() over (partition by locale, query_id, label order by lot) <= 4
-), shown as (
-    select locale, language, query_id, product_id, label, query, unnest(attributes_in(concat_ws(' ', title, color), language)
-        || [{kind: 'brand', words: regexp_extract_all(lower(brand), '^[^ (（]+')}], recursive := true)
-    from pair
 ), asked as (
     select locale, query_id, unnest(attributes_in(query, language), recursive := true)
     from (select distinct locale, language, query_id, query from pair)
     union all
-    select locale, query_id, kind, list(distinct words[1] order by words[1]) from shown
-    where kind = 'brand' and label = 'E' and (contains(' ' || lower(query) || ' ', ' ' || words[1] || ' ')
-        or language = 'ja' and contains(lower(query), words[1]))
-    group by locale, query_id, kind
+    select locale, query_id, 'brand', list(distinct maker order by maker) from pair
+    where label = 'E' and (contains(' ' || lower(query) || ' ', ' ' || maker || ' ') or language = 'ja' and contains(lower(query), maker))
+    group by locale, query_id
 )
-select pair.locale, pair.query_id, pair.product_id, pair.label, kind, asked.words as asked, shown.words as shown
-from pair join asked using (locale, query_id) left join shown using (locale, query_id, product_id, kind);
+select locale, query_id, product_id, label, kind, words as asked,
+    nullif(if(kind = 'brand', list_filter([maker], lambda maker: maker is not null), attribute_words(kind, concat_ws(' ', title, color), language)), []) as shown
+from pair join asked using (locale, query_id);

@@ -64,7 +64,10 @@ create macro sizes_told(text, language) as list_transform(
         regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|人|畳)'),
         lambda size: replace(replace(size, ' ', ''), '-', ''))))[1];
 
--- What a text tells of a product's attributes: the words of each kind, and the name of a kind in the text's language.
+-- What a text tells of a product's attributes: the words of one kind, all kinds with words, and a kind's name in a language.
+create macro attribute_words(kind, text, language) as case kind when 'audience' then audiences_in(text, language)
+    when 'color' then colors_in(text, language) when 'material' then materials_in(text, language)
+    when 'size' then sizes_told(text, language) end;
 create macro attributes_in(text, language) as list_filter([
     {'kind': 'audience', 'words': audiences_in(text, language)}, {'kind': 'color', 'words': colors_in(text, language)},
     {'kind': 'material', 'words': materials_in(text, language)}, {'kind': 'size', 'words': sizes_told(text, language)}],
