@@ -8,6 +8,8 @@
 Anything else is a bug and keeps its traceback.
 """
 
+from typing import NamedTuple
+
 
 class UserError(Exception):
     """An error that the user can fix; the message names the place, the value and the next step."""
@@ -33,3 +35,12 @@ class Reject(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Fault(NamedTuple):
+    """Something wrong at a 1-based line and column of a query or a template, with its code."""
+
+    line: int
+    column: int
+    code: str
+    message: str

@@ -63,6 +63,7 @@ SHARD = pa.schema(
 
 REJECT = pa.schema(
     [
+        pa.field("id", pa.string(), metadata={"description": "as a kept row has, if it got so far"}),
         pa.field("task", pa.string()),
         pa.field("key", pa.string()),
         pa.field("reason", pa.string(), metadata={"description": "why the row was not kept"}),

@@ -67,6 +67,12 @@ def read(run: Path) -> dict[str, Any]:
     return found
 
 
+def count(run: Path) -> int | None:
+    """How many questions the run in this folder is of; None where there is none."""
+    found: int | None = (read(run).get("questions") or {}).get("rows")
+    return found
+
+
 def begin(run: Path, said: dict[str, Any]) -> dict[str, Any]:
     """The content of the folder's `run.json`, empty where there is none.
 
@@ -118,6 +124,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         for question, guess in zip(asked, guesses, strict=True)
         if question.task_type
     ]
+    unread = [guess.problem for guess in guesses if guess.problem]
     usable: dict[str, list[bool]] = defaultdict(list)
     for question, guess, row in zip(asked, guesses, rows, strict=True):
         kind = question.task_type or guess.task_type
@@ -132,6 +139,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         "guessed_right": sum(kind == guess.task_type for kind, guess in known) / len(known)
         if known
         else None,
+        "unread": {"questions": len(unread), "first": unread[0] if unread else None},
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
         "tokens": sum(row["tokens"] for row in rows),
@@ -184,6 +192,12 @@ def summary(done: dict[str, Any], run: Path) -> str:
     if done["problems"]:
         lines.append(
             "not asked as they are: " + ", ".join(f"{name} {n:,}" for name, n in done["problems"].items())
+        )
+    unread = done.get("unread", {"questions": 0})  # another release's run has none
+    if unread["questions"]:
+        lines.append(
+            f"{unread['questions']:,} questions could not be read for their task type and asked for a "
+            f"free text. The first: {unread['first']}"
         )
     parsed = ", ".join(f"{kind} {share:.1%}" for kind, share in done["parsed"].items())
     lines.append(f"answers that parse, and name only what is listed: {parsed}")

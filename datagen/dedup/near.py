@@ -22,6 +22,8 @@ def near_repeats(content: Content, rows: Ints, near: float) -> dict[int, int]:
     if not len(rows):
         return {}
     pairs = np.zeros(0, np.int64)
+    if not len(rows):
+        return {}
     boilerplate = boilerplate_of(content, rows)
     while True:
         pairs = _search(content, rows, boilerplate, pairs, near)

@@ -27,12 +27,10 @@ from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
+from datagen.tasks.question import RESERVED
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
     from datagen.recipe.model import Recipe
-
-RESERVED = ("key", "side", "groups", "split", "language")
-"""Columns of a query's row that neither the task type nor the template sees."""
 
 SLOT_CHARACTERS = 100_000
 """A row whose strings hold more than this is left out before anything is rendered."""
@@ -127,10 +125,12 @@ class _Rejects:
         prompt: str | None = None,
         answer: str | None = None,
         detail: str | None = None,
+        id: str | None = None,
     ) -> None:
         text = None if seed is None else json.dumps(seed, ensure_ascii=False, default=_as_text)
         self.rows.append(
             {
+                "id": id,
                 "task": self.task,
                 "key": key,
                 "reason": reason,
@@ -227,8 +227,8 @@ def _filtered(examples: pa.Table, job: Job, rejects: _Rejects) -> pa.Table:
     )  # fmt: skip
     for position, reason in enumerate(found):
         if reason:
-            row = {name: column[name][position].as_py() for name in ("key", "prompt", "answer")}
-            rejects.add(row["key"], reason, None, row["prompt"], row["answer"])
+            row = {name: column[name][position].as_py() for name in ("id", "key", "prompt", "answer")}
+            rejects.add(reason=reason, **row)
     return examples.filter(pa.array([reason is None for reason in found], pa.bool_()))
 
 

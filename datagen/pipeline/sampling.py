@@ -150,7 +150,7 @@ def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
 
 
 def _blamed(seeds: Seeds) -> str:
-    """Which numbers of rows stand twice in the seeds, in words: a query may read them through staging tables."""
+    """Which numbers stand twice in the seeds, in words: a query may read them through staging tables."""
     found = []
     for source, tables in seeds.files.items():
         for name in tables:

@@ -132,6 +132,7 @@ def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
         out = pc.is_valid(decided["reason"])
         examples, decided = read_arrow(part.examples).filter(out), decided.filter(out)
         rows = {
+            "id": examples["id"],
             "task": pa.repeat(task, examples.num_rows),
             **{"key": examples["key"], "reason": decided["reason"], "detail": decided["of"]},
             **{"prompt": examples["prompt"], "answer": examples["answer"]},

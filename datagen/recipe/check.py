@@ -68,9 +68,8 @@ CODES = {
     "unknown_template": "no template of this name",
     "template_folder": "the template stands in another type's folder",
     "template_syntax": "the template is not Jinja, or not UTF-8",
-    "template_call": "the template calls something else than a macro",
+    "template_call": "the template calls something",
     "template_computes": "the template computes: arithmetic, private names, statements of its own",
-    "macro_computes": "a macro loops or calls",
     "nested_loop": "a loop in a loop",
     "unknown_filter": "a filter that templates don't have",
     "empty_wording": "nothing between two lines `---`",
@@ -263,7 +262,7 @@ def _template(document: Document, loc: Loc, name: Any) -> tuple[Template | None,
         message = f"`{name}` is not UTF-8 ({error.reason}): save it so"
         document.problem(document.value(loc), "template_syntax", message)
     except TemplateError as error:
-        document.problems += [Problem(error.path, *flaw) for flaw in error.flaws]
+        document.problems += [Problem(error.path, *fault) for fault in error.faults]
         lines = error.lines
     return None, path, lines
 

@@ -8,23 +8,14 @@ differ: chance, clocks, and what depends on the order in which threads finish.
 import json
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
+from datagen.errors import Fault
 from datagen.recipe.lint_order import unordered
 from datagen.sources.query import SqlError, columns_of, nodes_of, place, reads
 from datagen.suggest import among
-
-
-class Fault(NamedTuple):
-    """Something wrong at a 1-based line and column of a query."""
-
-    line: int
-    column: int
-    code: str
-    message: str
-
 
 CHANGING = frozenset({
     "current_connection_id", "current_database", "current_localtime", "current_localtimestamp",

@@ -44,9 +44,11 @@ with pair as (
     from (select distinct locale, language, query_id, query from pair)
     union all
     select locale, query_id, 'brand', list(distinct maker order by maker) from pair
-    where label = 'E' and (contains(' ' || lower(query) || ' ', ' ' || maker || ' ') or language = 'ja' and contains(lower(query), maker))
+    where label = 'E'
+        and (contains(' ' || lower(query) || ' ', ' ' || maker || ' ') or language = 'ja' and contains(lower(query), maker))
     group by locale, query_id
 )
 select locale, query_id, product_id, label, kind, words as asked,
-    nullif(if(kind = 'brand', list_filter([maker], lambda maker: maker is not null), attribute_words(kind, concat_ws(' ', title, color), language)), []) as shown
+    nullif(if(kind = 'brand', list_filter([maker], lambda maker: maker is not null),
+        attribute_words(kind, concat_ws(' ', title, color), language)), []) as shown
 from pair join asked using (locale, query_id);

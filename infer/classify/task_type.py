@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.prompts.instruction import passages, split
+from datagen.prompts.instruction import passages, second, split
 from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
@@ -20,6 +20,13 @@ from infer.classify import phrases
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
+
+
+_ASKS = (
+    *(phrases.PICK, phrases.ORDER, phrases.SEVERAL, phrases.REASONING, phrases.TEXT, phrases.YES_OR_NO),
+    *(phrases.RATING, phrases.ENTITY, phrases.QUOTE, phrases.KIND_IN_TEXT),
+)
+"""What says, of a list, more than that a number is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,8 @@ class Guess:
     for options and from 1 for candidates, as the grader does; a scale's are its grades. They are empty
     where nothing is listed. `asked` is how many answers are asked for, None where the text doesn't
     say. `text` is what entities are cited from, empty for other task types. `language` is the one of
-    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code.
+    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code. `problem` says why the text
+    could not be read, which is then taken for generation; None: it was read.
     """
 
     task_type: TaskType
@@ -38,12 +46,15 @@ class Guess:
     asked: int | None
     text: str
     language: str
+    problem: str | None = None
 
 
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The guess for a prompt; `is_multiple_choice` is ShopBench's own flag, where it is known."""
     found = listed(prompt)
     said, data = split(found.outside)
+    if found.texts and not any(cue.search(said) for cue in _ASKS):  # it stands on a line with other things
+        said = "\n".join([*map(second, data), said, second(found.texts[-1])])
     kind = _task_type(found, said, is_multiple_choice)
     numbers = _numbers(found, kind, said)
     return Guess(
@@ -85,6 +96,8 @@ def _is_choice(found: Listed, said: str) -> bool:
         return True
     if found.marks == "line":
         return False  # features and descriptions have such lines too
+    if found.marks == "option":
+        return bool(phrases.PICK.search(said) or phrases.ORDER.search(said) or not phrases.TEXT.search(said))
     if phrases.PICK.search(said) or phrases.ORDER.search(said):
         return True
     return found.numbers[:1] == (0,) and not phrases.TEXT.search(

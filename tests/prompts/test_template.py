@@ -15,11 +15,9 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def write(text: str, macros: str | None = None) -> Path:
+    def write(text: str) -> Path:
         folder = tmp_path / "templates" / "multiple_choice"
         folder.mkdir(parents=True, exist_ok=True)
-        if macros is not None:
-            (folder.parent / "_macros.j2").write_text(macros, encoding="utf-8")
         path = folder / "x.j2"
         path.write_text(text, encoding="utf-8")
         return path
@@ -96,9 +94,9 @@ def test_what_a_template_may_not_do_is_named_at_its_line(
 ) -> None:
     with pytest.raises(TemplateError) as caught:
         load_template(write(text))
-    [flaw] = caught.value.flaws
-    assert (flaw.line, flaw.column) == place
-    assert flaw.code == code
+    [fault] = caught.value.faults
+    assert (fault.line, fault.column) == place
+    assert fault.code == code
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,9 @@ def test_what_a_template_may_not_do_is_named_at_its_line(
 def test_a_line_that_is_almost_a_separator_is_told(write: Write, line: str) -> None:
     with pytest.raises(TemplateError) as caught:
         load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}"))
-    assert [(flaw.line, flaw.code) for flaw in caught.value.flaws if flaw.code != "unknown_language"] in (
+    assert [
+        (fault.line, fault.code) for fault in caught.value.faults if fault.code != "unknown_language"
+    ] in (
         [(2, "almost_separator")],
         [],
     )
@@ -230,23 +230,11 @@ def test_a_name_may_be_a_slot_in_one_wording_and_of_a_loop_in_another(write: Wri
     assert [template.render(number, {"x": "a", "xs": ["b", "c"]}) for number in range(3)] == ["a", "bc", "bc"]
 
 
-def test_a_null_in_a_macro_never_becomes_a_word(write: Write) -> None:
-    macros = (
-        "{% macro m(x) %}{{ '(' ~ x ~ ')' }}{% endmacro %}"
-        "{% macro n(x) %}{{ 'a' | replace('a', x) }}{% endmacro %}"
-    )
-    template = load_template(write("{{ m(a) }}\n---\n{{ n(a) }}", macros=macros))
-    assert template.render(0, {"a": "b"}) + template.render(1, {"a": "c"}) == "(b)c"
-    for wording in (0, 1):
-        with pytest.raises(Reject, match="null_slot"):
-            template.render(wording, {"a": None})
-
-
-def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
+def test_all_faults_of_a_template_are_told_at_once(write: Write) -> None:
     path = write("{{ a + 1 }}{{ a - 1 }}\n{{ b|shout }}\n---\n---fr\n{% if a %}\n---\n{{ f(a) }}")
     with pytest.raises(TemplateError) as caught:
         load_template(path)
-    assert [(flaw.line, flaw.code) for flaw in caught.value.flaws] == [
+    assert [(fault.line, fault.code) for fault in caught.value.faults] == [
         (1, "template_computes"),
         (2, "unknown_filter"),
         (3, "empty_wording"),
@@ -254,23 +242,6 @@ def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
         (5, "template_syntax"),
         (7, "template_call"),
     ]
-
-
-def test_macros_that_have_changed_change_what_is_printed(write: Write) -> None:
-    for mark in ("!", "?"):
-        path = write("{{ loud(a) }}", macros="{% macro loud(x) %}{{ x }}" + mark + "{% endmacro %}")
-        assert load_template(path).render(0, {"a": "b"}) == f"b{mark}"
-
-
-def test_macros_serve_every_template_and_can_only_print(write: Write) -> None:
-    path = write("{{ quoted(a) }}", macros='{% macro quoted(x) %}"{{ x }}"{% endmacro %}')
-    assert load_template(path).render(0, {"a": "b"}) == '"b"'
-
-
-def test_a_macro_that_loops_is_refused(write: Write) -> None:
-    path = write("{{ m(a) }}", macros="{% macro m(x) %}{% for i in x %}{% endfor %}{% endmacro %}")
-    with pytest.raises(TemplateError, match="macro_computes"):
-        load_template(path)
 
 
 def test_the_chat_names_the_task_type() -> None:
