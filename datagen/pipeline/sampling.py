@@ -36,6 +36,9 @@ _BEYOND_ARROW = re.compile(r"\b(?:UHUGEINT|BIGNUM)\b")
 
 Places = npt.NDArray[np.uint64]
 
+_FOUND = '"rows of a query"'
+"""The table of all rows that a task's query gives; no recipe can call one so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -63,21 +66,22 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
     names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
-    query = _with_sides(sql, columns, task, test)
     connection = seeds.of(task)
     with bounded(connection, task):
-        places = _places(seeds, task, sql, query)
+        # computed once and kept, in memory or spilt: places and rows are two looks at it
+        connection.execute(f"create or replace table {_FOUND} as {_with_sides(sql, columns, task, test)}")
+        places = _places(seeds, task)
         available = {side: len(of_side) for side, of_side in places.items()}
         wanted = quotas(rows, test, available)
         limits, drawn = {}, {}
         for side in SIDES:
             limits[side], drawn[side] = _limit(places[side], wanted[side])
         chosen = f"place <= case when side = 'test' then {limits['test']} else {limits['train']} end"
-        relation = connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
+        relation = connection.sql(f"select * exclude (place) from {_FOUND} where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
-            # not streamed: DuckDB 2.0 can wait for itself when a query reads one of its own tables twice
             _write(_exact(relation).to_arrow_table().to_reader(BATCH_ROWS), file)
+        connection.execute(f"drop table {_FOUND}")
     result = Drawn(available, wanted, drawn)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
@@ -119,26 +123,25 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     )
 
 
-def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
+def _places(seeds: Seeds, task: str) -> dict[str, Places]:
     """Every row's place in the draw, by side. Raises QueryError as `draw` does."""
     connection = seeds.of(task)
     table = connection.sql(
-        f"select side = 'test' as test, side = 'train' as train, place from ({query})"
+        f"select side = 'test' as test, side = 'train' as train, place from {_FOUND}"
     ).to_arrow_table()
     if table["place"].null_count:
         raise QueryError(
             task, "its query gives rows whose key is null. A key names its row: filter nulls out"
         )
     place, test, train = (table[name].to_numpy() for name in ("place", "test", "train"))
-    if not (test | train).all():  # not by `error` in the query, which no filter is moved past
+    if not (test | train).all():
         (other,) = connection.execute(
-            f"select side from ({query}) where side not in {SIDES} order by 1 limit 1"
+            f"select side from {_FOUND} where side not in {SIDES} order by 1 limit 1"
         ).fetchall()[0]
         raise QueryError(task, f"`split` is '{other}': it is train, test, or null for chance")
     if len(np.unique(place)) < len(place):
         repeated = connection.execute(  # none where two keys only share a hash
-            f"select key::varchar, count(*) as n from ({sql.rstrip().rstrip(';')}\n)"
-            " group by 1 having n > 1 order by n desc, 1 limit 1"
+            f"select key, count(*) as n from {_FOUND} group by 1 having n > 1 order by n desc, 1 limit 1"
         ).fetchone()
         if repeated:
             raise QueryError(
