@@ -10,15 +10,16 @@ CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
 QUESTIONS = runs/$(RECIPE)
-LIMIT = 1000
+LIMIT =
+MINUTES = 5
 NAME =
 ARGS =
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
-ASK = $(BIN)/infer run --questions '$(QUESTIONS)' --limit '$(LIMIT)'
-ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(LIMIT)
+MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')
+ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or $(LIMIT),$(MINUTES)min)
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
@@ -41,6 +42,7 @@ data: .venv/runtime
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
+##     It trains what fits into 12 minutes here: SET=minutes=30 for more, SET=token_budget=110000 for the same everywhere.
 ##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it, NAME=mine names the training.
 sft: .venv/finetune runs/$(RECIPE)/manifest.json
 	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(if $(NAME),--name '$(NAME)') \
@@ -52,14 +54,17 @@ runs/$(RECIPE)/manifest.json:
 
 ## make infer
 ##     Ask that model, before and after, the questions of the data set's test split; score and compare the answers.
-##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training; LIMIT=1000 (default) bounds them.
+##     As many as fit into MINUTES=5 (default) for either model, or LIMIT=1000 of them; evenly from all tasks.
+##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training.
 infer: trained .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune base '$(ADAPTER)') && choose=$$(sed -n 's/^choose: //p' '$(ADAPTER)/config.yaml') && \
-		$(ASK) "$$model" --name '$(ANSWERS)/base' --choose "$${choose:-number}"
-	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && $(ASK) "$$model" --name '$(ANSWERS)/tuned'
+		$(BIN)/infer run "$$model" --questions '$(QUESTIONS)' $(MOST) --name '$(ANSWERS)/base' --choose "$${choose:-number}"
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
+		$(BIN)/infer run "$$model" --questions 'infer/runs/$(ANSWERS)/base' --name '$(ANSWERS)/tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
 
-# Before anything is installed for it.
+# The second model is asked what the first one was: a run is a source of questions. `trained` comes before anything is
+# installed for it.
 trained:
 	@test -f '$(ADAPTER)/run.json' || { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
 		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }

@@ -78,7 +78,7 @@ def run_ours(data: Path, rows: int, runs: Path, name: str) -> tuple[float, float
     """Tokens a second and peak GiB of `finetune train`."""
     settings = [
         f"--set=rows={rows}",
-        "--set=token_budget=null",
+        "--set=minutes=null",
         "--set=eval_rows=1",
         "--set=eval_every=100000",
     ]

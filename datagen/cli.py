@@ -94,7 +94,7 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
     loaded = _load(recipe, rows)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
-        click.echo(tables.planned(preview.plan(loaded, where)))
+        click.echo(tables.planned(preview.plan(loaded, where, say=_warn)))
 
 
 @main.command()
@@ -114,7 +114,7 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
     loaded = _load(recipe)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
-        for number, found in enumerate(preview.preview(loaded, where, rows, task)):
+        for number, found in enumerate(preview.preview(loaded, where, rows, task, say=_warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
 
 

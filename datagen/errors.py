@@ -8,6 +8,8 @@
 Anything else is a bug and keeps its traceback.
 """
 
+from typing import NamedTuple
+
 
 class UserError(Exception):
     """An error that the user can fix; the message names the place, the value and the next step."""
@@ -25,9 +27,20 @@ class Reject(Exception):
     """A seed row that cannot become a fair question.
 
     `reason` is a short snake_case code from a small vocabulary, so that rejects add up by
-    reason; it never holds text of the row.
+    reason; it never holds text of the row. `detail` says more, where there is more to say.
     """
+
+    detail: str | None = None
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Fault(NamedTuple):
+    """Something wrong at a 1-based line and column of a query or a template, with its code."""
+
+    line: int
+    column: int
+    code: str
+    message: str

@@ -44,7 +44,7 @@ def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:
     suffix = SUFFIXES[kind]
     places = folders(kind) if places is None else places
     files = [(folder, file) for folder in places for file in folder.rglob(f"*{suffix}")]
-    found = {file.relative_to(folder).as_posix() for folder, file in files if not file.name.startswith("_")}
+    found = {file.relative_to(folder).as_posix() for folder, file in files}
     return sorted(name.removesuffix(suffix) if kind == "recipes" else name for name in found)
 
 

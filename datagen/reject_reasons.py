@@ -6,6 +6,9 @@ Every code that a `Reject` or a stage gives a row stands here.
 SPARE = "over_rows"
 """The one reason that finds no fault with a row: it was drawn as a spare and not needed."""
 
+NOT_RENDERED = "not_rendered"
+"""The reason of a row that its template fails on: the reject's detail holds the error."""
+
 STAGES = {
     "question": {
         "missing_value": "a required column of the query is null",
@@ -36,7 +39,8 @@ STAGES = {
     },
     "wording": {
         "no_wording_in_language": "the template has no wording for the row's language",
-        "null_slot": "a slot that the template prints is null",
+        "null_slot": "a slot that the template prints is null, or has a null in it",
+        NOT_RENDERED: "the template fails on this row's values",
         "empty_slot": "a slot that the template prints is empty",
     },
     "answer": {

@@ -63,10 +63,13 @@ SHARD = pa.schema(
 
 REJECT = pa.schema(
     [
+        pa.field("id", pa.string(), metadata={"description": "as a kept row has, if it got so far"}),
         pa.field("task", pa.string()),
         pa.field("key", pa.string()),
         pa.field("reason", pa.string(), metadata={"description": "why the row was not kept"}),
-        pa.field("detail", pa.string(), metadata={"description": "what it clashed with, or null"}),
+        pa.field(
+            "detail", pa.string(), metadata={"description": "what it clashed with, or Jinja's words, or null"}
+        ),
         pa.field("prompt", pa.string(), metadata={"description": "user message, if it got so far"}),
         pa.field("answer", pa.string(), metadata={"description": "gold answer, if it got so far"}),
         pa.field("seed", pa.string(), metadata={"description": "the query's row as JSON"}),

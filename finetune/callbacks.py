@@ -18,14 +18,20 @@ from finetune.run_file import CHECKPOINTS
 TOLD_AFTER = 4
 """Steps of this process before the remaining time is estimated: one to warm up, three of unlike lengths."""
 
+LONG = 900.0
+
 
 class Progress(TrainerCallback):  # type: ignore[misc]
     """A callback that follows a training: its pace, its losses, and whether it has diverged.
 
-    `tokens` are those of the whole training; `loss_limit` is a loss that no run comes back from.
+    `tokens` are those of the whole training; `loss_limit` is a loss that no run comes back from. What takes
+    more than `long` seconds is told how to take less.
     """
 
-    def __init__(self, run: Path, tokens: int, loss_limit: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, run: Path, tokens: int, loss_limit: float, say: Callable[[str], None], long: float = LONG
+    ) -> None:
+        self._long = long
         self._run, self._tokens, self._limit, self._say = run, tokens, loss_limit, say
         self._bar: Any = None
         self._before = self._done = self._steps = 0
@@ -99,7 +105,10 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if self._steps == TOLD_AFTER and entry["step"] < steps:
             tokens, seconds = self._warm_up
             rate, left = (self._done - tokens) / (self._seconds - seconds), self._tokens - entry["tokens"]
-            self._tell(f"{rate:,.0f} tokens a second: {minutes(left / rate)} to go, test losses not counted")
+            less = ". Under another name, `minutes=12` trains what fits" if left / rate > self._long else ""
+            self._tell(
+                f"{rate:,.0f} tokens a second: {minutes(left / rate)} to go, test losses not counted{less}"
+            )
 
     def _tell(self, text: str) -> None:
         with tqdm.external_write_mode(file=sys.stderr):

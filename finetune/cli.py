@@ -161,7 +161,9 @@ def _leaving_at_once() -> Iterator[None]:
         sys.stderr.flush()
         os._exit(INTERRUPTED)
 
-    before = signal.signal(signal.SIGINT, leave)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # else a script runs it in the background, where Ctrl-C is not for it
+        signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:

@@ -63,8 +63,18 @@ class Config(BaseModel):
         "small models; a run of infer does the same",
     )
     rows: int | None = Field(default=None, gt=0, description="most rows to train on; null: all of them")
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="time of the whole training, model loading and test losses included: a few steps are "
+        "timed, and as many tokens are taken as fit, once; null: no limit. Where `token_budget` is set, that "
+        "decides",
+    )
     token_budget: int | None = Field(
-        default=None, gt=0, description="most tokens to train on in an epoch, whole rows; null: all of them"
+        default=None,
+        gt=0,
+        description="most tokens to train on in an epoch, whole rows: the same training on every machine; "
+        "null: what `minutes` allow",
     )
     max_length: int = Field(
         default=3072,

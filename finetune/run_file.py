@@ -57,6 +57,15 @@ def is_done(run: Path, wanted: dict[str, Any]) -> bool:
     return False
 
 
+def chosen_budget(run: Path) -> int | None:
+    """The tokens that a training by `minutes` chose when it began in this folder; None: none did yet."""
+    path = run / LOCK
+    if not path.is_file():
+        return None
+    chosen: int | None = read(path).get("token_budget")
+    return chosen
+
+
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The differences between two locks, in words; not of releases, as a training goes on after an update."""
     found = differences(before["config"], now["config"])

@@ -9,9 +9,11 @@
 The training itself is TRL's SFTTrainer, alone or in the processes of `accelerate launch`.
 """
 
+import gc
 import json
 import math
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -20,6 +22,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN
@@ -31,9 +34,14 @@ from finetune.base_models import base_model, load_model, load_tokenizer, precisi
 from finetune.config import Config, dump
 from finetune.dataset import Split, marked, read_split
 from finetune.report import write_card, write_plot
-from finetune.run_file import CHECKPOINTS, LOCK, RUN, is_done, lock
+from finetune.run_file import CHECKPOINTS, LOCK, RUN, chosen_budget, is_done, lock
 
 Say = Callable[[str], None]
+
+_SAMPLE = 64
+"""Steps of rows that are read before it is known how many fit into the time."""
+_STRIDE = 8
+"""Of so many rows of the test split, one is in the test loss that is timed."""
 
 
 def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
@@ -42,6 +50,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
     A finished training is not repeated. `say` gets lines for people. Raises UserError for a run of datagen or
     a base model that can't be used, a folder that holds another training, a full disk, a loss that diverges.
     """
+    began = time.perf_counter()
     state = PartialState(cpu=not torch.cuda.is_available())
     say = say if state.is_main_process else (lambda text: None)
     with state.main_process_first():
@@ -54,17 +63,64 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
         _check_length(config, base)
+        by_time = config.minutes is not None and config.token_budget is None
+        budget = chosen_budget(run) if by_time else config.token_budget
     alone = held(run / CHECKPOINTS, f"{run} is being trained") if state.is_main_process else nullcontext()
     with full_disk(run), alone:
         tokenizer = load_tokenizer(base)
         length = config.max_length
-        splits = {
-            "train": read_split(
-                data, "train", tokenizer, length, config.rows, config.token_budget, config.choose
-            ),
-            "test": read_split(data, "test", tokenizer, length, config.eval_rows, choose=config.choose),
-        }
+        test = read_split(data, "test", tokenizer, length, config.eval_rows, choose=config.choose)
+        if by_time and budget is None:
+            budget = _budget(config, run, data, base, tokenizer, test, state, say, began)
+        train = read_split(data, "train", tokenizer, length, config.rows, budget, config.choose)
+        splits = {"train": train, "test": test}
+        if by_time:  # said in the lock, so that a training that goes on is not timed anew
+            budget = budget or sum(train.lengths)
+            wanted |= {"token_budget": budget}
+            config = config.model_copy(update={"token_budget": budget})
         return _train(config, run, base, tokenizer, splits, wanted, state, say)
+
+
+def _budget(
+    config: Config,
+    run: Path,
+    data: Path,
+    base: Path,
+    tokenizer: Any,
+    test: Split,
+    state: Any,
+    say: Say,
+    began: float,
+) -> int | None:
+    """The tokens of an epoch that this machine trains in the config's minutes, which count from `began`.
+
+    None where that is all of them.
+    """
+    import finetune.trainer  # noqa: F401 - takes seconds, and not again when a copy is made
+    from finetune import fit
+
+    assert config.minutes
+    seconds, rows = 60 * config.minutes, _SAMPLE * config.batch_rows
+    say(f"times a few steps, to see what fits into {config.minutes:g} minutes ...")
+    rows = min(rows, config.rows or rows)
+    sample = read_split(data, "train", tokenizer, config.max_length, rows, choose=config.choose)
+    few = test._replace(rows=test.rows.take(list(range(0, test.rows.num_rows, _STRIDE))))
+
+    def copy() -> Any:
+        plain = config.model_copy(update={"patience": None, "report_to": None})
+        splits = {"train": sample, "test": few}
+        made, progress = build(plain, run, base, tokenizer, splits, precision(config.precision), say)
+        made.remove_callback(progress)
+        return made
+
+    pace = fit.pace(copy, sample.lengths, seconds, state.num_processes)
+    pace = pace._replace(test_loss=pace.test_loss * sum(test.lengths) / sum(few.lengths))
+    gc.collect()  # the copy, whose objects know each other
+    left = seconds * (1 - fit.SPARE) - (time.perf_counter() - began)
+    found = fit.tokens_that_fit(pace, left, sample, config)
+    say(fit.told(pace, left, found, config))
+    [tokens] = broadcast_object_list([found.tokens]) if state.num_processes > 1 else [found.tokens]
+    return tokens if tokens < found.of else None
 
 
 def _train(
@@ -129,7 +185,7 @@ def build(
     from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.utils import logging
 
-    from finetune.callbacks import Progress
+    from finetune.callbacks import LONG, Progress
     from finetune.trainer import Trainer
 
     disable_progress_bars()
@@ -141,7 +197,11 @@ def build(
     small = config.rank is not None  # all weights are trained in float32, whatever is multiplied
     model = load_model(base, numbers if small else "float32", config.four_bit)
     progress = Progress(
-        run, sum(lengths) * config.epochs, 2 * math.log(model.config.get_text_config().vocab_size), say
+        run,
+        sum(lengths) * config.epochs,
+        2 * math.log(model.config.get_text_config().vocab_size),
+        say,
+        max(LONG, 60 * (config.minutes or 0)),
     )
     callbacks = [progress]
     if config.report_to:

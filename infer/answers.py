@@ -4,6 +4,7 @@ A run's answers belong to questions by id, a file's (`input_field` and `answer`)
 Questions without an answer and answers without a question are counted.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
-from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows
+from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, read_questions, read_rows, whole
 from infer.serve.prepare import printable
 
+_ENDLESS = (math.inf, -math.inf)
 _EXAMPLE = '{"input_field": "Which ...?", "answer": "2"}'
 
 
@@ -107,8 +109,8 @@ def _of_lines(source: Path) -> dict[str, list[str]]:
         place = f"{source}:{number}"
         if not isinstance(row, dict) or not isinstance(row.get("input_field"), str) or "answer" not in row:
             raise UserError(f"{place}: has not both `input_field` (the question's text) and `answer`")
-        answer = row["answer"]
-        if isinstance(answer, bool) or not isinstance(answer, str | int | float | None):
+        answer = whole(row["answer"])
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float | None) or answer in _ENDLESS:
             raise UserError(
                 f"{place}: the answer {answer!r} is no text. Write what the model said, as it said it"
             )

@@ -63,6 +63,8 @@ def classify(questions: Path) -> None:
 
     for asked in read_questions(questions):
         guess = dataclasses.asdict(guessed(asked.prompt, asked.is_multiple_choice))
+        if guess["problem"] is None:
+            del guess["problem"]
         click.echo(json.dumps({"id": asked.id, **guess}, ensure_ascii=False))
 
 
@@ -117,6 +119,11 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
 )
 @click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Ask as many questions, of all tasks in turn, as fit into so long; chosen once.",
+)
+@click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
@@ -140,6 +147,7 @@ def run(
     questions: Path,
     name: str | None,
     limit: int | None,
+    minutes: float | None,
     time_limit: float | None,
     choose: str | None,
     unconstrained: bool,
@@ -160,8 +168,10 @@ def run(
 
     if unconstrained and choose == "text":
         raise click.UsageError("--unconstrained lets the model write; --choose text lets it write nothing")
+    if limit and minutes:
+        raise click.UsageError("--limit asks a number, --minutes asks what fits: give one of them")
     asked = read_questions(questions)
-    folder = runs / (name or run_name(model, questions, limit, unconstrained))
+    folder = runs / (name or run_name(model, questions, limit, unconstrained, minutes))
     with _reporting() as report:
         done = predict(
             balanced(asked, limit) if limit else asked,
@@ -170,11 +180,14 @@ def run(
             constrained=not unconstrained,
             choose=choose,
             minutes=time_limit,
+            within=minutes,
             report=report,
         )
     click.echo(summary(done, folder))
     if "MAKELEVEL" not in os.environ:  # else make goes on by itself
-        scored = folder if limit else questions  # of the source, those not asked would count as empty
+        scored = (
+            folder if limit or minutes else questions
+        )  # of the source, those not asked would count as empty
         click.echo(f"Next: infer score {scored} --answers {folder}")
 
 

@@ -12,6 +12,7 @@ it has answered is a fair sample of all.
 
 import itertools
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -28,8 +29,8 @@ from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
-from infer import run_file
-from infer.batches import Batch, schedule
+from infer import fit, run_file
+from infer.batches import Batch, balanced, schedule
 from infer.run_file import How
 from infer.serve.engine import Engine, Response, Settings, settings
 from infer.serve.prepare import Prepared, prepare, printable
@@ -74,6 +75,7 @@ def predict(
     constrained: bool = True,
     choose: str | None = None,
     minutes: float | None = None,
+    within: float | None = None,
     report: Report = SILENT,
     load: Callable[[Path, Settings], Answerer] = Engine,
 ) -> dict[str, Any]:
@@ -81,18 +83,29 @@ def predict(
 
     `choose` is how options are chosen, by `number` or by `text`; None: as the model was trained. What is
     answered there already is not asked again. After `minutes` it stops, with as much left as
-    `run.json` says; the same call goes on from there. Raises UserError where that is no time, the model
-    cannot be used, the folder holds a run of something else, or the disk is full.
+    `run.json` says; the same call goes on from there. Where questions are to be answered `within`
+    minutes, it asks as many as fit: a run chooses them once, before it asks any. Raises UserError where
+    either is no time, the model cannot be used, the folder holds a run of something else, or the disk
+    is full.
     """
-    if minutes is not None and not minutes > 0:  # also NaN, which passes click's range
-        raise UserError(f"a time limit of {minutes:g} minutes: give one above 0")
+    for limit in (minutes, within):
+        if limit is not None and not 0 < limit < math.inf:  # also NaN, which passes click's range
+            raise UserError(f"a time limit of {limit:g} minutes: give one above 0")
+    began = time.monotonic()
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     folder = model_folder(model)
     chosen = settings(folder)
-    questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
     how = How(constrained, choose or chooses_by(folder) if constrained else "number")
-    said = run_file.identity(model, folder, chosen, how, questions)
     with full_disk(run), held(run, f"{run} is being answered into"):
+        engine = None
+        if within is not None:
+            count = run_file.count(run)
+            if count is None:
+                engine = load(folder, chosen)
+                count = _count(asked, engine, chosen, how, within, began, report)
+            asked = balanced(asked, count)
+        questions = to_table(replace(question, prompt=printable(question.prompt)) for question in asked)
+        said = run_file.identity(model, folder, chosen, how, questions)
         done = run_file.begin(run, said)
         if done.get("finished") and run_file.answered(run) == done["answered"]:
             report.say(f"{run} is answered already")
@@ -104,11 +117,35 @@ def predict(
         run_file.check(batches)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:
-            _answer(batches, missing, load(folder, chosen), chosen.context, how, deadline, report)
+            _answer(batches, missing, engine or load(folder, chosen), chosen.context, how, deadline, report)
         return run_file.end(run, said, batches)
 
 
-def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -> str:
+def _count(
+    asked: Sequence[Asked],
+    engine: Answerer,
+    chosen: Settings,
+    how: How,
+    minutes: float,
+    began: float,
+    report: Report,
+) -> int:
+    """How many questions the engine answers in the minutes, which count from `began`."""
+    report.say(f"times a few questions, to see how many fit into {minutes:g} minutes ...")
+    count = fit.questions_that_fit(
+        asked,
+        lambda batch: _ask(batch, engine, chosen.context, how),
+        chosen.batch,
+        60 * minutes,
+        began + 60 * minutes,
+    )
+    report.say(fit.told(count, len(asked), minutes))
+    return count
+
+
+def run_name(
+    model: str, source: Path, limit: int | None, unconstrained: bool, minutes: float | None = None
+) -> str:
     """The default name of a run, from its model, its questions, and how they are asked."""
     folder = Path(model)
     named = folder.parent.name if folder.name == "merged" else folder.name
@@ -116,6 +153,7 @@ def run_name(model: str, source: Path, limit: int | None, unconstrained: bool) -
         named,
         source.resolve().stem,
         f"{limit}" if limit else "",
+        f"{minutes:g}min" if minutes else "",
         "unconstrained" if unconstrained else "",
     ]
     return "-".join(filter(None, parts))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from datagen.errors import UserError
 from datagen.hf.checkpoint import folder_fingerprint
 from datagen.shopbench.questions import ANSWERS_FOLDER
-from datagen.storage.files import write_json
+from datagen.storage.files import read_json, write_json
 from datagen.tasks import TASKS
 from infer.batches import Batch
 from infer.serve.constraints import names_listed
@@ -56,14 +56,12 @@ def _readable(model: str, folder: Path) -> str:
 def read(run: Path) -> dict[str, Any]:
     """The content of a run's `run.json`, empty where there is none. Raises UserError if it can't be read."""
     path = run / RUN
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Remove {run}, or name another run by --name") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not as a run wrote it. Remove {run}, or name another run by --name")
+    return read_json(path, f"Remove {run}, or name another run by --name") if path.is_file() else {}
+
+
+def count(run: Path) -> int | None:
+    """How many questions the run in this folder is of; None where there is none."""
+    found: int | None = (read(run).get("questions") or {}).get("rows")
     return found
 
 
@@ -118,6 +116,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         for question, guess in zip(asked, guesses, strict=True)
         if question.task_type
     ]
+    unread = [guess.problem for guess in guesses if guess.problem]
     usable: dict[str, list[bool]] = defaultdict(list)
     for question, guess, row in zip(asked, guesses, rows, strict=True):
         kind = question.task_type or guess.task_type
@@ -132,6 +131,7 @@ def end(run: Path, said: dict[str, Any], batches: list[Batch]) -> dict[str, Any]
         "guessed_right": sum(kind == guess.task_type for kind, guess in known) / len(known)
         if known
         else None,
+        "unread": {"questions": len(unread), "first": unread[0] if unread else None},
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
         "tokens": sum(row["tokens"] for row in rows),
@@ -184,6 +184,12 @@ def summary(done: dict[str, Any], run: Path) -> str:
     if done["problems"]:
         lines.append(
             "not asked as they are: " + ", ".join(f"{name} {n:,}" for name, n in done["problems"].items())
+        )
+    unread = done.get("unread", {"questions": 0})  # another release's run has none
+    if unread["questions"]:
+        lines.append(
+            f"{unread['questions']:,} questions could not be read for their task type and asked for a "
+            f"free text. The first: {unread['first']}"
         )
     parsed = ", ".join(f"{kind} {share:.1%}" for kind, share in done["parsed"].items())
     lines.append(f"answers that parse, and name only what is listed: {parsed}")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from contextlib import chdir
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would fetch something fails at once instead of hanging
+
+# What a script runs in the background ignores Ctrl-C, and so do its children: tests that send it would wait.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: on a busy machine one slow example says nothing. The same examples on every run, so that a red
 # build can be repeated; `make test ARGS=--hypothesis-profile=default` explores others.

@@ -318,3 +318,34 @@ def test_a_reader_that_stops_reading_is_no_error(here: Path) -> None:
             sources, cwd=here, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "cp1252"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_a_terminal_of_eight_bits_gets_what_it_can_show(
+    shop_run: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    rows = pq.read_table(shop_run / "data", filters=[("language", "=", "ja")]).to_pylist()
+    command = [*DATAGEN, "show", rows[0]["id"], "--run", str(shop_run)]
+    with (tmp_path / "out.txt").open("wb") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=os.environ | environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rows[0]["id"].encode() in (tmp_path / "out.txt").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["datagen", "finetune", "infer"])
+def test_every_command_replaces_what_a_terminal_cannot_show(command: str) -> None:
+    code = f"from {command}.cli import main; main.add_command(__import__('click').Command('say', " + (
+        "callback=lambda: print('Taza 靴')"
+    )
+    code += ")); main(['say'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1252"}
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"Taza ?", b"")

@@ -86,7 +86,7 @@ def test_answers_are_named_alike_by_a_shell_that_completes_folders() -> None:
         infer = ["make", "-n", "infer", f"ADAPTER=finetune/runs/mine{end}", f"QUESTIONS=runs/esci_ner{end}"]
         run = subprocess.run(infer, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         names.append(re.findall(r"--name '(.+?)'", run.stdout))
-    assert names == [["mine-on-esci_ner-1000/base", "mine-on-esci_ner-1000/tuned"]] * 2
+    assert names == [["mine-on-esci_ner-5min/base", "mine-on-esci_ner-5min/tuned"]] * 2
 
 
 def test_the_readme_recipe_passes_the_check(tmp_path: Path) -> None:

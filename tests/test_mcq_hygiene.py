@@ -22,7 +22,7 @@ from datagen.sources.database import open_seeds
 from datagen.sources.query import columns_of
 
 JUDGEMENTS = 30_000
-"""Enough for 20,000 questions in all."""
+"""Enough for 10,000 questions in all."""
 
 ENOUGH = 500
 """Fewer questions than this say nothing of shares and correlations."""
@@ -152,23 +152,62 @@ def test_best_match_is_the_only_exact_product_shown(questions: Questions, judged
             assert "E" not in labels[fold(wrong)], asked
 
 
-def test_best_match_says_that_what_is_unwanted_is_absent(questions: Questions) -> None:
-    """A title that says `no window` is no answer to `envelopes without security tint`."""
-    for asked in questions["best_match"]:
-        unwanted = re.search(r"\bwithout (.+)", fold(asked.fields[0]))
-        if unwanted:
-            words = r"\b(?:without|no) (\w+?)s?\b|\b(\w+?)s?[ -]free\b"
-            absent = {word for pair in re.findall(words, fold(asked.options[asked.right])) for word in pair}
-            assert absent & set(re.findall(r"(\w+?)s?\b", fold(asked.fields[0]))) - {""}, asked
+def test_nobody_is_asked_what_is_absent(questions: Questions) -> None:
+    """Judges often took a product for exact that has what is not wanted."""
+    shown = [fold(field) for asked in questions["best_match"] for field in asked.fields]
+    assert not [text for text in shown if re.match(r".*\bwithout\b", text) and len(text) < 60]
 
 
 def test_odd_one_is_the_only_product_that_does_not_fit(questions: Questions, judged: Judged) -> None:
     for asked in questions["odd_one_out"]:
         locale, query_id, product = asked.key
         labels = judged.of_title[locale, query_id]
-        assert judged.of_pair[locale, query_id, product] in "CI", asked
-        assert labels[fold(asked.options[asked.right])] & set("CI"), asked
+        assert judged.of_pair[locale, query_id, product] in "SCI", asked
+        assert "E" not in labels[fold(asked.options[asked.right])], asked
         assert all("E" in labels[fold(fitting)] for fitting in asked.wrong), asked
+
+
+@pytest.mark.parametrize("task", ["best_match", "odd_one_out"])
+def test_two_questions_a_query_at_most_and_no_option_in_both(questions: Questions, task: str) -> None:
+    of_query: defaultdict[tuple[str, str], list[Asked]] = defaultdict(list)
+    for asked in questions[task]:
+        of_query[asked.key[0], asked.key[1]].append(asked)
+    for rows in of_query.values():
+        assert len(rows) <= 2, rows
+        options = [fold(option) for asked in rows for option in asked.options]
+        assert len(set(options)) == len(options), rows
+
+
+@pytest.mark.parametrize("task", ["best_match", "odd_one_out", "query_for_product"])
+def test_counting_words_answers_two_in_three_at_most(questions: Questions, task: str) -> None:
+    """By plain words of the query (or the title) that an option has; ties are shared."""
+    rows = questions[task]
+    if len(rows) < ENOUGH:
+        pytest.skip(f"{len(rows)} questions tell nothing")
+    won = 0.0
+    for asked in rows:
+        common = [len(words(option) & words(" ".join(asked.fields))) for option in asked.options]
+        best = min(common) if task == "odd_one_out" else max(common)
+        won += (common[asked.right] == best) / common.count(best)
+    assert won / len(rows) < 2 / 3
+
+
+@pytest.mark.parametrize("task", ["best_match", "odd_one_out"])
+def test_most_wrong_options_share_a_word_with_the_query(questions: Questions, task: str) -> None:
+    rows = [asked for asked in questions[task] if asked.key[0] != "jp"]
+    if len(rows) < ENOUGH:
+        pytest.skip(f"{len(rows)} questions tell nothing")
+    amiss = [[asked.options[asked.right]] if task == "odd_one_out" else asked.wrong for asked in rows]
+    near = [
+        bool(words(option) & words(" ".join(asked.fields)))
+        for asked, options in zip(rows, amiss, strict=True)
+        for option in options
+    ]
+    assert sum(near) / len(near) > 0.5
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", fold(text)))
 
 
 def test_relation_is_the_label_of_the_pair(questions: Questions, judged: Judged) -> None:
@@ -230,7 +269,7 @@ def test_the_made_up_market_gives_enough_questions_to_judge_positions_by(
 ) -> None:
     if seeds.name == "seeds":
         pytest.skip("real seeds are as many as they are")
-    assert sum(map(len, questions.values())) >= 20_000
+    assert sum(map(len, questions.values())) >= 10_000
 
 
 @pytest.mark.parametrize("task", TASKS)

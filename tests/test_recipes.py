@@ -11,7 +11,7 @@ import pytest
 from datagen.errors import Reject
 from datagen.pipeline.rng import Dice
 from datagen.pipeline.sampling import draw
-from datagen.prompts.template import MACROS_FILE, Template, load_template
+from datagen.prompts.template import Template, load_template
 from datagen.recipe.check import check
 from datagen.recipe.load import load
 from datagen.schema import LANGUAGES
@@ -22,9 +22,7 @@ from datagen.tasks import TASKS
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 TEMPLATES = sorted(
-    path.relative_to(ROOT / "templates").as_posix()
-    for path in (ROOT / "templates").rglob("*.j2")
-    if path.name != MACROS_FILE
+    path.relative_to(ROOT / "templates").as_posix() for path in (ROOT / "templates").rglob("*.j2")
 )
 
 JUDGEMENTS = 12_000

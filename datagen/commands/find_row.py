@@ -4,7 +4,6 @@ Rejected rows are found too.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ import pyarrow.parquet as pq
 from rapidfuzz import fuzz, process
 
 from datagen.errors import UserError
-from datagen.paths import find
-from datagen.pipeline.render import row_id
-from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe
+from datagen.schema import SHARD
 from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")
@@ -49,46 +46,31 @@ def find_row(run: Path, recipe: Recipe, name: str, task: str | None = None) -> F
 
     Raises UserError where no row, or more than one, has it, or no task is called so.
     """
-    kept, rejects = _index(run, "data", ["id", "key", "task"]), _index(run, "rejects", ["key", "task"])
+    rows = _index(run)
     if task is not None:
         if task not in recipe.tasks:
             raise UserError(f"{run} has no task `{task}`: {among(task, recipe.tasks)}")
-        kept, rejects = (table.filter(pc.equal(table["task"], task)) for table in (kept, rejects))
-    hits = [*_rows(kept, "key", name), *_rows(rejects, "key", name)] or list(_rows(kept, "id", name))
+        rows = rows.filter(pc.equal(rows["task"], task))
+    hits = rows.filter(pc.equal(rows["key"], name)).to_pylist()
     if not hits and PREFIX.fullmatch(name):
-        hits = kept.filter(pc.starts_with(kept["id"], name)).to_pylist() or _rejected_ids(run, recipe, name)
+        begun = rows.filter(pc.starts_with(rows["id"], name)).to_pylist()
+        hits = [hit for hit in begun if hit["file"].startswith("data/")] or begun  # kept rows first
     if len(hits) == 1:
         return _read(run, hits[0]["file"], hits[0]["position"])
-    raise UserError(f"{run}: {_ambiguous(name, hits) if hits else _unknown(name, kept, rejects)}")
+    raise UserError(f"{run}: {_ambiguous(name, hits) if hits else _unknown(name, rows)}")
 
 
-def _index(run: Path, folder: str, columns: list[str]) -> pa.Table:
-    """The named columns of all files of a folder, each row with its file and position."""
-    tables = []
-    for path in sorted((run / folder).glob("*.parquet")):
-        table = pq.read_table(path, columns=columns)
-        file = pa.repeat(f"{folder}/{path.name}", table.num_rows).dictionary_encode()
+def _index(run: Path) -> pa.Table:
+    """Id, key and task of every row of a run, kept or left out, with its file and its position there."""
+    columns = [SHARD.field(name) for name in ("id", "key", "task")]
+    place = [("file", pa.dictionary(pa.int32(), pa.string())), ("position", pa.int64())]
+    tables = [pa.schema([*columns, *place]).empty_table()]
+    for path in sorted([*run.glob("data/*.parquet"), *run.glob("rejects/*.parquet")]):
+        table = pq.read_table(path, columns=[column.name for column in columns])
+        file = pa.repeat(path.relative_to(run).as_posix(), table.num_rows).dictionary_encode()
         positions = pa.array(range(table.num_rows), pa.int64())
         tables.append(table.append_column("file", file).append_column("position", positions))
     return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _rows(table: pa.Table, column: str, value: str) -> Iterator[dict[str, Any]]:
-    yield from table.filter(pc.equal(table[column], value)).to_pylist()
-
-
-def _rejected_ids(run: Path, recipe: Recipe, prefix: str) -> list[dict[str, Any]]:
-    """Rejected rows whose id begins so. Rejects have no stored ids; those of rendered rows are computed."""
-    hits = []
-    for name, task in recipe.tasks.items():
-        wordings = range(len(load_template(find("templates", task.template)).wordings))
-        rejects = _index(run, "rejects", ["key", "task", "prompt"])
-        for row in rejects.filter(
-            pc.and_(pc.equal(rejects["task"], name), pc.is_valid(rejects["prompt"]))
-        ).to_pylist():
-            if any(row_id(recipe.seed, name, wording, row["key"]).startswith(prefix) for wording in wordings):
-                hits.append(row)
-    return hits
 
 
 def _read(run: Path, file: str, position: int) -> Found:
@@ -96,19 +78,19 @@ def _read(run: Path, file: str, position: int) -> Found:
 
 
 def _ambiguous(name: str, hits: list[dict[str, Any]]) -> str:
-    named = [f"{hit.get('id', hit['key'])} ({hit['task']})" for hit in hits]
+    named = [f"{hit['id'] or hit['key']} ({hit['task']})" for hit in hits]
     if all(hit["key"] != name for hit in hits):
         return f"`{name}` begins the ids of {len(hits)} rows: {_some(named)}. Say more of the id"
     first = min(hit["task"] for hit in hits)
     return f"`{name}` is the key of {len(hits)} rows: {_some(named)}. Add --task {first}, or another of them"
 
 
-def _unknown(name: str, kept: pa.Table, rejects: pa.Table) -> str:
-    keys = {*kept["key"].to_pylist(), *rejects["key"].to_pylist()}
+def _unknown(name: str, rows: pa.Table) -> str:
+    keys = set(rows["key"].to_pylist())
     begun = sorted(key for key in keys if key.startswith(name))
     if begun:
         return f"no row has the key `{name}`, but it begins {_some(begun)}. Give a key as a whole"
-    names = sorted({*kept["id"].to_pylist(), *keys})
+    names = sorted({*rows["id"].drop_null().to_pylist(), *keys})
     near = [text for text, _, _ in process.extract(name, names, scorer=fuzz.ratio, limit=3, score_cutoff=60)]
     known = f"did you mean {', '.join(f'`{text}`' for text in near)}?" if near else "it holds none like it."
     return f"no row has the id or key `{name}`; {known} Ids are in the column `id` of its data, keys in `key`"

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
@@ -54,7 +55,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TaskPreview:
-    """Rows of one task; `rejects` are (key, reason) of those that were left out of `looked_at`."""
+    """Rows of one task; `rejects` are (key, reason) of those that were left out of `looked_at`.
+
+    `details` tells of some keys in Jinja's words why their row cannot be rendered.
+    """
 
     name: str
     task: Task
@@ -62,6 +66,7 @@ class TaskPreview:
     rows: list[Row]
     rejects: list[tuple[str, str]]
     shortcuts: shortcuts.Measured | None
+    details: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,10 @@ class TaskPlan:
         return sum(self.expected.values())
 
 
-def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> Iterator[TaskPreview]:
-    """The first `rows` rows of every task, or of one.
+def preview(
+    recipe: Recipe, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
+) -> Iterator[TaskPreview]:
+    """The first `rows` rows of every task, or of one; `say` is told of what is odd about the seeds.
 
     Raises UserError where the recipe has no such task.
     """
@@ -96,7 +103,7 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     names = [task] if task else recipe.tasks
     wanted = {name: max(rows, min(SHORTCUT_ROWS, recipe.tasks[name].rows)) for name in names}
-    for name, _, examples, rejects in _worded(recipe, seeds, wanted):
+    for name, _, examples, rejects in _worded(recipe, seeds, wanted, say):
         yield TaskPreview(
             name,
             recipe.tasks[name],
@@ -104,12 +111,17 @@ def preview(recipe: Recipe, seeds: Path, rows: int, task: str | None = None) -> 
             [_row(recipe.tasks[name], values) for values in examples.slice(0, rows).to_pylist()],
             list(zip(rejects["key"].to_pylist(), rejects["reason"].to_pylist(), strict=True)),
             _shortcuts(recipe.tasks[name], examples),
+            {
+                row["key"]: row["detail"]
+                for row in rejects.select(["key", "detail"]).to_pylist()
+                if row["detail"]
+            },
         )
 
 
-def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
+def plan(recipe: Recipe, seeds: Path, *, say: Say = lambda text: None) -> Iterator[TaskPlan]:
     """The expected rows of every task, from the count of its query's rows and a trial of some."""
-    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS)):
+    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS), say):
         looked_at = examples.num_rows + rejects.num_rows
         share = examples.num_rows / looked_at if looked_at else 0.0
         wanted = quotas(recipe.tasks[name].rows, recipe.split.test, drawn.available)
@@ -126,11 +138,11 @@ def plan(recipe: Recipe, seeds: Path) -> Iterator[TaskPlan]:
 
 
 def _worded(
-    recipe: Recipe, seeds: Path, wanted: Mapping[str, int]
+    recipe: Recipe, seeds: Path, wanted: Mapping[str, int], say: Say
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
     """Name, counts, examples and rejects of each task, from the rows that a build of so many would draw."""
     with (
-        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened,
+        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables, say=say) as opened,
         tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
     ):
         of_tasks = turns(opened, {name: recipe.tasks[name].query for name in wanted})

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from datagen.commands.find_row import Found, find_row
 from datagen.console.text import aside, block, heading
 from datagen.errors import UserError
@@ -78,7 +80,18 @@ def _origin(
         return None, ["The query gives this key no longer."]
     examples, _ = word(batch, job_of(recipe, task))
     example = examples.to_pylist()[0] if examples.num_rows else None
-    return Origin(batch.to_pylist()[0], example), [f"Since the build, {change}." for change in changed]
+    return Origin(_read(batch), example), [f"Since the build, {change}." for change in changed]
+
+
+def _read(batch: pa.RecordBatch) -> dict[str, Any]:
+    """The first row; dates beyond Python's calendar, such as `infinity`, as nulls."""
+    row: dict[str, Any] = {}
+    for name in batch.schema.names:
+        try:
+            row[name] = batch.column(name)[0].as_py()
+        except OverflowError:
+            row[name] = None
+    return row
 
 
 def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
@@ -90,7 +103,9 @@ def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
         lines.append(block("kept", f"in {found.side}: {found.file}, row {found.position} (from 0)"))
         return lines
     lines.append(block("left out", f"{found.reason}: {explain(found.reason)}"))
-    if row["detail"]:
+    if row["detail"] and stage_of(found.reason) == "wording":
+        lines.append(block("caused by", row["detail"]))
+    elif row["detail"]:
         lines.append(block("caused by", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)"))
     lines.append(block("stored in", f"{found.file}, row {found.position} (from 0)"))
     return lines
@@ -105,7 +120,9 @@ def _seed_row(found: Found, origin: Origin | None, notes: list[str]) -> list[str
 
 
 def _value(value: Any) -> str:
-    return "\n".join(f"- {item}" for item in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "\n".join(f"- {_value(item)}" for item in value)
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict) else str(value)
 
 
 def _wording(recipe: Recipe, found: Found, origin: Origin | None) -> list[str]:

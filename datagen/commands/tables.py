@@ -27,7 +27,8 @@ def previewed(found: TaskPreview) -> str:
         lines = ["its query gives no rows from these seeds"]
     for reason, count in reasons.most_common():
         key = next(key for key, of in found.rejects if of == reason)
-        lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}")
+        detail = f": {found.details[key]}" if key in found.details else ""
+        lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}{detail}")
     if found.shortcuts:
         lines.append(_shortcuts(found.shortcuts))
     return "\n\n".join([*parts, "\n".join(lines)])

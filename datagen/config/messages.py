@@ -58,7 +58,7 @@ def expected(annotation: Any, field: FieldInfo | None = None) -> str:
         return field.title
     if origin is Annotated:
         return expected(arguments[0], arguments[1] if isinstance(arguments[1], FieldInfo) else None)
-    if origin in (Union, UnionType) and not _choices(annotation):
+    if origin in (Union, UnionType):
         return ", or ".join("null" if part is NoneType else expected(part, field) for part in arguments)
     if origin is list:
         return f"a list, each item {expected(arguments[0])}"

@@ -1,5 +1,7 @@
 """The click group that all commands share: errors in one line, and exit codes."""
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -11,6 +13,13 @@ INTERRUPTED = 130
 
 class Commands(click.Group):
     """Commands whose errors a user can fix end in one line and an exit code."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run as a program; characters that the terminal does not have are replaced."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Anything else than a UserError or Ctrl-C keeps its traceback."""

@@ -12,11 +12,13 @@ Two texts are near when all of this holds:
 
 1. Their similarity, 1 - (insertions + deletions) / (both lengths), reaches `near`, as they stand or with
    their words sorted.
-2. They hold the same numbers in the same order: another size, pack or model is another question.
+2. They hold the same numbers in the same order, with the same signs and short units beside them: another
+   size, pack or model is another question, be it 5' for 5", 10 mm for 10 cm or A4 for A5.
 3. No word is replaced by an unlike one, and at most one word in eight is missing from either. Another
    colour or brand makes another question, however long the rest, and so does a query with one wish less. A
    typo or a moved word does not. Similarity alone cannot tell these apart: "red" for "blue" in a long title
-   is 0.96, a typo in a short query 0.92.
+   is 0.96, a typo in a short query 0.92. Letters of a size
+   (XL, XXL), Roman numbers and Japanese characters (赤, 青) have no typos: another letter is another thing.
 
 Candidate pairs come from MinHash over byte shingles in locality-sensitive bands (Leskovec, Rajaraman,
 Ullman, Mining of Massive Datasets, chapter 3). Each pair is then checked by the definition above, so that

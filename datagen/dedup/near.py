@@ -19,7 +19,11 @@ def near_repeats(content: Content, rows: Ints, near: float) -> dict[int, int]:
     Should a removal change which texts are boilerplate, the search starts again with what is known, so
     that it ends where a search among the rows that stay would find nothing.
     """
+    if not len(rows):
+        return {}
     pairs = np.zeros(0, np.int64)
+    if not len(rows):
+        return {}
     boilerplate = boilerplate_of(content, rows)
     while True:
         pairs = _search(content, rows, boilerplate, pairs, near)

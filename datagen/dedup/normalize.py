@@ -1,5 +1,6 @@
 """Normalization of texts before they are compared: case, width, spaces, punctuation, and their numbers."""
 
+import re
 import string
 import unicodedata
 from typing import TypeVar
@@ -20,6 +21,20 @@ _FOREIGN_MARKS = (
 )
 """Punctuation, spaces and invisible marks beyond ASCII, as they are after NFKC."""
 
+_MARKED = r"""\d['"]|\d +[-&/*] +\d"""
+"""ASCII whose marks need a look at what is around them."""
+
+_BETWEEN = re.compile(r"(?<=\d) +([-&/*‐‒–—−]) +(?=\d)|[‐‒–—−](?=\d)|×(?= *\d)")
+_DASHES = str.maketrans("‐‒–—−×", "-----x")
+_PRIMES = re.compile(r"""(?<=\d)(?:(?P<inch>''|["”″]|[’′]{2})|['’′])(?![^\W\dx_]|x(?! *\d))""")
+_OPENED = re.compile(r"""(?<!\S)(?:(?P<inch>["“„])|['‘‚])(?=\w)""")
+_CLOSED = re.compile(r"""(?<![\s\d])(?:(?P<inch>["”])|['’])(?!\w)""")
+_FOOT, _INCH = "\u02b9", "\u02ba"
+"""Feet and inches as letters that no text has, so that they stay: quotes go."""
+
+_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e\u2189])")
+_EXPONENT = re.compile("(?<=\\d)(?=[\u00b2\u00b3\u00b9\u2070-\u2079\u207b])")
+
 _CODES = np.arange(256, dtype=np.uint8)
 END, _SPACE = ord("\n"), ord(" ")
 _BLANK = (_CODES < 33) | (_CODES == 127) | np.isin(_CODES, list(b"!\"&'()*,-./:;?@[\\]_`{|}~"))
@@ -29,7 +44,7 @@ _FOLDED = np.where(_BLANK, _SPACE, _CODES + 32 * _UPPER).astype(np.uint8)
 
 _DIGIT = np.isin(_CODES, list(string.digits.encode()))
 _LETTER = np.isin(_FOLDED, list(string.ascii_lowercase.encode())) | (_CODES > 127)
-_NUMBER_MARK = np.isin(_CODES, list(b"-.,:/*"))
+_NUMBER_MARK = np.isin(_CODES, list(b"-.,:/*&"))
 _NUMERIC = np.where(_DIGIT | _NUMBER_MARK | (_CODES == END), _CODES, _SPACE).astype(np.uint8)
 
 
@@ -43,9 +58,9 @@ def fold(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, pa.LargeStrin
 
     Both are closed by a line end. A text that is nothing but punctuation stays as it is.
     """
-    foreign = pc.invert(pc.string_is_ascii(texts))
+    foreign = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, _MARKED))
     if pc.any(foreign).as_py():
-        plain = [unicodedata.normalize("NFKC", text).casefold() for text in texts.filter(foreign).to_pylist()]
+        plain = [_plain(text) for text in texts.filter(foreign).to_pylist()]
         plain = pc.replace_substring_regex(pa.array(plain, pa.large_string()), _FOREIGN_MARKS, " ")
         texts = pc.replace_with_mask(texts, foreign, plain)
     end, nothing = pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string())
@@ -59,6 +74,34 @@ def fold(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, pa.LargeStrin
     if pc.any(empty).as_py():
         result = pc.if_else(empty, closed, result)
     return result, _squeezed(_through(_NUMERIC, folded))
+
+
+def _plain(text: str) -> str:
+    """One width and case, and what stands behind and between numbers in ASCII, but for feet and inches."""
+    if not text.isascii():
+        text = _FRACTION.sub(" ", _EXPONENT.sub("^", text))  # else 1½ is 11/2, and 10² is 102
+        text = unicodedata.normalize("NFKC", text).casefold().replace("\u2044", "/")
+    text = _BETWEEN.sub(lambda match: (match[1] or match[0]).translate(_DASHES), text)
+    if not _PRIMES.search(text):
+        return text
+    closing = _closing(text)
+    return _PRIMES.sub(
+        lambda match: match[0] if match.start() in closing else _INCH if match["inch"] else _FOOT, text
+    )
+
+
+def _closing(text: str) -> set[int]:
+    """Where the last mark behind a number closes a quote that nothing else closes: "size 5"."""
+    found = set()
+    for inch in (True, False):
+        places = [
+            [match.start() for match in pattern.finditer(text) if bool(match["inch"]) is inch]
+            for pattern in (_OPENED, _PRIMES, _CLOSED)
+        ]
+        opened, primes, closed = places
+        if primes and opened and opened[-1] < primes[-1] and not (closed and closed[-1] > opened[-1]):
+            found.add(primes[-1])
+    return found
 
 
 def buffers_of(texts: pa.LargeStringArray) -> tuple[Ints, Bytes]:

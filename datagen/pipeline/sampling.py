@@ -6,15 +6,18 @@ larger sample holds the smaller one.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from datagen.errors import QueryError
+from datagen.sources import SOURCES
 from datagen.sources.database import Seeds
 from datagen.sources.query import bounded
 
@@ -28,7 +31,13 @@ SPARE_ROWS = 50
 
 _ALL = 2**64 - 1
 
+_BEYOND_ARROW = re.compile(r"\b(?:UHUGEINT|BIGNUM)\b")
+"""Types that arrive as other numbers, or as bytes."""
+
 Places = npt.NDArray[np.uint64]
+
+_FOUND = '"rows of a query"'
+"""The table of all rows that a task's query gives; no recipe can call one so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +66,22 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
     names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
-    query = _with_sides(sql, columns, task, test)
     connection = seeds.of(task)
     with bounded(connection, task):
-        places = _places(seeds, task, sql, query)
+        # computed once and kept, in memory or spilt: places and rows are two looks at it
+        connection.execute(f"create or replace table {_FOUND} as {_with_sides(sql, columns, task, test)}")
+        places = _places(seeds, task)
         available = {side: len(of_side) for side, of_side in places.items()}
         wanted = quotas(rows, test, available)
         limits, drawn = {}, {}
         for side in SIDES:
             limits[side], drawn[side] = _limit(places[side], wanted[side])
         chosen = f"place <= case when side = 'test' then {limits['test']} else {limits['train']} end"
-        relation = connection.sql(f"select * exclude (place) from ({query}) where {chosen}")
+        relation = connection.sql(f"select * exclude (place) from {_FOUND} where {chosen}")
         unfinished = path.with_suffix(".unfinished")
         with pa.OSFile(str(unfinished), "wb") as file:
-            # not streamed: DuckDB 2.0 can wait for itself when a query reads one of its own tables twice
-            _write(relation.to_arrow_table().to_reader(BATCH_ROWS), file)
+            _write(_exact(relation).to_arrow_table().to_reader(BATCH_ROWS), file)
+        connection.execute(f"drop table {_FOUND}")
     result = Drawn(available, wanted, drawn)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
@@ -84,9 +94,8 @@ def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float,
     connection = seeds.of(task)
     with bounded(connection, task):
         found = connection.sql(f"select * exclude (place) from ({query}) where key = ?", params=[key])
-        table = found.to_arrow_table()
-    schema = _plain_schema(table.schema)
-    return pa.RecordBatch.from_struct_array(table.cast(schema).to_struct_array().combine_chunks())
+        table = _exact(found).to_arrow_table()
+    return pa.RecordBatch.from_struct_array(table.to_struct_array().combine_chunks())
 
 
 def read_drawn(path: Path) -> Drawn:
@@ -96,7 +105,10 @@ def read_drawn(path: Path) -> Drawn:
 
 def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     """The query with the columns `key` (text), `groups`, `side` and `place`."""
-    groups = "groups" if "groups" in columns else "[key]"
+    groups = "[key]"
+    if "groups" in columns:  # a null is no group, nor is a blank; a row without any is alone with its key
+        named = "list_filter(groups, lambda name: trim(name) <> '')"
+        groups = f"if(coalesce(len({named}), 0) > 0, {named}, [key::varchar])"
     own = "split" if "split" in columns else "null"
     drop = [name for name in ("groups", "split") if name in columns]
     exclude = f"exclude ({', '.join(drop)})" if drop else ""
@@ -111,34 +123,50 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     )
 
 
-def _places(seeds: Seeds, task: str, sql: str, query: str) -> dict[str, Places]:
+def _places(seeds: Seeds, task: str) -> dict[str, Places]:
     """Every row's place in the draw, by side. Raises QueryError as `draw` does."""
     connection = seeds.of(task)
     table = connection.sql(
-        f"select side = 'test' as test, side = 'train' as train, place from ({query})"
+        f"select side = 'test' as test, side = 'train' as train, place from {_FOUND}"
     ).to_arrow_table()
     if table["place"].null_count:
         raise QueryError(
             task, "its query gives rows whose key is null. A key names its row: filter nulls out"
         )
     place, test, train = (table[name].to_numpy() for name in ("place", "test", "train"))
-    if not (test | train).all():  # not by `error` in the query, which no filter is moved past
+    if not (test | train).all():
         (other,) = connection.execute(
-            f"select side from ({query}) where side not in {SIDES} order by 1 limit 1"
+            f"select side from {_FOUND} where side not in {SIDES} order by 1 limit 1"
         ).fetchall()[0]
         raise QueryError(task, f"`split` is '{other}': it is train, test, or null for chance")
     if len(np.unique(place)) < len(place):
         repeated = connection.execute(  # none where two keys only share a hash
-            f"select key::varchar, count(*) as n from ({sql.rstrip().rstrip(';')}\n)"
-            " group by 1 having n > 1 order by n desc, 1 limit 1"
+            f"select key, count(*) as n from {_FOUND} group by 1 having n > 1 order by n desc, 1 limit 1"
         ).fetchone()
         if repeated:
             raise QueryError(
                 task,
                 f"its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
-                "A key names one row: add what tells them apart",
+                f"A key names one row: add what tells them apart{_blamed(seeds)}",
             )
     return {"train": place[~test], "test": place[test]}
+
+
+def _blamed(seeds: Seeds) -> str:
+    """Which numbers stand twice in the seeds, in words: a query may read them through staging tables."""
+    found = []
+    for source, tables in seeds.files.items():
+        for name in tables:
+            number = SOURCES[source].TABLES[name].number
+            if not number:
+                continue
+            repeated = seeds.connection.execute(
+                f"select {number}, count(*) as n from {source}.{name}"
+                " group by 1 having n > 1 order by n desc, 1 limit 1"
+            ).fetchone()
+            if repeated:
+                found.append(f"; {source}.{name} has {repeated[1]} rows with the {number} {repeated[0]}")
+    return "".join(found)
 
 
 def _limit(places: Places, wanted: int) -> tuple[int, int]:
@@ -151,21 +179,17 @@ def _limit(places: Places, wanted: int) -> tuple[int, int]:
     return int(np.partition(places, want - 1)[want - 1]), want
 
 
+def _exact(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Rows with the whole numbers that Arrow has no type for as texts of all their digits."""
+    casts = []
+    for name, kind in zip(relation.columns, map(str, relation.types), strict=True):
+        if _BEYOND_ARROW.search(kind):
+            quoted = '"{}"'.format(name.replace('"', '""'))
+            casts.append(f"{quoted}::{_BEYOND_ARROW.sub('VARCHAR', kind)} as {quoted}")
+    return relation.project(f"* replace ({', '.join(casts)})") if casts else relation
+
+
 def _write(reader: pa.RecordBatchReader, file: pa.NativeFile) -> None:
-    schema = _plain_schema(reader.schema)
-    with pa.ipc.new_file(file, schema) as writer:
+    with pa.ipc.new_file(file, reader.schema) as writer:
         for batch in reader:
-            writer.write_batch(batch.cast(schema) if batch.schema != schema else batch)
-
-
-def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema])
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Python prints floats as shops do; SQL's decimals would reach a prompt as `1.000`."""
-    if pa.types.is_decimal(kind):
-        return pa.float64()
-    if pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    return kind
+            writer.write_batch(batch)

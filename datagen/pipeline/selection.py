@@ -14,15 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-DECISION = pa.schema([pa.field("reason", pa.string()), pa.field("of", pa.string())])
-"""One row for each example: why it is not kept, and the id of the row it clashes with."""
+from datagen import dedup
+from datagen.reject_reasons import SPARE
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
 def decide(examples: pa.Table, repeats: pa.Table, quotas: Mapping[tuple[str, str], int]) -> pa.Table:
-    """DECISION rows, aligned with `examples`.
+    """dedup.RESULT rows, aligned with `examples`.
 
     `examples` has the columns id, task, side, groups; `repeats` is what `dedup.decide` said of them.
     `quotas` gives the rows to keep by (task, side).
@@ -37,9 +37,9 @@ def decide(examples: pa.Table, repeats: pa.Table, quotas: Mapping[tuple[str, str
     other = pc.if_else(crosses, examples["id"].take(partner).combine_chunks(), other)
 
     reason = pc.if_else(
-        pa.array(_over_rows(examples, _bools(reason.is_null()), order, quotas)), "over_rows", reason
+        pa.array(_over_rows(examples, _bools(reason.is_null()), order, quotas)), SPARE, reason
     )
-    return pa.table([reason, other], schema=DECISION)
+    return pa.table([reason, other], schema=dedup.RESULT)
 
 
 def _crossing(examples: pa.Table, kept: Bools, order: Ints) -> Ints:

@@ -1,7 +1,7 @@
 """The published Parquet files of a run: shards and rejects.
 
 runs/<recipe>/data/{train,test}-KKKKK-of-NNNNN.parquet   schema.SHARD, in the order of ids: a shuffle
-runs/<recipe>/rejects/<task>.parquet                     schema.REJECT
+runs/<recipe>/rejects/<task>.parquet                     schema.REJECT; none where nothing was left out
 """
 
 import itertools
@@ -115,6 +115,14 @@ def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
     ).cast(MESSAGES)
 
 
+def has_rejects(parts: list[Part]) -> bool:
+    """Whether any row of these parts is left out: `datasets` cannot open a file without rows."""
+    return any(
+        read_arrow(part.rejects).num_rows or pc.any(read_arrow(part.reasons)["reason"].is_valid()).as_py()
+        for part in parts
+    )
+
+
 def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
     """Write one task's rejects: those of rendering, and those of `selection.decide`."""
     tables = [REJECT.empty_table()]
@@ -124,6 +132,7 @@ def write_rejects(path: Path, task: str, parts: list[Part]) -> None:
         out = pc.is_valid(decided["reason"])
         examples, decided = read_arrow(part.examples).filter(out), decided.filter(out)
         rows = {
+            "id": examples["id"],
             "task": pa.repeat(task, examples.num_rows),
             **{"key": examples["key"], "reason": decided["reason"], "detail": decided["of"]},
             **{"prompt": examples["prompt"], "answer": examples["answer"]},
@@ -141,7 +150,7 @@ def counts(folder: Path, tasks: Iterable[str]) -> dict[str, dict[str, dict[str, 
         for task, rows in _tally(files, "task").items():
             found[task]["kept"][side] = rows
     for task in found:
-        found[task]["rejected"] = _tally([folder / "rejects" / f"{task}.parquet"], "reason")
+        found[task]["rejected"] = _tally([*(folder / "rejects").glob(f"{task}.parquet")], "reason")
     return found
 
 

@@ -37,7 +37,7 @@ _UNFIT = re.compile(
 """An instruction that asks for what does not fit, in English, German, Spanish, French, Italian, Japanese."""
 
 _FORM = re.compile(
-    r"(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark"
+    r"\A(?:(?:please |only |just )*(?:answer|give|reply|respond|write|output|return|print|state|generate|mark"
     r"|provide|you should|there should be|do not|don['’]t|each \w+ and its)\b"
     r".*\b(?:numbers?|digits?|ind(?:ex|ices)|letters?|commas?|comma-separated|permutations?|explanations?|results)\b"
     r"|do not include\b.*\b(?:answer|output|response|reply)\b"
@@ -46,7 +46,7 @@ _FORM = re.compile(
     r"|(?:réponds|répondez|donne[sz]?|écri\w+)\b.*\b(?:numéros?|chiffres?|virgules?)\b"
     r"|(?:rispondi|scrivi|indica)\b.*\b(?:numer[oi]|cifr[ae]|virgol[ae])\b"
     r"|[^「『番]*番号[^「『]*?(?:答え|書|出力|示|並べ|返)"
-    r"|説明(?:は|や)[^。]*(?:不要|書かないで)",
+    r"|説明(?:は|や)[^。]*(?:不要|書かないで))",
     re.IGNORECASE,
 )
 """A sentence, by its beginning, that says how numbers are written: of no use where none is."""

@@ -6,9 +6,12 @@ text may say anything.
 
 import re
 
+_WITHIN = r"((?:[^\n{0}]{{0,2000}}+{0}(?=[^\W_])){{0,50}}+[^\n{0}]{{0,2000}}+)"
+"""What stands in quotes that end with this mark, which is an apostrophe before a letter."""
+
 _QUOTED = re.compile(
-    r"""(?<![^\W_])(?:'([^\n]{0,2000}?)'|"([^\n]{0,2000}?)"|‘([^\n]{0,2000}?)’)(?![^\W_])"""
-    r"|“([^\n]{0,2000}?)”|«([^\n]{0,2000}?)»|「([^\n]{0,2000}?)」|『([^\n]{0,2000}?)』"
+    rf"""(?<![^\W_])(?:'{_WITHIN.format("'")}'|"{_WITHIN.format('"')}"|‘{_WITHIN.format("’")}’)(?![^\W_])"""
+    r"|“([^\n”]{0,2000}+)”|«([^\n»]{0,2000}+)»|「([^\n」]{0,2000}+)」|『([^\n』]{0,2000}+)』"
 )
 """Quotes of one line, of bounded length: a thousand marks that open and never close cost no minute."""
 
@@ -26,7 +29,12 @@ _INSTRUCTS = re.compile(
 _INPUT = re.compile(r"inputs?|eingabe|entrada|entr[eé]e|入力", re.IGNORECASE)
 """Labels of lines that are data, or the instruction where there is no other: `Input: Explain the Handbag`."""
 
-_BARE_LABEL = re.compile(r"^[ \t]*\w*[ \t]*[:：]?[ \t]*$", re.MULTILINE)
+_BARE_LABEL = re.compile(r"^[ \t]*+\w*+[ \t]*+[:：]?+[ \t]*+$", re.MULTILINE)
+"""Possessive, as a line of blanks would otherwise be shared out between the three in every way."""
+
+
+_SECOND = re.compile(r"[.!?]\s+(?=\S)|[。！？]\s*(?=\S)|(?<=[^\W\dA-ZÀ-Þ_])[ \t]+(?=[A-ZÀ-Þ][^\W\dA-ZÀ-Þ_])")
+"""Where a sentence ends, or a capital begins one without such a sign: `blue shoes Rank the products`."""
 
 
 def split(outside: str) -> tuple[str, list[str]]:
@@ -49,9 +57,18 @@ def split(outside: str) -> tuple[str, list[str]]:
     said = _LABELLED.sub(line, outside)
     if not _BARE_LABEL.sub("", said).strip():
         inputs = [match["text"] for match in _LABELLED.finditer(outside) if _INPUT.fullmatch(match["label"])]
-        data = [text for text in data if text not in inputs]
+        named = set(inputs)
+        data = [text for text in data if text not in named]
         said = "\n".join([*inputs, said])
+        if not inputs:  # all on one line: `Query: blue shoes. Rank the products`
+            said = "\n".join([*map(second, data), said])
     return _QUOTED.sub(quote, said), data
+
+
+def second(text: str) -> str:
+    """What stands behind the first sentence, or behind what looks like one; empty where nothing does."""
+    end = _SECOND.search(text)
+    return text[end.end() :] if end else ""
 
 
 def passages(prompt: str) -> tuple[list[str], list[str]]:

@@ -3,52 +3,48 @@
 A template file holds all wordings of one prompt, separated by a line `---`. A separator that names
 a language (`--- es`) makes the wording after it one for rows of that language only.
 
-A template can print slots, branch, loop once over a list slot, use the filters in FILTERS and call
-the macros of `_macros.j2`. It cannot call anything else, compute, or nest loops, so its time and
-output are bounded by the size of its slots. Seed text is a value, never a template.
+A template can print slots, branch, loop once over a list slot and use the filters in FILTERS. It
+cannot call, compute, or nest loops, so its time and output are bounded by the size of its slots. Seed
+text is a value, never a template.
 """
 
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
-from datagen.errors import Reject
+from datagen.errors import Fault
+from datagen.prompts.printed import compared, filters, printed
 from datagen.schema import LANGUAGES
 
-MACROS_FILE = "_macros.j2"
 FILTERS = frozenset(
     (
         *("capitalize", "default", "first", "join", "last", "length", "list", "lower", "reverse", "sort"),
         *("string", "title", "trim", "truncate", "unique", "upper"),
     )
 )
+_OPERAND, _COMPARED = "printed", "compared"
 TESTS = frozenset(ImmutableSandboxedEnvironment().tests)
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
-    *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Call, nodes.Macro, nodes.Template, nodes.Assign),
+    *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Template, nodes.Assign),
 )
-_PRINTABLE = (str, int, float, Decimal, date, time, Undefined)
-"""Types that print as shops write them; an undefined name raises an error of its own."""
+_SEPARATOR = re.compile(r"^---[ \t]*+([\w-]*+)[ \t]*+$", re.MULTILINE)
+_LONG_DASHES = "\u2013\u2014\u2015\u2e3a\u2e3b"
+"""What editors make of two or three hyphens."""
 
-_SEPARATOR = re.compile(r"^---[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
-
-
-class Flaw(NamedTuple):
-    """A mistake in a template, at a 1-based line and column of its file."""
-
-    line: int
-    column: int
-    code: str
-    message: str
+_DASHES = re.compile(
+    rf"(?:[-{_LONG_DASHES}\u2010-\u2012\u2043\u2212\u02d7\ufe58\ufe63\uff0d\u30fc\uff70\u2500\u2501]\s?)+"
+)
+_AROUND = " \t\u00a0\u3000\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\"'`>#\\"
+"""What may stand around a separator by mistake."""
 
 
 class TemplateError(Exception):
@@ -57,10 +53,10 @@ class TemplateError(Exception):
     `lines` tells for each slot of its sound wordings the line that first names it.
     """
 
-    def __init__(self, path: Path, flaws: Iterable[Flaw], lines: Mapping[str, int] | None = None) -> None:
-        self.path, self.flaws, self.lines = path, sorted(flaws), dict(lines or {})
+    def __init__(self, path: Path, faults: Iterable[Fault], lines: Mapping[str, int] | None = None) -> None:
+        self.path, self.faults, self.lines = path, sorted(faults), dict(lines or {})
         super().__init__(
-            "\n".join(f"{path}:{at}:{column}: {code}: {what}" for at, column, code, what in self.flaws)
+            "\n".join(f"{path}:{at}:{column}: {code}: {what}" for at, column, code, what in self.faults)
         )
 
 
@@ -102,39 +98,37 @@ class Template:
 def load_template(path: Path) -> Template:
     """Read, check and compile a template file; one text is compiled once.
 
-    Raises TemplateError with all that the template language does not allow; where the macros hold any of it,
-    with their file's alone.
+    Raises TemplateError with all that the template language does not allow.
     """
-    macros = path.parent.parent / MACROS_FILE
-    return _compile(
-        path, path.read_text("utf-8-sig"), macros, macros.read_text("utf-8-sig") if macros.is_file() else ""
-    )
+    return _compile(path, path.read_text("utf-8-sig"))
 
 
 @functools.cache
-def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Template:
-    macros = _macros(macros_path, macros_text)
+def _compile(path: Path, text: str) -> Template:
     environment = _environment()
-    environment.globals = dict(macros)
-    parts, flaws = _split(text)
+    environment.globals = {}
+    parts, faults = _split(text)
     names: dict[str, int] = {}
     bodies: list[list[nodes.Node]] = []
     named: list[frozenset[str]] = []
     for _, line, body in parts:
         try:
             tree = environment.parse("\n" * (line - 1) + body)
-            wrong = _refused(tree, text, frozenset(macros))
-            used = set() if wrong else meta.find_undeclared_variables(tree) - macros.keys()
+            wrong = _refused(tree, text)
+            used = set() if wrong else _undeclared(tree)
         except TemplateSyntaxError as error:
-            flaws.append(_syntax(error))
+            faults.append(_syntax(error))
             continue
-        flaws += wrong
+        faults += wrong
+        if "loop" in used:
+            message = "`loop` means something in a loop alone; a column needs another name"
+            faults.append(Fault(_first_line(tree, "loop"), 1, "template_syntax", message))
         bodies.append(tree.body)
         named.append(frozenset(used))
         for name in used:
             names.setdefault(name, _first_line(tree, name))
-    if flaws:
-        raise TemplateError(path, flaws, names)
+    if faults:
+        raise TemplateError(path, faults, names)
     slots = tuple(sorted(names))
     functions = _functions(environment, bodies, slots)
     wordings = tuple(
@@ -144,23 +138,42 @@ def _compile(path: Path, text: str, macros_path: Path, macros_text: str) -> Temp
     return Template(path, wordings, slots, names)
 
 
-def _split(text: str) -> tuple[list[tuple[str | None, int, str]], list[Flaw]]:
+def _split(text: str) -> tuple[list[tuple[str | None, int, str]], list[Fault]]:
     """The wordings of a file as (language, first line, text), and what is wrong between them."""
-    parts, flaws, start, language, line = [], [], 0, "", 1
+    parts, faults, start, language, line = [], [], 0, "", 1
     for match in [*_SEPARATOR.finditer(text), None]:
         end = match.start() if match else len(text)
         body = text[start:end]
         if re.sub(r"\{#.*?#\}", "", body, flags=re.DOTALL).strip():
             parts.append((language or None, line, body))
         elif start or match is None:
-            flaws.append(Flaw(line, 1, "empty_wording", "nothing stands here; drop the `---` line"))
+            faults.append(Fault(line, 1, "empty_wording", "nothing stands here; drop the `---` line"))
+        faults += _almost_separators(body, line)
         if match:
             language, start = match[1], match.end()
             line = text.count("\n", 0, start) + 1
             if language and language not in LANGUAGES:
                 known = ", ".join(LANGUAGES)
-                flaws.append(Flaw(line, 5, "unknown_language", f"`{language}` is none of {known}"))
-    return parts, flaws
+                faults.append(Fault(line, 5, "unknown_language", f"`{language}` is none of {known}"))
+    return parts, faults
+
+
+def _almost_separators(body: str, first: int) -> Iterator[Fault]:
+    """Lines of a wording that look like a separator to people alone: else two wordings are one, unnoticed."""
+    bare = re.sub(r"\{#.*?#\}", lambda comment: "\n" * comment[0].count("\n"), body, flags=re.DOTALL)
+    for number, line in enumerate(bare.split("\n"), first):
+        for text in (part.strip(_AROUND) for part in line.splitlines()):
+            found = _DASHES.match(text)
+            if found:
+                dashes, rest = "".join(found[0].split()), text[found.end() :].casefold()
+                alone = rest in ("", *LANGUAGES, *(name.casefold() for name in LANGUAGES.values()))
+                if len(dashes) > 2 or (alone and (len(dashes) > 1 or dashes in _LONG_DASHES)):
+                    message = (
+                        f"`{text[:20]}` is no separator: write `---` or `--- es` and nothing else on its "
+                        "line, or begin a line of text with another sign"
+                    )
+                    column = body.split("\n")[number - first].find(dashes[0]) + 1
+                    yield Fault(number, column, "almost_separator", message)
 
 
 def _trimmed(line: int, body: str) -> tuple[int, str]:
@@ -169,29 +182,28 @@ def _trimmed(line: int, body: str) -> tuple[int, str]:
     return line + len(body) - len(text), text.rstrip("\n")
 
 
-def _syntax(error: TemplateSyntaxError) -> Flaw:
-    return Flaw(error.lineno, 1, "template_syntax", error.message or "this is not Jinja")
+def _syntax(error: TemplateSyntaxError) -> Fault:
+    return Fault(error.lineno, 1, "template_syntax", error.message or "this is not Jinja")
 
 
-def _refused(tree: nodes.Template, text: str, macros: frozenset[str]) -> list[Flaw]:
+def _refused(tree: nodes.Template, text: str) -> list[Fault]:
     """The mistakes in a template of this text, each code once a line."""
     lines = text.split("\n")
-    flaws: dict[tuple[int, str], Flaw] = {}
-    for at, code, message, word in _refusals(tree, macros):
-        flaws.setdefault((at, code), Flaw(at, max(lines[at - 1].find(word) + 1, 1), code, message))
-    return list(flaws.values())
+    faults: dict[tuple[int, str], Fault] = {}
+    for at, code, message, word in _refusals(tree):
+        faults.setdefault((at, code), Fault(at, max(lines[at - 1].find(word) + 1, 1), code, message))
+    return list(faults.values())
 
 
-def _refusals(tree: nodes.Template, macros: frozenset[str]) -> Iterator[tuple[int, str, str, str]]:
+def _refusals(tree: nodes.Template) -> Iterator[tuple[int, str, str, str]]:
     """Line, code, message and first word of each mistake."""
     for loop in _loops_in_loops(tree):
         yield loop.lineno, "nested_loop", "a loop stands in a loop; let the query give one list", "{%"
     for node in tree.find_all(nodes.Node):
         if isinstance(node, nodes.Call):
             name = node.node.name if isinstance(node.node, nodes.Name) else "this"
-            if name not in macros:
-                known = ", ".join(sorted(macros)) or f"none, {MACROS_FILE} is empty"
-                yield node.lineno, "template_call", f"`{name}(...)` cannot be called; macros: {known}", name
+            message = f"`{name}(...)` is a call, and a template calls nothing; compute it in the query"
+            yield node.lineno, "template_call", message, name
         elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
             known = ", ".join(sorted(FILTERS))
             yield node.lineno, "unknown_filter", f"`{node.name}` is none of the filters {known}", node.name
@@ -213,6 +225,17 @@ def _private(node: nodes.Getattr | nodes.Getitem) -> bool:
     return isinstance(key, str) and key.startswith("_")
 
 
+def _undeclared(tree: nodes.Template) -> set[str]:
+    """Names that a wording takes from outside; Jinja alone would keep `self` for itself."""
+    hidden = [node for node in tree.find_all(nodes.Name) if node.name == "self"]
+    for node in hidden:
+        node.name = "0_self"
+    found = meta.find_undeclared_variables(tree)
+    for node in hidden:
+        node.name = "self"
+    return {"self" if name == "0_self" else name for name in found}
+
+
 def _first_line(tree: nodes.Template, name: str) -> int:
     return min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1)
 
@@ -223,52 +246,62 @@ def _functions(
     """Each wording as a function of its slots, all compiled in one go.
 
     As macros their slots are local variables: a call costs a tenth of `Template.render`, which builds a
-    context for every row.
+    context for every row. No template can spell their names, which begin with a digit.
     """
-    names = [f"wording_{number}" for number in range(len(bodies))]
+    names = [f"{number}_wording" for number in range(len(bodies))]
+    parameters = {slot: f"{number}_slot" for number, slot in enumerate(slots)}
     macros: list[nodes.Node] = [
-        nodes.Macro(name, [nodes.Name(slot, "param") for slot in slots], [], body, lineno=1)
+        nodes.Macro(name, [nodes.Name(own, "param") for own in parameters.values()], [], body, lineno=1)
         for name, body in zip(names, bodies, strict=True)
     ]
-    tree = nodes.Template(macros, lineno=1)
+    tree = _Prepared(parameters).visit(nodes.Template(macros, lineno=1))
     tree.set_environment(environment)
     module = environment.from_string(tree).module
     return [getattr(module, name) for name in names]
 
 
-@functools.cache
-def _macros(path: Path, text: str) -> dict[str, Callable[..., str]]:
-    """The macros of `_macros.j2`, which every template may call; they print and branch, no more."""
-    environment = _environment()
-    try:
-        tree = environment.parse(text)
-        lines = sorted({node.lineno for node in tree.find_all((nodes.For, nodes.Call))})
-        if lines:
-            message = "a macro neither loops nor calls"
-            raise TemplateError(path, [Flaw(line, 1, "macro_computes", message) for line in lines])
-        names = [node.name for node in tree.find_all(nodes.Macro)]
-        module = environment.from_string(tree).module
-    except TemplateSyntaxError as error:
-        raise TemplateError(path, [_syntax(error)]) from None
-    return {name: getattr(module, name) for name in names}
-
-
 def _environment() -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # prompts are plain text, not HTML
         finalize=_printed,
     )
+    environment.filters = filters() | {_OPERAND: printed, _COMPARED: compared}
+    return environment
 
 
-def _printed(value: Any) -> Any:
-    if value is None:
-        raise Reject("null_slot")
-    if not isinstance(value, _PRINTABLE):
-        raise TypeError(
-            f"a {type(value).__name__} cannot be printed: join a list, `{{{{ names | join(', ') }}}}`, "
-            "and cast anything else to VARCHAR in the query"
-        )
-    return value
+def _printed(value: Any) -> str:
+    return value if type(value) is str else printed(value)  # the former is most of what is printed
+
+
+class _Prepared(NodeTransformer):
+    """A tree whose operators take values as a prompt does, and whose slots have names of their own."""
+
+    def __init__(self, slots: Mapping[str, str]) -> None:
+        self.slots = slots
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Concat:
+        """Else a null would become a word in the operator."""
+        self.generic_visit(node)
+        node.nodes = [_filtered(part, _OPERAND) for part in node.nodes]
+        return node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        """Else a DECIMAL of 0.1 would be less than 0.1."""
+        self.generic_visit(node)
+        if not {operand.op for operand in node.ops} & {"in", "notin"}:
+            node.expr = _filtered(node.expr, _COMPARED)
+            for operand in node.ops:
+                operand.expr = _filtered(operand.expr, _COMPARED)
+        return node
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Name:
+        """`caller`, `self` and others mean something else to Jinja, so it does not get to see them."""
+        node.name = self.slots.get(node.name, node.name)
+        return node
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

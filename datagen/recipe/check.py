@@ -64,16 +64,16 @@ CODES = {
     "missing_column": "the query lacks a column that the task's type needs",
     "column_type": "a column of the wrong type",
     "duplicate_column": "two columns have one name",
-    "taken_column": "a column's name is the build's own",
+    "taken_column": "a column's name is the build's own, or the template language's",
     "unknown_template": "no template of this name",
     "template_folder": "the template stands in another type's folder",
     "template_syntax": "the template is not Jinja, or not UTF-8",
-    "template_call": "the template calls something else than a macro",
+    "template_call": "the template calls something",
     "template_computes": "the template computes: arithmetic, private names, statements of its own",
-    "macro_computes": "a macro loops or calls",
     "nested_loop": "a loop in a loop",
     "unknown_filter": "a filter that templates don't have",
     "empty_wording": "nothing between two lines `---`",
+    "almost_separator": "a line that only looks like `---`, so that two wordings are one",
     "unknown_language": "a wording for a language that no row may have",
     "no_wording": "no wording serves the language of the task's rows",
     "unknown_slot": "the template prints what the query does not return",
@@ -89,6 +89,10 @@ TAKEN = {
     "side": "the build makes a column of this name: choose another",
     "place": "the build makes a column of this name: choose another",
     "metric": "a metric is the task's, not a row's: write `metric:` beside `query:`",
+    **dict.fromkeys(
+        ("loop", "true", "false", "none", "True", "False", "None"),
+        "a template can't print a column of this name: choose another",
+    ),
 }
 """Columns that no query may return, and what to do instead."""
 
@@ -258,7 +262,7 @@ def _template(document: Document, loc: Loc, name: Any) -> tuple[Template | None,
         message = f"`{name}` is not UTF-8 ({error.reason}): save it so"
         document.problem(document.value(loc), "template_syntax", message)
     except TemplateError as error:
-        document.problems += [Problem(error.path, *flaw) for flaw in error.flaws]
+        document.problems += [Problem(error.path, *fault) for fault in error.faults]
         lines = error.lines
     return None, path, lines
 

@@ -8,22 +8,14 @@ differ: chance, clocks, and what depends on the order in which threads finish.
 import json
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
+from datagen.errors import Fault
+from datagen.recipe.lint_order import unordered
 from datagen.sources.query import SqlError, columns_of, nodes_of, place, reads
 from datagen.suggest import among
-
-
-class Fault(NamedTuple):
-    """Something wrong at a 1-based line and column of a query."""
-
-    line: int
-    column: int
-    code: str
-    message: str
-
 
 CHANGING = frozenset({
     "current_connection_id", "current_database", "current_localtime", "current_localtimestamp",
@@ -42,9 +34,6 @@ CLOCKS = frozenset({
 
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
 """Table functions that read nothing but their arguments."""
-
-ORDERED = frozenset({"string_agg", "group_concat", "listagg", "first", "last"})
-"""Aggregates that follow the order of rows. So does `list`, but `shuffled` and `pick` may sort it later."""
 
 ADVICE = (
     (r"one SELECT", "sql_statement", "write a single `select ...`"),
@@ -115,6 +104,8 @@ def _refused(tree: Any, sql: str, tables: Collection[str], later: Collection[str
         foreign = _foreign(node, own, tables, later) if tables else ()
         for code, message in (*foreign, *_unsteady(node)):
             yield Fault(*place(sql, _offset(node)), code, message)
+    for node, message in unordered(tree):
+        yield Fault(*place(sql, _offset(node)), "sql_order", message)
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
@@ -153,16 +144,9 @@ def _unsteady(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if name in CHANGING | CLOCKS:
         instead = "choose by draw(key), pick(list, n, key) or shuffled(list, key)"
         yield "sql_random", f"`{name}` changes from run to run: {instead}"
-    if name in ORDERED and "orders" not in node.get("order_bys", {}):
-        instead = f"write `{name}(... order by ...)`"
-        yield "sql_order", f"`{name}` follows the order of rows, which changes from run to run: {instead}"
     if "sample" in node:
         instead = "leave it out, a task's `rows` are drawn from all that the query gives"
         yield "sql_random", f"a sample changes from run to run: {instead}"
-    modifiers = [modifier["type"] for modifier in node.get("modifiers", [])]
-    if "LIMIT_MODIFIER" in modifiers and "ORDER_MODIFIER" not in modifiers:
-        instead = "add `order by`, or leave it out"
-        yield "sql_order", f"a limit without an order gives other rows from run to run: {instead}"
 
 
 def _explained(error: SqlError) -> Fault:

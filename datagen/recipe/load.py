@@ -19,6 +19,7 @@ from datagen.errors import UserError
 from datagen.paths import find, folders
 from datagen.recipe.model import INHERITED, Common, Mixture, Recipe
 from datagen.sources import SOURCES
+from datagen.storage.files import sha256
 from datagen.suggest import among
 
 
@@ -122,7 +123,7 @@ def resolved(recipe: Recipe, seeds: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "shoptalk": metadata.version("shoptalk"),
         "recipe": recipe.model_dump(mode="json"),
-        "templates": {name: _template_hash(name) for name in templates},
+        "templates": {name: sha256(find("templates", name)) for name in templates},
         "seeds": dict(seeds),
     }
 
@@ -131,15 +132,6 @@ def fingerprint(resolved: Mapping[str, Any]) -> str:
     """Hex sha256 of plain data, whatever the order of its keys."""
     text = json.dumps(resolved, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _template_hash(name: str) -> str:
-    """sha256 of a template's file, followed by the macros that it can call."""
-    from datagen.prompts.template import MACROS_FILE
-
-    path = find("templates", name)
-    macros = path.parent.parent / MACROS_FILE
-    return hashlib.sha256(path.read_bytes() + (macros.read_bytes() if macros.is_file() else b"")).hexdigest()
 
 
 Kind = TypeVar("Kind", Recipe, Mixture)

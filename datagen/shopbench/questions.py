@@ -12,6 +12,7 @@
 """
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,9 @@ _TRACKS = {
 }
 """ShopBench's names of its tracks, in our words."""
 
+
+_DIGITS = 1000
+"""Digits of a number that nobody meant; Python converts 4,300."""
 
 _EXAMPLE = '{"input_field": "Which ...?", "output_field": 0, "task_type": "multiple-choice"}'
 
@@ -154,6 +158,13 @@ def read_rows(content: bytes, place: str, example: str) -> Iterator[tuple[int, A
         yield number, row
 
 
+def whole(value: Any) -> Any:
+    """A value as it was before a table of floats: 3.0 is 3, and what is no number is nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _of_copy(path: Path) -> list[Asked]:
     try:
         return from_table(pq.read_table(path))
@@ -244,7 +255,8 @@ def _of_lines(content: bytes, place: str, prefix: str, track: str = "") -> list[
 
 
 def _of_row(row: Any, place: str, name: str, track: str) -> Asked:
-    prompt = row.get("input_field") if isinstance(row, dict) else None
+    row = {name: of for name, of in row.items() if of == of} if isinstance(row, dict) else {}  # without NaN
+    prompt = row.get("input_field")
     if not isinstance(prompt, str) or not prompt.strip():
         raise UserError(f"{place}: no text under `input_field`, where ShopBench's form has the question")
     _check_characters({**row, "input_field": ""}, place)  # a prompt is asked with `?` in their place
@@ -263,14 +275,34 @@ def _of_row(row: Any, place: str, name: str, track: str) -> Asked:
         task_type=kind,
         track=_TRACKS.get(said, said),
         metric=str(row.get("metric") or ""),
-        target=row.get("output_field"),
+        target=_target(row.get("output_field"), kind, place),
         language=str(row["language"]) if row.get("language") else None,
     )
+
+
+def _target(value: Any, kind: TaskType | None, place: str) -> Any:
+    """The right answer; numbers of options as such, which a table may hold as floats."""
+    if (
+        kind is TaskType.MULTIPLE_CHOICE
+        and isinstance(value, str)
+        and len(value) > _DIGITS
+        and value.isdecimal()
+    ):
+        raise UserError(
+            f"{place}: output_field is a number of {len(value):,} digits. Write the right option's"
+        )
+    if kind is TaskType.RETRIEVAL and isinstance(value, list):
+        return [whole(number) for number in value]
+    return whole(value) if kind is TaskType.MULTIPLE_CHOICE else value
 
 
 def _check_characters(row: dict[str, Any], place: str) -> None:
     try:
         json.dumps(row, ensure_ascii=False).encode()
+    except RecursionError:
+        raise UserError(
+            f"{place}: lists or objects in one another, too deep to write. Take them out"
+        ) from None
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])[1:-1]
         raise UserError(

@@ -17,10 +17,11 @@ import duckdb
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from datagen.errors import UserError
+from datagen.console.progress import Say
 from datagen.sources import SOURCES
-from datagen.sources.query import first_line, own_name, reads
-from datagen.sources.source import MADE_UP, Table
+from datagen.sources.query import own_name, reads
+from datagen.sources.seed_files import casts, one_file, quoted, scan, seed_files
+from datagen.sources.source import MADE_UP
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
 from datagen.storage.files import sha256
@@ -68,26 +69,6 @@ def _is_made_up(path: Path) -> bool:
     return MADE_UP.encode() in (metadata or {})
 
 
-def seed_files(source: str, location: Path) -> dict[str, Path]:
-    """The files of one source below `location`, checked to be there and to be data."""
-    folder = location / source
-    module = SOURCES[source]
-    found = {}
-    for name, table in module.TABLES.items():
-        path = folder / table.file
-        if not path.is_file():
-            raise UserError(
-                f"{path}: no such file. Seeds of {source} are laid out as their publisher does "
-                f"({module.HOMEPAGE}); SEEDS=sample needs no files"
-            )
-        with path.open("rb") as file:
-            head = file.read(64)
-        if head.startswith(b"version https://git-lfs"):
-            raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
-        found[name] = path
-    return found
-
-
 @contextmanager
 def open_seeds(
     sources: Mapping[str, BaseModel],
@@ -97,12 +78,14 @@ def open_seeds(
     tables: Mapping[str, str] | None = None,
     threads: int | None = None,
     spill: Path | None = None,
+    say: Say = lambda text: None,
 ) -> Iterator[Seeds]:
     """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
 
     `tables` are the recipe's own, by name: SELECTs, each after those that it reads.
     What does not fit into MEMORY_LIMIT goes to a folder of its own below `spill`, by default the system's
-    place for temporary files. Raises UserError where a file is missing, unreadable, empty or lacks a column.
+    place for temporary files. `say` is told in a line each what is not as the publisher has it, and yet read.
+    Raises UserError where a file is missing, unreadable, empty or lacks a column.
     """
     folder = tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=spill)
     connection = duckdb.connect(
@@ -122,7 +105,7 @@ def open_seeds(
         files = {source: seed_files(source, location) for source in sources}
         _create_macros(connection, seed)
         for source, options in sources.items():
-            _create_tables(connection, source, options, files[source])
+            _create_tables(connection, source, options, location / source, files[source], say)
         _close_cage(connection, [str(path) for of_source in files.values() for path in of_source.values()])
         opened = Seeds(connection, files, dict(tables or {}))
         for name, select in opened.tables.items():
@@ -162,11 +145,20 @@ def _create_macros(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
 
 
 def _create_tables(
-    connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel, files: dict[str, Path]
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    options: BaseModel,
+    folder: Path,
+    files: dict[str, Path],
+    say: Say,
 ) -> None:
     connection.execute(f"create schema {source}")
     for name, table in SOURCES[source].TABLES.items():
-        relation = _scan(connection, files[name], table)
+        if name in files:
+            relation = scan(connection, f"{source}.{name}", files[name], table, say)
+        else:
+            relation = f"select {casts(table, dict.fromkeys(table.columns, 'null'))} where false"
+            say(f"{folder / table.file}: no such file, so {table.without}")
         connection.execute(f"create view {source}.{name}_file as {relation}")
     _create_views(connection, source, options)
 
@@ -204,33 +196,10 @@ def tables_of(sources: Iterable[str]) -> list[str]:
     return [*found, *(f"{LISTS}.{subject}" for subject in lists())] if found else []
 
 
-def _scan(connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> str:
-    """SQL that reads one file with exactly the columns and types that the source documents."""
-    quoted = "'" + str(path.resolve()).replace("'", "''") + "'"
-    reader = f"read_parquet({quoted})"
-    if path.suffix == ".csv":
-        kinds = ", ".join(f"'{name}': 'VARCHAR'" for name in table.columns)
-        reader = f"read_csv({quoted}, header = true, delim = ',', quote = '\"', columns = {{{kinds}}})"
-    try:
-        has = {row[0] for row in connection.execute(f"describe select * from {reader}").fetchall()}
-        missing = [name for name in table.columns if name not in has]
-        if missing:
-            raise UserError(
-                f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(sorted(has))}. "
-                "Is it the publisher's file of this name?"
-            )
-        if path.suffix != ".csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
-            raise UserError(f"{path}: the table has no rows. Take the publisher's file, or SEEDS=sample")
-    except duckdb.Error as error:
-        raise UserError(
-            f"{path}: cannot be read: {first_line(error)}. Is it cut off? Fetch it again"
-        ) from None
-    casts = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in table.columns.items())
-    return f"select {casts} from {reader}"
-
-
 def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
-    allowed = ", ".join("'" + str(Path(path).resolve()).replace("'", "''") + "'" for path in paths)
+    # DuckDB asks for the pattern first, then for the file that it finds
+    names = [name for path in paths for name in (str(Path(path).resolve()), one_file(Path(path)))]
+    allowed = ", ".join(map(quoted, names))
     connection.execute(f"set allowed_paths = [{allowed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")

@@ -16,6 +16,10 @@ NAME = "esci"
 LICENSE = "Apache-2.0"
 HOMEPAGE = "https://github.com/amazon-science/esci-data"
 
+LOCALES: dict[str, tuple[str, ...]] = {"us": (), "es": (), "jp": ()}
+LABELS = {"E": ("exact",), "S": ("substitute",), "C": ("complement",), "I": ("irrelevant",)}
+SPLITS: dict[str, tuple[str, ...]] = {"train": (), "test": ()}
+
 TABLES = {
     "examples": Table(
         "shopping_queries_dataset_examples.parquet",
@@ -30,6 +34,9 @@ TABLES = {
             "large_version": "BIGINT",
             "split": "VARCHAR",
         },
+        key=("query_id", "product_id", "product_locale"),
+        number="example_id",
+        values={"product_locale": LOCALES, "esci_label": LABELS, "split": SPLITS},
     ),
     "products": Table(
         "shopping_queries_dataset_products.parquet",
@@ -42,10 +49,14 @@ TABLES = {
             "product_color": "VARCHAR",
             "product_locale": "VARCHAR",
         },
+        key=("product_id", "product_locale"),
+        values={"product_locale": LOCALES},
     ),
     "sources": Table(
         "shopping_queries_dataset_sources.csv",
         {"query_id": "BIGINT", "source": "VARCHAR"},
+        key=("query_id", "source"),
+        without="what queries ask for is told by their words alone",
     ),
 }
 

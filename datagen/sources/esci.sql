@@ -20,16 +20,46 @@ select product_locale as locale, language(product_locale) as language, product_i
     list_filter(readable_lines(points, language), lambda line: not of_parcel(line))[:6] as bullets
 from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
 
--- The titles of those pages.
-create view esci.titles as select locale, language, product_id, title from esci.pages;
+-- The titles of those pages, with brand and color.
+create view esci.titles as select locale, language, product_id, title, brand, color from esci.pages;
 
--- Judged products that have a title, with the words of the query that the title has: `shared` out of `asked`, without stop
--- words such as `for`.
-create table esci.shown as
-with worded as (
-    select *, content_words(query, language) as words from esci.judged join esci.titles using (locale, language, product_id)
+-- The words of every query (`words_of`), which a task can ask how much of a title they are.
+create table esci.queries as
+select locale, query_id, words_of(min(query), min(language)) as words
+from esci.judged group by locale, query_id;
+
+-- Judgements with titles. `overlap` is the share of the query's words that the title has.
+create table esci.titled as
+select judged.*, title, brand, color, overlap(words, title, language)::float as overlap
+from esci.judged join esci.queries using (locale, query_id)
+    join (select * exclude (language) from esci.titles) using (locale, product_id);
+
+-- The same with names: `key` is that of a judgement, `groups` are its query and its product.
+create view esci.pairs as
+select *, locale || '/' || query_id || '/' || product_id as key,
+    ['query:' || locale || ':' || query_id, 'product:' || locale || ':' || product_id] as groups
+from esci.titled;
+
+-- What a query asks for, and what its products show, by attribute (`kind`): the words `asked` are those of the query, `shown`
+-- those of title and color, null where they say nothing. Of up to four products judged exact and four judged substitutes;
+-- a brand is asked for if an exact product has it.
+create view esci.wishes as
+with pair as (
+    select *, regexp_extract_all(lower(brand), '^[^ (（]+')[1] as maker from esci.titled where label in ('E', 'S')
+    qualify row_number() over (partition by locale, query_id, label order by lot) <= 4
+), asked as (
+    select locale, query_id, unnest(attributes_in(query, language), recursive := true)
+    from (select distinct locale, language, query_id, query from pair)
+    union all
+    select locale, query_id, 'brand', list(distinct maker order by maker) from pair
+    where label = 'E'
+        and (contains(' ' || lower(query) || ' ', ' ' || maker || ' ') or language = 'ja' and contains(lower(query), maker))
+    group by locale, query_id
 )
-select * exclude (words), len(words) as asked, len([word for word in words if contains(lower(title), word)]) as shared from worded;
+select locale, query_id, product_id, label, kind, words as asked,
+    nullif(if(kind = 'brand', list_filter([maker], lambda maker: maker is not null),
+        attribute_words(kind, concat_ws(' ', title, color), language)), []) as shown
+from pair join asked using (locale, query_id);
 
 -- Bullet points that tell of a product, of up to 30,000 products of each marketplace: texts are long. Sellers mark theirs
 -- each in a way of their own (`✅ Light - ...`, `【LIGHT】...`): marks are taken off and headings written alike, or else
@@ -62,7 +92,9 @@ from clean;
 
 -- For every query others of the same split that share a word with it: up to sixteen for each of its words.
 create view esci.kin as
-with worded as (select distinct locale, split, query_id, query, unnest(content_words(query, language)) as word from esci.judged),
+with worded as (
+    select distinct locale, split, query_id, query, unnest(words) as word from esci.judged join esci.queries using (locale, query_id)
+),
 beside as (
     select locale, split, query_id, word, list({query_id: query_id, query: query}) over (
         partition by locale, split, word order by draw(query_id || '|' || word) rows between 1 following and 16 following
@@ -70,12 +102,12 @@ beside as (
 )
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
 
--- For every product a query that it answers exactly, one by chance of those that share half of their words with its title
+-- For every product a query that it answers exactly, one by chance of those that share a third of their words with its title
 -- and ask for nothing to be absent: it can be guessed.
 create view esci.guesses as
 with fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
-    from esci.shown where label = 'E' and shared > 0 and 2 * shared >= asked and length(query) between 3 and 80
+    from esci.titled where label = 'E' and overlap > 0.33 and length(query) between 3 and 80
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )

@@ -47,15 +47,42 @@ create macro headed_lines(text) as list_filter(
         and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
         and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b'));
 
--- Words of Latin letters or digits and of katakana, and single kanji, each once.
-create macro words_of(text) as list_distinct(regexp_extract_all(lower(text), '[\p{Latin}\p{N}]{2,}|[\p{Katakana}ー]{2,}|\p{Han}'));
-
--- The same without stop words such as `for`.
-create macro content_words(text, language) as
-    list_filter(words_of(text), lambda word: not list_contains(stop_words_in(text, language), word));
-
 create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
 create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
+
+-- What a text is about, to ask how much of it another one says: its words without stop words and the `s` of plurals; of
+-- Japanese, which has no blanks, every two characters.
+create macro words_of(text, language) as if(language = 'ja',
+    list_transform(range(1, greatest(length(regexp_replace(text, '\s', '', 'g')), 2)),
+        lambda place: regexp_replace(lower(text), '\s', '', 'g')[place:place + 1]),
+    list_filter(regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
+        lambda word: length(word) > 1 and not list_contains(stop_words_in(text, language), word)));
+
+-- The share of some words (`words_of`) that stand in a text, or that a word of it begins with; null of no words.
+create macro overlap(words, text, language) as list_transform(
+    [case language when 'ja' then regexp_replace(lower(text), '\s', '', 'g')
+        when 'en' then ' ' || regexp_replace(lower(text), '[(\[/&"-]', ' ', 'g')
+        else ' ' || regexp_replace(strip_accents(lower(text)), '[(\[/&"-]', ' ', 'g') end],
+    lambda own: len(list_filter(words, lambda word: contains(own, if(language = 'ja', word, ' ' || word)))) / nullif(len(words), 0))[1];
+
+-- Numbers with a unit, such as `6 inch`, and words for sizes; `for small dogs` and `para perros grandes` are none of a product.
+create macro sizes_told(text, language) as list_transform(
+    [regexp_replace(lower(text), '\bfor (?:small|medium|large)\b|\bpara \pL+ (?:peque[nñ]|median|grande)\pL*', ' ', 'g')],
+    lambda own: list_distinct(sizes_in(own, language) || list_transform(
+        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|人|畳)'),
+        lambda size: replace(replace(size, ' ', ''), '-', ''))))[1];
+
+-- What a text tells of a product's attributes: the words of one kind, all kinds with words, and a kind's name in a language.
+create macro attribute_words(kind, text, language) as case kind when 'audience' then audiences_in(text, language)
+    when 'color' then colors_in(text, language) when 'material' then materials_in(text, language)
+    when 'size' then sizes_told(text, language) end;
+create macro attributes_in(text, language) as list_filter([
+    {'kind': 'audience', 'words': audiences_in(text, language)}, {'kind': 'color', 'words': colors_in(text, language)},
+    {'kind': 'material', 'words': materials_in(text, language)}, {'kind': 'size', 'words': sizes_told(text, language)}],
+    lambda found: len(found.words) > 0);
+create macro attribute_name(kind, language) as coalesce(map {
+    'es brand': 'marca', 'es size': 'tamaño o talla', 'es audience': 'destinatario', 'ja brand': 'ブランド', 'ja color': '色',
+    'ja size': 'サイズ', 'ja material': '素材', 'ja audience': '対象者'}[language || ' ' || kind], kind);
 
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');

@@ -1,6 +1,11 @@
-"""The description of one file of a seed source: its name and its columns."""
+"""A seed source: what a module says of one public data set, and of each of its files."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 MADE_UP = "shoptalk.made_up"
 """Key in the metadata of a Parquet file that no publisher wrote."""
@@ -8,7 +13,46 @@ MADE_UP = "shoptalk.made_up"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One file of a source in its publisher's layout; `columns` maps names to DuckDB types."""
+    """One file of a source in its publisher's layout; `columns` maps names to DuckDB types.
+
+    `key` are the columns that no two rows have in common: rows that do are one, listed twice. `number` is a
+    column by which the publisher counts rows, where a copy may have begun anew. `values` says of a column
+    what it may hold, each with other spellings, in lower case. `without` tells what is given up where there
+    is no such file; a table that does not say so needs its file.
+    """
 
     file: str
     columns: dict[str, str]
+    key: tuple[str, ...] = ()
+    number: str = ""
+    values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    without: str = ""
+
+
+class Source(Protocol):
+    """A module that describes a source; its staging tables stand in `<name>.sql` beside it."""
+
+    NAME: str
+    """As a recipe's `sources:` and SQL write it."""
+
+    LICENSE: str
+    """SPDX id, or a plain word where the publisher grants none; it travels with every row."""
+
+    HOMEPAGE: str
+    """Where the publisher describes the files."""
+
+    HUB_ID: str
+    """The data set on the Hugging Face hub."""
+
+    TABLES: dict[str, Table]
+    """Seed table -> the publisher's file."""
+
+    @property
+    def Options(self) -> type[BaseModel]:
+        """What a recipe may set for the source."""
+
+    def views(self, options: Any, /) -> dict[str, str]:
+        """SQL that turns the files into seed tables, with the options applied."""
+
+    def from_hub(self, folder: Path, revision: str) -> None:
+        """Download the source at a revision and write it in the publisher's layout."""

@@ -48,6 +48,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_json(path: Path, todo: str) -> dict[str, Any]:
+    """The object in a JSON file. Raises UserError, with what `todo`, where the file holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). {todo}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: not a JSON object. {todo}")
+    return found
+
+
 def write_json(value: Any, path: Path, *, sort_keys: bool = False) -> None:
     """Write an indented object beside `path`, then rename it there."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """The manifest of a run: its counts and the hashes of its files, written last."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from datagen.schema import SCHEMA_VERSION
-from datagen.storage.files import sha256, write_json
+from datagen.storage.files import read_json, sha256, write_json
 
 MANIFEST = "manifest.json"
 
@@ -39,10 +38,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
         found = next((other.parent for other in near if other.is_file()), None)
         advice = f"name one, as in {found}" if found else f"`make data RECIPE={name}` makes it one"
         raise UserError(f"{path}: no such file. {run} is not a finished run: {advice}")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Build the run again") from None
+    manifest = read_json(path, "Build the run again")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             f"{path}: written in schema version {manifest.get('schema_version')}, this is {SCHEMA_VERSION}. "

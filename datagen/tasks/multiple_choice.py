@@ -42,7 +42,7 @@ def build(row: dict[str, Any], rng: Shuffler) -> Question:
     Raises Reject.
     """
     if "options" in row:
-        texts, index = present(row, "options"), present(row, "answer")
+        texts, index = present(row, "options"), int(present(row, "answer"))
     else:
         texts, index = [present(row, "correct"), *present(row, "distractors")], 0
     if len(texts) < FEWEST:

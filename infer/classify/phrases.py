@@ -174,10 +174,3 @@ RANGE = re.compile(
     re.IGNORECASE,
 )
 """A scale's ends: `1 to 5`."""
-
-SMALL_NUMBER = re.compile(
-    r"(?<![\w.,%-])(?:(?P<digit>[123])|(?P<two>two|zwei|dos|deux|due)|(?P<three>three|drei|tres|trois|tre))"
-    r"(?![\w%]|[.,]\d)|(?P<counted>[1-3１-３一二三])(?=[個つ件点])",
-    re.IGNORECASE,
-)
-"""A count up to three. Words for one are articles too."""

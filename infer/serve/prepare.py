@@ -6,7 +6,7 @@ since the instruction stands at its beginning or its end.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datagen.errors import UserError
@@ -18,7 +18,7 @@ from infer.serve.constraints import constraint, finished, kind, stops, unconstra
 from infer.serve.engine import Request
 from infer.serve.loglikelihood import LONGEST, MOST, Weighed, weighed
 
-UNKNOWN = Guess(TaskType.GENERATION, (), None, "", "en")
+UNKNOWN = Guess(TaskType.GENERATION, (), "", "en")
 """The guess where a prompt could not be read."""
 
 LEFT_OUT = "\n...\n"
@@ -51,7 +51,7 @@ class Prepared:
 
 
 def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
-    """The guess for any prompt; UNKNOWN where it cannot be read.
+    """The guess for any prompt; UNKNOWN, with the problem, where it cannot be read.
 
     Raises UserError where a package is missing.
     """
@@ -59,8 +59,8 @@ def guessed(prompt: str, is_multiple_choice: bool | None) -> Guess:
         return classify(_read(printable(prompt)), is_multiple_choice)
     except ImportError as error:  # of all prompts, which would silently be taken for generation
         raise UserError(f"{error.name} is not installed. Run: pip install -e .") from error
-    except Exception:  # one prompt never takes the others with it; it still gets an answer
-        return UNKNOWN
+    except Exception as error:  # one prompt never takes the others with it; it still gets an answer
+        return replace(UNKNOWN, problem=" ".join(f"{type(error).__name__}: {error}".split())[:200])
 
 
 def prepare(

@@ -49,6 +49,10 @@ def ask(*fields: str, options: tuple[str, ...] = (), answer: str = "kettle", kin
     return kind, list(fields), list(options), answer
 
 
+def test_rows_that_all_contradict_each_other_leave_nothing_to_compare() -> None:
+    assert reasons(ask(KETTLE, answer="a"), ask(KETTLE, answer="b")) == ["label_conflict"] * 2
+
+
 SAME = "duplicate"
 NEAR = "near_duplicate"
 PAIRS: dict[str, tuple[Row, Row, str | None]] = {
@@ -118,7 +122,59 @@ PAIRS: dict[str, tuple[Row, Row, str | None]] = {
     "other emoji": (ask("great lamp 👍"), ask("great lamp 👎"), None),
     "other punctuation alone": (ask("!"), ask("?"), None),
     "C and C++": (ask("book about C"), ask("book about C++"), None),
+    "feet, inches": (ask("rug 5' x 9' wool"), ask('rug 5" x 9" wool'), None),
+    "feet, nothing": (ask("rug 5' x 9' wool"), ask("rug 5 x 9 wool"), None),
+    "feet in another dress": (ask("rug 5' x 9' wool"), ask("rug 5′ × 9′ wool"), SAME),
+    "inches in another dress": (ask('rug 5" x 9" wool'), ask("rug 5” x 9'' wool"), SAME),
+    "feet and inches": (ask("man 6'2\" tall"), ask("man 6 2 tall"), None),
+    "a size in quotes": (ask('shirt "size 5" blue'), ask("shirt size 5 blue"), SAME),
+    "all in quotes": (ask("“lamp 5”"), ask("'lamp 5'"), SAME),
+    "a decade": (ask("the '90s lamp"), ask("the 90s lamp"), SAME),
+    "one half": (ask("½ cup"), ask("1/2 cup"), SAME),
+    "one half, one two": (ask("½ cup"), ask("1 2 cup"), None),
+    "one and a half": (ask("1½ inch hose"), ask("11/2 inch hose"), None),
+    "a power": (ask("10² tiles"), ask("102 tiles"), None),
+    "a range in another dress": (ask("socks 3–5"), ask("socks 3 - 5"), SAME),
+    "a range, two sizes": (ask("socks 3 - 5"), ask("socks 3 & 5"), None),
+    "minus": (ask("freezer −18 °C"), ask("freezer -18 °c"), SAME),
+    "full-width size": (ask("Ｍサイズ シャツ"), ask("Mサイズ シャツ"), SAME),
 }  # fmt: skip
+
+
+LONG = "Tovik Linen Shirt for Men Long Sleeve Relaxed Fit Chest Pocket Navy {} Regular Collar"
+NIHON = "トヴィック リネンシャツ 長袖 ゆったり 胸ポケット付き {} 大人用 洗濯機対応"
+UNLIKE = """
+size XL / size XXL; S / M; XS / XL; 2XL / 2XS; XXL / XXXL; talla L / talla M; AA / AAA; 32DD / 32DDD
+75C / 75D; 5 / 5s; VII / VIII; Mark II / Mark III; C / D; men / her; ja / no; A4 / A5; A4 / B4
+RTX4070 / GTX4070; MK1001A / MK1001B; iPhone 12 / iPhone 13; iPhone 12 Pro / iPhone 12 Max; 10mm / 10cm
+10 mm / 10 cm; 500mg / 500ml; 500 µg / 500 mg; 500µg / 500mg; 5ft / 5in
+50% / 50; 50 % / 50 °; 20°C / 20°F; 20 °C / 20 °F; 20° / 20; S20+ / S20
+#5 / 5; $5 / €5; 5' / 5"; 5'x9' / 5"x9"; 5 / 5"; ½ / ¼; 10² / 10³; 3-5 / 3&5
+"""
+UNLIKE_IN_JAPANESE = """
+赤 / 青; 赤い / 青い; 赤傘軽量 / 青傘軽量; 黒革靴 / 白革靴; 大 / 小; 左用 / 右用; 5個 / 5枚; 100㎏ / 100㎎
+５０％ / ５０; Mサイズ / Lサイズ; XLサイズ / XXLサイズ
+"""
+
+
+def pairs(text: str) -> list[list[str]]:
+    return [pair.split(" / ") for line in text.strip().split("\n") for pair in line.split("; ")]
+
+
+def test_a_small_word_or_mark_makes_another_product() -> None:
+    for title, texts in ((LONG, UNLIKE), (NIHON, UNLIKE), (NIHON, UNLIKE_IN_JAPANESE)):
+        for one, other in (map(title.format, pair) for pair in pairs(texts)):
+            assert reasons(ask(one), ask(other)) == [None, None], (one, other)
+            assert reasons(ask("a", answer=one), ask("a", answer=other))[0] == "label_conflict", (one, other)
+
+
+def test_a_space_beside_a_number_makes_none() -> None:
+    for one, other in pairs("10 mm / 10mm; iPhone 12 / iPhone12; XL / X L; 50% / 50 %; Mark II / MarkII"):
+        assert reasons(ask(LONG.format(one)), ask(LONG.format(other))) == [None, NEAR], (one, other)
+
+
+def test_rows_that_all_contradict_each_other_leave_none_to_compare() -> None:
+    assert reasons(ask("a", answer="x"), ask("a", answer="y")) == ["label_conflict"] * 2
 
 
 @pytest.mark.parametrize("what", PAIRS)
@@ -289,7 +345,7 @@ def market(count: int) -> list[Row]:
     rows: list[Row] = []
     for place in range(count):
         words = rng.choices(KETTLE.split() + SHIRT.split(), k=8)
-        title = f"{' '.join(words)} {rng.randrange(40)}"
+        title = f"{rng.randrange(40)} {' '.join(words)}"
         if place % 5 == 4:
             title = rows[rng.randrange(place)][1][0] + "s"
         rows.append(ask(title, answer=rng.choice(("exact", "irrelevant"))))

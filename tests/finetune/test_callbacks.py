@@ -65,6 +65,16 @@ def test_the_time_to_go_is_that_of_the_tokens_left_at_the_pace_after_the_first_s
     assert training.progress.tokens_per_second == pytest.approx(2000 / 330)
 
 
+def test_what_takes_long_is_told_how_to_take_less(training: Training) -> None:
+    training.begin()
+    for _ in range(4):
+        training.step(100, 20.0)
+    assert training.said == [
+        "5 tokens a second: about 32 minutes to go, test losses not counted. "
+        "Under another name, `minutes=12` trains what fits"
+    ]
+
+
 def test_a_training_that_goes_on_is_told_its_time_anew(training: Training) -> None:
     training.begin(*({"loss": 1.0, "step": step, "num_tokens": 100.0 * step} for step in range(1, 81)))
     for _ in range(4):

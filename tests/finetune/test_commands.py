@@ -195,6 +195,21 @@ def test_two_processes_give_the_losses_of_one_and_go_on_after_a_kill(
         assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_the_first_one_chose(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    train = ["train", str(tiny_config), "--data", str(tiny_run), "--runs", str(tmp_path), "--name", "two"]
+    both = [*launch, "-m", "finetune.cli", *train, "--set=epochs=1", "--set=minutes=0.01"]
+    processes = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    run = subprocess.run(both, capture_output=True, text=True, timeout=LONG, check=False, env=processes)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("tokens/s here") == 1
+    done = json.loads((tmp_path / "two" / "run.json").read_text(encoding="utf-8"))
+    assert (done["processes"], done["steps"], done["rows"]) == (2, 4, 16)
+
+
 def test_a_second_training_into_one_folder_is_refused(
     tiny_config: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

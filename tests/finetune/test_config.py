@@ -58,6 +58,7 @@ def test_an_unknown_name_is_told_the_nearest_one() -> None:
         ("lr=1", "lr", 1.0),
         ("rows=64", "rows", 64),
         ("token_budget=null", "token_budget", None),
+        ("minutes=2", "minutes", 2.0),
         ("base=some/folder", "base", "some/folder"),
         ("rank=null", "rank", None),
         ("four_bit=true", "four_bit", True),

@@ -94,7 +94,7 @@ def test_the_config_is_that_of_the_text(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "choose"), [(None, "number"), ("{}", "number"), ("[]", "number"), ('{"choose": "text"}', "text")]
+    ("said", "choose"), [(None, "number"), ("{}", "number"), ('{"choose": "text"}', "text")]
 )
 def test_options_are_chosen_as_the_model_was_trained(folder: Path, said: str | None, choose: str) -> None:
     if said:
@@ -109,6 +109,7 @@ def test_options_are_chosen_as_the_model_was_trained(folder: Path, said: str | N
         ('{"choose": null}', "not null"),
         ('{"choose": [1]}', "not"),
         ("{", "not JSON"),
+        ("[]", "not a JSON object"),
     ],
 )
 def test_another_way_to_choose_is_named(folder: Path, said: str, why: str) -> None:

@@ -39,6 +39,30 @@ def test_a_files_answers_belong_to_questions_by_their_text(tmp_path: Path) -> No
     assert (found.missing, found.unknown, found.surplus) == (1, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("3.0", "3"),
+        ("1e3", "1000"),
+        ("-0.0", "0"),
+        ("0.5", "0.5"),
+        ('"3.0"', "3.0"),
+        ('"3,1"', "3,1"),
+        ("1" * 300, "1" * 300),
+    ],
+)
+def test_a_number_that_was_in_a_table_of_floats_is_the_number(tmp_path: Path, answer: str, text: str) -> None:
+    file = written(tmp_path / "a.jsonl", f'{{"input_field": "a", "answer": {answer}}}')
+    assert read_answers(file, asked("a")).texts == (text,)
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "null"])
+def test_what_a_table_holds_for_nothing_is_no_answer(tmp_path: Path, nothing: str) -> None:
+    rows = f'{{"input_field": "a", "answer": {nothing}}}', {"input_field": "b", "answer": "1"}
+    found = read_answers(written(tmp_path / "a.jsonl", *rows), asked("a", "b"))
+    assert (found.texts, found.missing) == (("", "1"), 1)
+
+
 def test_answers_beyond_the_first_are_counted(tmp_path: Path) -> None:
     rows = [
         {"input_field": text, "answer": text.upper() + str(number)} for number in (1, 2) for text in "abx"
@@ -97,6 +121,10 @@ def test_answers_that_are_cut_off_or_no_answers_are_named(tmp_path: Path) -> Non
         ("[" * 100_000, r"a\.jsonl:1: not JSON"),
         ({"input_field": "a"}, r"a\.jsonl:1: has not both"),
         ({"answer": "a"}, r"a\.jsonl:1: has not both"),
+        ({"input_field": "a", "answer": True}, r"a\.jsonl:1: the answer True is no text"),
+        ({"input_field": "a", "answer": float("inf")}, r"a\.jsonl:1: the answer inf is no text"),
+        ({"input_field": "a", "answer": [3.0, 1.0]}, r"a\.jsonl:1: the answer \[3\.0, 1\.0\] is no text"),
+        ('{"input_field": "a", "answer": ' + "9" * 5000 + "}", r"a\.jsonl:1: not JSON \(Exceeds the limit"),
         ({"input_field": "a", "answer": [1, 2]}, r"a\.jsonl:1: the answer \[1, 2\] is no text"),
         ({"input_field": "other", "answer": "1"}, "none of its 1 answers belongs to one of the 1 questions"),
     ],

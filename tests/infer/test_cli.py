@@ -61,7 +61,7 @@ def test_classify_prints_a_line_for_each_question(questions: Path) -> None:
     assert [row["id"] for row in rows] == [str(number) for number in range(1, 22)]
     assert rows[0]["task_type"] == "multiple_choice"
     assert rows[0]["numbers"] == [0, 1]
-    assert set(rows[0]) == {"id", "task_type", "numbers", "asked", "text", "language"}
+    assert set(rows[0]) == {"id", "task_type", "numbers", "text", "language"}
 
 
 def test_classify_takes_whatever_a_prompt_holds(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ MULTIPLE_CHOICE, RANKING, RETRIEVAL, NER, GENERATION = (
 
 
 def guess(task_type: TaskType, *numbers: int, text: str = "", language: str = "en") -> Guess:
-    return Guess(task_type, numbers, None, text, language)
+    return Guess(task_type, numbers, text, language)
 
 
 def all_texts(alphabet: str, longest: int) -> list[str]:

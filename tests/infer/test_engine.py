@@ -22,10 +22,10 @@ def request(engine: Engine, text: str, limits: Constraint, stops: tuple[str, ...
 
 def test_a_random_model_names_what_is_listed_and_nothing_else(engine: Engine) -> None:
     guesses = [
-        Guess(TaskType.MULTIPLE_CHOICE, (0, 1, 2), None, "", "en"),
-        Guess(TaskType.RANKING, (1, 2, 3, 4, 5), None, "", "en"),
-        Guess(TaskType.RETRIEVAL, tuple(range(1, 16)), None, "", "en"),
-        Guess(TaskType.RETRIEVAL, (7, 8), None, "", "en"),
+        Guess(TaskType.MULTIPLE_CHOICE, (0, 1, 2), "", "en"),
+        Guess(TaskType.RANKING, (1, 2, 3, 4, 5), "", "en"),
+        Guess(TaskType.RETRIEVAL, tuple(range(1, 16)), "", "en"),
+        Guess(TaskType.RETRIEVAL, (7, 8), "", "en"),
     ]
     asked = [
         (guess, f"{word} {number}") for guess in guesses for word in ("a", "lamp") for number in range(8)

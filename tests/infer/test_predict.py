@@ -26,6 +26,7 @@ from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked, read_questions
 from infer.cli import main
 from infer.predict import ANSWER_ROW, Report, predict, run_name
+from infer.run_file import summary
 from infer.serve.engine import Request, Response, Settings, Text
 from tests.conftest import write_model_files
 
@@ -278,6 +279,19 @@ def test_odd_questions_are_counted_and_take_nobody_with_them(tmp_path: Path, mod
     assert problems == {"empty": "empty_prompt", "long": "prompt_cut", "half": "characters_replaced"}
     assert done["problems"] == dict.fromkeys(problems.values(), 1)
     assert done["answered"] == 27
+
+
+def test_a_question_that_rules_cannot_read_is_counted(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(prompt: str, flag: bool | None) -> None:
+        raise RecursionError("too\ndeep")
+
+    monkeypatch.setattr("infer.serve.prepare.classify", broken)
+    done = ask(tmp_path / "run", model, Counter())
+    assert done["unread"] == {"questions": 24, "first": "RecursionError: too deep"}
+    assert "24 questions could not be read for their task type" in summary(done, tmp_path)
+    assert summary(done, tmp_path).count("RecursionError: too deep") == 1
 
 
 def test_the_system_message_is_of_the_guessed_type_and_not_of_the_files(tmp_path: Path, model: Path) -> None:

@@ -95,6 +95,18 @@ def test_what_cannot_be_scored_is_left_out_by_name() -> None:
     [
         (CHOICE, -1),
         (CHOICE, True),
+        (CHOICE, "9" * 5000),
+        (CHOICE, math.inf),
+        (CHOICE, [1]),
+        (CHOICE, {"a": 1}),
+        (RANKING, [True, False]),
+        (RANKING, [[1], [2]]),
+        (RANKING, [math.inf, 1]),
+        (RETRIEVAL, [True]),
+        (RETRIEVAL, [-1]),
+        (RETRIEVAL, [[1]]),
+        (RETRIEVAL, {"1": 1}),
+        (ENTITIES, [["a"]]),
         (RANKING, [1, math.nan]),
         (RANKING, [5000, 1]),
         (RANKING, [-1, 1]),
@@ -107,6 +119,13 @@ def test_what_cannot_be_scored_is_left_out_by_name() -> None:
 def test_a_right_answer_that_no_answer_can_be_held_against_is_left_out(kind: TaskType, target: Any) -> None:
     planned = plan([QUESTIONS[0], asked("odd", kind, target)])
     assert planned.left_out == {f"its right answer has another form than {kind.value}'s": {"odd": 1}}
+
+
+def test_absurd_numbers_are_no_more_than_wrong() -> None:
+    questions = [asked("9" * 5000, CHOICE, 1), asked("find", RETRIEVAL, [1]), asked("order", RANKING, [0, 1])]
+    planned = plan([*questions, asked("many", RETRIEVAL, list(range(100_000)))])
+    assert score(planned, ["9" * 5000] * 4).overall.score == 0.0
+    assert best(planned).scores.overall.score > 0
 
 
 def test_a_task_whose_model_is_not_at_hand_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from datagen.prompts.options import listed
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
 from infer.classify.task_type import classify
@@ -131,6 +132,79 @@ TEXT = [
     "Write a title from brand, colour and size.\nBrand: acme\nColour: red\nSize: 20 cm",
     "Which keyphrase of the review is about the size? Extract only one.\nReview: soft, fits well",
 ]
+MARKS = {
+    "letters": "A. {} B. {} C. {}",
+    "two letters": "A. {0} B. {1}",
+    "brackets": "(A) {} (B) {} (C) {}",
+    "two in brackets": "[1] {0} [2] {1}",
+    "bars": "A: {} | B: {} | C: {}",
+    "semicolons behind letters": "A. {}; B. {}; C. {}",
+    "semicolons": "Options: {}; {}; {}",
+    "bars without letters": "Options: {} | {} | {}\nAnswer:",
+    "numbers": "1) {} 2) {} 3) {}",
+    "square": "[1] {} [2] {} [3] {}",
+    "full width": "１．{} ２．{} ３．{}",
+    "full-width letters": "Ａ．{} Ｂ．{} Ｃ．{}",
+    "circled": "① {} ② {} ③ {}",
+    "Roman": "i) {} ii) {} iii) {}",
+    "named": "Option A: {} Option B: {} Option C: {}",
+    "lines, small": "\na. {}\nb. {}\nc. {}",
+    "lines, dashes": "\nA - {}\nB - {}\nC - {}",
+    "lines, named": "\nOption 1 - {}\nOption 2 - {}\nOption 3 - {}",
+    "lines, Roman": "\nI. {}\nII. {}\nIII. {}",
+    "lines, kana": "\nア．{}\nイ．{}\nウ．{}",
+    "lines below options": "\nOptions:\n{}\n{}\n{}\nAnswer:",
+}
+HEAVIEST = {
+    "Which is the heaviest?": ("paper", "steel", "glass"),
+    "Welches ist am schwersten?": ("Papier", "Stahl", "Glas"),
+    "¿Cuál es el más pesado?": ("papel", "acero", "vidrio"),
+    "Lequel est le plus lourd ?": ("papier", "acier", "verre"),
+    "Quale pesa di più?": ("carta", "acciaio", "vetro"),
+    "一番重いのはどれですか？": ("紙", "鉄", "ガラス"),
+}
+
+
+@pytest.mark.parametrize("marks", MARKS)
+def test_options_are_options_in_any_dress(marks: str) -> None:
+    for question, texts in HEAVIEST.items():
+        prompt = f"{question} {MARKS[marks].format(*texts)}"
+        guess = classify(prompt, None)
+        assert guess.task_type is TaskType.MULTIPLE_CHOICE
+        assert len(guess.numbers) == (2 if "two" in marks else 3)
+        assert listed(prompt).texts == texts[: len(guess.numbers)]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Query: blue boots. Rank the products by relevance. 1. red boots 2. blue boots 3. a hat",
+        "Query: blue boots Rank the products by relevance: A. red boots B. blue boots C. a hat",
+        "Query: blue boots. Rank the products.\n1. red\n2. blue\n3. a hat\nAnswer with numbers and commas.",
+        "Query: blue boots Products: 1. red boots 2. blue boots 3. a hat Rank the products by relevance.",
+        "Suche: Stiefel. Sortiere die Produkte nach Relevanz: 1) rot 2) blau 3) Hut",
+        "Búsqueda: botas. Ordena los productos según su relevancia: 1. rojas 2. azules 3. sombrero",
+        "Requête : bottes. Classez les produits par pertinence : 1. rouges 2. bleues 3. chapeau",
+        "Ricerca: stivali. Ordina i prodotti per pertinenza: 1. rossi 2. blu 3. cappello",
+        "検索語：靴。商品を関連性の高い順に並べ替えてください。 1. 赤い靴 2. 青い靴 3. 帽子",
+    ],
+)
+@pytest.mark.parametrize("told", [False, None])
+def test_an_instruction_may_share_the_line_of_what_it_is_about(prompt: str, told: bool | None) -> None:
+    guess = classify(prompt, told)
+    assert (guess.task_type, guess.numbers) == (TaskType.RANKING, (1, 2, 3))
+
+
+def test_an_instruction_may_stand_behind_the_options() -> None:
+    guess = classify("A. paper B. steel C. glass. Which is the heaviest?", None)
+    assert (guess.task_type, guess.numbers) == (TaskType.MULTIPLE_CHOICE, (0, 1, 2))
+
+
+def test_a_query_that_shares_the_line_of_the_instruction_says_nothing_itself() -> None:
+    guess = classify("Query: rank insignia. Which product fits best? A. a badge B. a boot C. a hat", None)
+    assert guess.task_type is TaskType.MULTIPLE_CHOICE
+
+
 WORDED = {
     TaskType.MULTIPLE_CHOICE: CHOICE,
     TaskType.RANKING: RANKING,
@@ -180,23 +254,6 @@ def test_candidates_are_told_from_actions_that_are_numbered_too() -> None:
     actions = numbered(1, count=3)
     prompt = f"Actions:\n{actions}\nSelect 3 of these queries.\n{N10}\nNumbers, with commas:"
     assert classify(prompt, False).numbers == tuple(range(1, 11))
-
-
-@pytest.mark.parametrize(
-    ("prompt", "asked"),
-    [
-        (
-            f"Which 2 of these 10 products fit '3 pack 1 x 3'? Numbers, with commas.\n{N10}",
-            2,
-        ),
-        (f"Which of the ten fit? Output three numbers, separated with comma.\n{N10}", 3),
-        (f"Which fit? Give indices separated with commas.\n{N10}", None),
-        (f"次の10個の商品から2個選び、番号をカンマ区切りで。\n{N10}", 2),
-        (f"Rank these, numbers with commas.\n{numbered(1, count=4)}", 4),
-    ],
-)
-def test_how_many_are_asked_for(prompt: str, asked: int | None) -> None:
-    assert classify(prompt, False).asked == asked
 
 
 @pytest.mark.parametrize(

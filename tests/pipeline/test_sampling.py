@@ -1,14 +1,16 @@
 """Sampling: sides, shares and keys, and the same rows whatever the number of threads."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from datagen.errors import UserError
-from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
+from datagen.pipeline.sampling import SIDES, Drawn, draw, draw_one, quotas, with_spare
 from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.esci import Options
 from datagen.sources.query import columns_of
@@ -49,6 +51,18 @@ def test_the_seeds_own_split_decides_the_side(seeds: Seeds, tmp_path: Path) -> N
     _, table = drawn(seeds, tmp_path / "t.arrow")
     own = dict(seeds.connection.execute("select example_id::varchar, split from esci.examples").fetchall())
     assert [own[key] for key in table["key"].to_pylist()] == table["side"].to_pylist()
+
+
+def test_a_null_is_no_group_and_a_row_without_any_is_split_by_its_key(seeds: Seeds, tmp_path: Path) -> None:
+    groups = "[[null, 'a'], ['a', null], [' ', null], [], null, ['']][example_id % 6 + 1]"
+    sql = f"select example_id as key, {groups} as groups from esci.examples"
+    _, table = drawn(seeds, tmp_path / "t.arrow", sql, 10_000, 0.3)
+    rows = table.to_pylist()
+    assert {row["groups"][0] for row in rows if int(row["key"]) % 6 < 2} == {"a"}
+    assert len({row["side"] for row in rows if int(row["key"]) % 6 < 2}) == 1
+    alone = [row for row in rows if int(row["key"]) % 6 >= 2]
+    assert all(row["groups"] == [row["key"]] for row in alone)
+    assert 0.25 < sum(row["side"] == "test" for row in alone) / len(alone) < 0.35
 
 
 def test_without_a_split_a_group_lies_on_one_side_in_every_task(seeds: Seeds, tmp_path: Path) -> None:
@@ -102,11 +116,27 @@ def test_a_split_is_train_or_test_or_left_to_chance(seeds: Seeds, tmp_path: Path
         assert set(table["side"].to_pylist()) == sides
 
 
-def test_decimals_reach_a_template_as_a_shop_writes_them(seeds: Seeds, tmp_path: Path) -> None:
-    _, table = drawn(
-        seeds, tmp_path / "t.arrow", "select example_id as key, 1.50 as price from esci.examples"
-    )
-    assert set(table["price"].to_pylist()) == {1.5}
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("82.60::decimal(10, 2)", Decimal("82.60")),
+        ("[0.35]", [Decimal("0.35")]),
+        ("{price: 82.60}", {"price": Decimal("82.60")}),
+        ("2::hugeint ** 3", 8),
+        ("170141183460469231731687303715884105727::hugeint", Decimal(2**127 - 1)),
+        ("340282366920938463463374607431768211455::uhugeint", str(2**128 - 1)),
+        ("[340282366920938463463374607431768211455::uhugeint]", [str(2**128 - 1)]),
+        ("{n: repeat('9', 50)::bignum}", {"n": "9" * 50}),
+        ("18446744073709551615::ubigint", 2**64 - 1),
+    ],
+)
+def test_numbers_arrive_as_the_query_gives_them(seeds: Seeds, tmp_path: Path, sql: str, value: Any) -> None:
+    query = f'select example_id as key, {sql} as "it\'s" from esci.examples'
+    _, table = drawn(seeds, tmp_path / "t.arrow", query)
+    assert table["it's"][0].as_py() == value
+    key = table["key"][0].as_py()
+    one = draw_one(seeds, "t", query, ["key", "it's"], 0.1, key)
+    assert one.column("it's").to_pylist() == [value]
 
 
 def test_test_makes_up_for_a_train_side_that_runs_out() -> None:

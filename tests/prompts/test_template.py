@@ -15,11 +15,9 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def write(text: str, macros: str | None = None) -> Path:
+    def write(text: str) -> Path:
         folder = tmp_path / "templates" / "multiple_choice"
         folder.mkdir(parents=True, exist_ok=True)
-        if macros is not None:
-            (folder.parent / "_macros.j2").write_text(macros, encoding="utf-8")
         path = folder / "x.j2"
         path.write_text(text, encoding="utf-8")
         return path
@@ -88,6 +86,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
         ("--- de\nx", (1, 5), "unknown_language"),
         ("a\n--- es-ES\nb", (2, 5), "unknown_language"),
         ("a\n-----\nb", (2, 5), "unknown_language"),
+        ("{{ loop }}", (1, 1), "template_syntax"),
     ],
 )
 def test_what_a_template_may_not_do_is_named_at_its_line(
@@ -95,16 +94,147 @@ def test_what_a_template_may_not_do_is_named_at_its_line(
 ) -> None:
     with pytest.raises(TemplateError) as caught:
         load_template(write(text))
-    [flaw] = caught.value.flaws
-    assert (flaw.line, flaw.column) == place
-    assert flaw.code == code
+    [fault] = caught.value.faults
+    assert (fault.line, fault.column) == place
+    assert fault.code == code
 
 
-def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(" ---", "\t---", "\u00a0---", "\u3000---", "---\u00a0", "\ufeff---", "--- # note", "--- es # note"),
+        *("---es!", "--- es, ja", "--- {# note #} x", "{# note #} ---", " --- es", "--", "-- es", "---- es"),
+        *(
+            "—",
+            "—-",
+            "—--",
+            "–-",
+            "———",
+            "--—",
+            "— es",
+            "― spanish",
+            "－－－",
+            "−−−",
+            "ーーー",
+            "───",
+            "- - -",
+        ),
+        *(
+            '"---"',
+            "`---`",
+            "> ---",
+            "# ---",
+            "\\---",
+            "--- Spanish",
+            "--->",
+            "x\u2028---",
+            "---.",
+            "---: es",
+        ),
+    ],
+)
+def test_a_line_that_is_almost_a_separator_is_told(write: Write, line: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}"))
+    assert [
+        (fault.line, fault.code) for fault in caught.value.faults if fault.code != "unknown_language"
+    ] in (
+        [(2, "almost_separator")],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "- one",
+            "-",
+            "— dijo ella",
+            "—dijo—",
+            "――商品",
+            "-- or",
+            "a --- b",
+            "{{ a }} ---",
+            "ー",
+            "===",
+            "___",
+        ),
+        *("{# --- #}", "{#\n --- es\n#}", "| --- | --- |", "-5 to -1", "--help"),
+    ],
+)
+def test_a_line_of_text_is_no_separator(write: Write, line: str) -> None:
+    assert len(load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}")).wordings) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "caller",
+            "varargs",
+            "kwargs",
+            "self",
+            "super",
+            "namespace",
+            "range",
+            "dict",
+            "lipsum",
+            "cycler",
+            "joiner",
+        ),
+        *(
+            "context",
+            "environment",
+            "resolve",
+            "undefined",
+            "import",
+            "class",
+            "def",
+            "lambda",
+            "block",
+            "macro",
+        ),
+        *(
+            "printed",
+            "wording_0",
+            "_",
+            "größe",
+            "サイズ",
+            "ﬁt",
+            "Self",
+            "varargs_",
+            "recursive",
+            "with",
+            "ignore",
+        ),
+    ],
+)
+def test_a_slot_may_have_any_name_that_jinja_can_read(write: Write, name: str) -> None:
+    template = load_template(
+        write(
+            f"{{{{ {name} }}}}, {{% for x in list %}}"
+            f"{{{{ loop.index }}}}{{{{ {name} | upper }}}}{{% endfor %}}"
+        )
+    )
+    assert template.slots == tuple(sorted((name, "list")))
+    assert template.render(0, {name: "mug", "list": ["a", "b"]}) == "mug, 1MUG2MUG"
+
+
+def test_a_name_may_be_a_slot_in_one_wording_and_of_a_loop_in_another(write: Write) -> None:
+    template = load_template(
+        write(
+            "{{ x }}\n---\n{% for x in xs %}{{ x }}{% endfor %}\n---\n{% for xs in xs %}{{ xs }}{% endfor %}"
+        )
+    )
+    assert [template.render(number, {"x": "a", "xs": ["b", "c"]}) for number in range(3)] == ["a", "bc", "bc"]
+
+
+def test_all_faults_of_a_template_are_told_at_once(write: Write) -> None:
     path = write("{{ a + 1 }}{{ a - 1 }}\n{{ b|shout }}\n---\n---fr\n{% if a %}\n---\n{{ f(a) }}")
     with pytest.raises(TemplateError) as caught:
         load_template(path)
-    assert [(flaw.line, flaw.code) for flaw in caught.value.flaws] == [
+    assert [(fault.line, fault.code) for fault in caught.value.faults] == [
         (1, "template_computes"),
         (2, "unknown_filter"),
         (3, "empty_wording"),
@@ -112,23 +242,6 @@ def test_all_flaws_of_a_template_are_told_at_once(write: Write) -> None:
         (5, "template_syntax"),
         (7, "template_call"),
     ]
-
-
-def test_macros_that_have_changed_change_what_is_printed(write: Write) -> None:
-    for mark in ("!", "?"):
-        path = write("{{ loud(a) }}", macros="{% macro loud(x) %}{{ x }}" + mark + "{% endmacro %}")
-        assert load_template(path).render(0, {"a": "b"}) == f"b{mark}"
-
-
-def test_macros_serve_every_template_and_can_only_print(write: Write) -> None:
-    path = write("{{ quoted(a) }}", macros='{% macro quoted(x) %}"{{ x }}"{% endmacro %}')
-    assert load_template(path).render(0, {"a": "b"}) == '"b"'
-
-
-def test_a_macro_that_loops_is_refused(write: Write) -> None:
-    path = write("{{ m(a) }}", macros="{% macro m(x) %}{% for i in x %}{% endfor %}{% endmacro %}")
-    with pytest.raises(TemplateError, match="macro_computes"):
-        load_template(path)
 
 
 def test_the_chat_names_the_task_type() -> None:

@@ -12,6 +12,7 @@ import pytest
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import COPY, TABLE, from_table, read_questions, to_table
+from infer.scoring.score import plan
 
 ROW = {
     "input_field": "Which?\n0. a\n1. b\nAnswer: ",
@@ -74,12 +75,43 @@ def test_an_id_is_its_lines_number_whatever_stands_between(tmp_path: Path) -> No
         ({**ROW, "task_type": "sorting"}, r"q\.jsonl:2: task_type 'sorting': not one of multiple_choice, "),
         ({**ROW, "is_multiple_choice": "yes"}, r"q\.jsonl:2: is_multiple_choice 'yes'"),
         ("[" * 100_000, r"q\.jsonl:2: not JSON"),
+        ({**ROW, "output_field": "9" * 5000}, r"q\.jsonl:2: output_field is a number of 5,000 digits"),
+        (json.dumps(ROW).replace(": 1", ": " + "9" * 5000), r"q\.jsonl:2: not JSON \(Exceeds the limit"),
         (r'{"input_field": "?", "task_name": "\ud83d"}', r"q\.jsonl:2: half of a surrogate pair \(\\ud83d\)"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_questions(written(tmp_path / "q.jsonl", ROW, line))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "target"),
+    [
+        ("multiple-choice", "3.0", 3),
+        ("multiple-choice", "NaN", None),
+        ("retrieval", "[3.0, 1.0]", [3, 1]),
+        ("ranking", "[1.0, 0.5]", [1.0, 0.5]),
+    ],
+)
+def test_numbers_that_were_in_a_table_of_floats(tmp_path: Path, kind: str, given: str, target: Any) -> None:
+    line = f'{{"input_field": "?", "task_type": "{kind}", "output_field": {given}, "track": NaN}}'
+    (asked,) = read_questions(written(tmp_path / "q.jsonl", line))
+    assert repr(asked.target) == repr(target)
+    assert (asked.track, asked.metric) == ("", "")
+
+
+@pytest.mark.parametrize("depth", [100, 300, 1000, 20_000])
+def test_lists_in_lists_are_a_target_of_another_form_or_named(tmp_path: Path, depth: int) -> None:
+    deep = f'{{"input_field": "?", "task_type": "retrieval", "output_field": {"[" * depth + "]" * depth}}}'
+    file = written(tmp_path / "q.jsonl", ROW, deep)
+    if depth > 800:  # Python reads about a thousand
+        with pytest.raises(UserError, match=r"q\.jsonl:2: "):
+            read_questions(file)
+    else:
+        asked = read_questions(file)
+        assert from_table(to_table(asked)) == asked
+        assert [task.name for task in plan(asked).tasks] == ["task2"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])

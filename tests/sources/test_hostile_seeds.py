@@ -70,6 +70,18 @@ def other_types(file: Path) -> None:
     _set(file, "query_id", lambda ids: pc.binary_join_element_wise("q", pc.cast(ids, pa.string()), ""))
 
 
+def without_column(file: Path) -> None:
+    file.write_text("query_id,other\n7,negations\n")
+
+
+def other_ids(file: Path) -> None:
+    file.write_text("query_id,source\nq7,negations\n")
+
+
+def other_lines(file: Path) -> None:
+    file.write_text("query_id,source\n7\n")
+
+
 def not_text(column: str) -> Change:
     def change(file: Path) -> None:
         def spoil(texts: pa.Array) -> pa.Array:
@@ -107,15 +119,17 @@ def _set(file: Path, column: str, new: Callable[[pa.Array], pa.Array]) -> None:
         (PRODUCTS, nothing, f"{PRODUCTS}: cannot be read"),
         (SOURCE_OF_QUERIES, nothing, f"{SOURCE_OF_QUERIES}: cannot be read"),
         (PRODUCTS, without_footer, f"{PRODUCTS}: cannot be read"),
-        (EXAMPLES, damaged, "task best_match: its query failed"),
+        (EXAMPLES, damaged, f"{EXAMPLES}: cannot be read"),
         (PRODUCTS, renamed, f"{PRODUCTS}: lacks the column product_title; it has"),
-        (EXAMPLES, other_types, "task best_match: its query failed: Could not convert string 'q"),
+        (SOURCE_OF_QUERIES, without_column, "sources.csv: lacks the column source; it has query_id, other"),
+        (EXAMPLES, other_types, f"{EXAMPLES}: query_id holds 'q0', which is no BIGINT"),
+        (SOURCE_OF_QUERIES, other_ids, f"{SOURCE_OF_QUERIES}: query_id holds 'q7', which is no BIGINT"),
+        (SOURCE_OF_QUERIES, other_lines, f"{SOURCE_OF_QUERIES}: cannot be read: CSV Error on Line: 2"),
         (PRODUCTS, not_text("product_title"), PRODUCTS),
         (PRODUCTS, not_text("product_brand"), PRODUCTS),
         (EXAMPLES, not_text("query"), EXAMPLES),
         (PRODUCTS, without_rows, f"{PRODUCTS}: the table has no rows"),
         (PRODUCTS, all_null, "no row was kept of 0 drawn"),
-        (EXAMPLES, null("query_id"), "task best_match: its query gives rows whose key is null"),
         (PRODUCTS, null("product_title"), "no row was kept of"),
     ],
 )
@@ -128,7 +142,7 @@ def test_broken_seeds_are_an_error_in_one_line(here: Path, file: str, change: Ch
 
 
 def test_the_command_says_it_without_a_traceback(here: Path) -> None:
-    damaged(here / "seeds" / EXAMPLES)
+    not_text("product_title")(here / "seeds" / PRODUCTS)
     code, stderr = run(here, "build", "shop", "--seeds", "seeds", "--workers", "1")
     assert code == 1
     assert re.match(r"error: recipes/shop\.yaml:\d+: task best_match: its query failed: ", stderr)
