@@ -62,10 +62,6 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("of_seller('Steel that does not rust')", False),
         ("unmarked('✅ Light - as a feather')", "Light: as a feather"),
         ("unmarked('【LIGHT】as a feather')", "LIGHT: as a feather"),
-        (
-            "list_sort(words_of('A red-black MUG, a 黒いマグカップ'))",
-            ["black", "mug", "red", "マグカップ", "黒"],
-        ),
         ("prose('<h2>Mug</h2><p>Keeps <b>tea</b>\nhot.</p>')", "Keeps tea hot."),
         ("sentences('Holds 1.5 l. Keeps tea hot!')", ["Holds 1.5 l.", "Keeps tea hot!"]),
         ("of_shop('Our customers love it.')", True),
