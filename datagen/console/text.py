@@ -16,9 +16,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     columns = list(zip(*(row for row in rows if row), strict=True)) or [()] * len(headers)
     numeric = [bool(column) and all(isinstance(value, int | float) for value in column) for column in columns]
     text = tabulate(
-        [[_cell(value) for value in row] for row in rows] or [[""] * len(headers)],
-        headers,
-        "plain",
+        [headers, *([_cell(value) for value in row] for row in rows)],  # as headers they would be set wider
+        tablefmt="plain",
         colalign=["right" if numbers else "left" for numbers in numeric],
         disable_numparse=True,
     )

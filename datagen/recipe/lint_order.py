@@ -8,6 +8,8 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from datagen.sources.query import nodes_of
+
 Node = dict[str, Any]
 
 ORDERED = frozenset({
@@ -52,7 +54,7 @@ _ASIDE = frozenset({"cte_map", "filter", "orders", "partitions"})
 
 def unordered(tree: Any) -> Iterator[tuple[Node, str]]:
     """Nodes of a query's syntax tree that depend on the order of rows, and what is wrong with each."""
-    for node in _nodes(tree):
+    for node in nodes_of(tree):
         yield from ((node, message) for message in _problems(node))
     instead = "write `{}(... order by ...)`{}, or let `pick` or `shuffled` choose from it"
     for node in _looked_at(tree, _handed_on(tree), looked=True):
@@ -67,7 +69,7 @@ def _handed_on(tree: Any) -> set[str]:
     """Names under which an inner SELECT hands on lists without an order, and no other anything else."""
     lists, others = set(), set()
     outermost = {id(select) for select in _outermost(tree)}
-    for select in _nodes(tree):
+    for select in nodes_of(tree):
         for item in select.get("select_list", []) if id(select) not in outermost else ():
             if any(_looked_at(item, set(), looked=True)):
                 lists.add(item.get("alias", ""))
@@ -165,12 +167,3 @@ def _without_place(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _without_place(of) for key, of in node.items() if not key.startswith("query_location")}
     return [_without_place(of) for of in node] if isinstance(node, list) else node
-
-
-def _nodes(tree: Any) -> Iterator[Node]:
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
