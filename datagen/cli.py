@@ -284,7 +284,7 @@ def _placed(recipe: str) -> Iterator[None]:
     except QueryError as error:
         from datagen.recipe.load import query_place
 
-        raise UserError(f"{query_place(recipe, error.task)}: {error}") from error
+        raise UserError(f"{query_place(recipe, error.name)}: {error}") from error
 
 
 def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:

@@ -2,7 +2,7 @@
 
     Exception
     ├── UserError         the user can fix it: one line, no traceback, exit code 1
-    │   └── QueryError    a task's query fails on these seeds: the command adds its line in the recipe
+    │   └── QueryError    a query of the recipe fails on these seeds: the command adds its line
     └── Reject            this seed row cannot be a fair question: counted under its reason
 
 Anything else is a bug and keeps its traceback.
@@ -16,11 +16,11 @@ class UserError(Exception):
 
 
 class QueryError(UserError):
-    """A query of `task` that fails on these seeds, in a way that no check could see before."""
+    """A query of a task or a table that fails on these seeds, in a way that no check could see before."""
 
-    def __init__(self, task: str, message: str) -> None:
-        super().__init__(f"task {task}: {message}")
-        self.task = task
+    def __init__(self, name: str, message: str, kind: str = "task") -> None:
+        super().__init__(f"{kind} {name}: {message}")
+        self.name = name
 
 
 class Reject(Exception):

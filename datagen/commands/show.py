@@ -5,6 +5,7 @@ the row passed, its messages, and what the grader reads in the answer.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,28 @@ def show(run: Path, name: str, seeds: Path | None, task: str | None = None) -> s
         _decision(run, recipe, found),
         _seed_row(found, origin, notes),
         [heading("Query"), _indented(recipe.tasks[found.row["task"]].query)],
+        *([heading(f"Table {name}"), _indented(sql)] for name, sql in _tables(recipe, found.row["task"])),
         _wording(recipe, found, origin),
         _passed(found.reason),
         _messages(recipe, found),
         _grade(recipe, found, origin),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _tables(recipe: Recipe, task: str) -> list[tuple[str, str]]:
+    """The recipe's own tables behind a task's query, by the names that it writes, the nearest first."""
+    scope = task.rpartition(".")[0]
+    begin = f"{scope}." if scope else ""
+    own = {name.removeprefix(begin): sql for name, sql in recipe.tables.items() if name.startswith(begin)}
+    found: dict[str, str] = {}
+    queries = [recipe.tasks[task].query]
+    for query in queries:  # which grows
+        for name, sql in own.items():
+            if name not in found and re.search(rf"\b{name}\b", query):
+                found[name] = sql
+                queries.append(sql)
+    return list(found.items())
 
 
 def _origin(

@@ -19,7 +19,7 @@ import pyarrow as pa
 from datagen.errors import QueryError
 from datagen.sources import SOURCES
 from datagen.sources.database import Seeds
-from datagen.sources.query import bounded
+from datagen.sources.query import bounded, own_name, reads
 
 SIDES = ("train", "test")
 BATCH_ROWS = 10_240
@@ -67,7 +67,8 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
     names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
     connection = seeds.of(task)
-    with bounded(connection, task):
+    own = sorted(name for name in reads(connection, sql) if own_name(task, name) in seeds.tables)
+    with bounded(connection, task, reading=own):
         # computed once and kept, in memory or spilt: places and rows are two looks at it
         connection.execute(f"create or replace table {_FOUND} as {_with_sides(sql, columns, task, test)}")
         places = _places(seeds, task)

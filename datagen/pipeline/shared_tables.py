@@ -62,7 +62,8 @@ def shared(seeds: Seeds, task: str, turn: Turn) -> Iterator[None]:
     """Hold the tables of a turn while the task's query runs."""
     connection = seeds.of(task)
     for table in turn.keep:
-        with bounded(connection, task):
+        is_own = table.reader in seeds.tables
+        with bounded(connection, table.reader if is_own else task, kind="table" if is_own else "task"):
             connection.execute(f"drop view {table.sql_name}")
             connection.execute(f"create table {table.sql_name} as {table.select}")
     yield

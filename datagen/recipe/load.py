@@ -52,13 +52,14 @@ def locate(recipe: str) -> Path:
     return Path(recipe)
 
 
-def query_place(recipe: str, task: str) -> str:
-    """`file:line` of a task's query, be it in the recipe of this name or in one that it includes."""
+def query_place(recipe: str, query: str) -> str:
+    """`file:line` of a task's or a table's query, in the recipe of this name or in one that it includes."""
     path = locate(recipe)
-    owner, name = [path.stem, *task.split(".")][-2:]
+    owner, name = [path.stem, *query.split(".")][-2:]
     _, documents = gather(path)
     document = next(document for document in documents if document.path.stem == owner)
-    line, _ = document.inside(("tasks", name, "query"), 1, 1)
+    is_task = ("tasks", name, "query") in document.nodes
+    line, _ = document.inside(("tasks", name, "query") if is_task else ("tables", name), 1, 1)
     return f"{document.path}:{line}"
 
 

@@ -17,7 +17,8 @@ select product_locale as locale, language(product_locale) as language, product_i
     if(length(trim(product_brand)) between 2 and 40, known_brand(product_brand), null) as brand,
     if(length(trim(product_color)) between 1 and 30, trim(product_color), null) as color,
     product_description as description, product_bullet_point as points,
-    list_filter(readable_lines(points, language), lambda line: not of_parcel(line))[:6] as bullets
+    list_transform([readable_lines(points, language)], lambda lines: list_filter(
+        lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6] as bullets
 from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
 
 -- The titles of those pages, with brand and color.

@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,9 +101,17 @@ def first_line(error: duckdb.Error | OSError) -> str:
 
 @contextmanager
 def bounded(
-    connection: duckdb.DuckDBPyConnection, task: str, seconds: float = QUERY_SECONDS
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    seconds: float = QUERY_SECONDS,
+    *,
+    kind: str = "task",
+    reading: Sequence[str] = (),
 ) -> Iterator[None]:
-    """Run queries of `task` with a time limit; DuckDB's refusals become QueryErrors."""
+    """Run the query of a task, or of a table, with a time limit; DuckDB's refusals become QueryErrors.
+
+    `reading` are tables of the recipe that the query reads, and that may be what fails.
+    """
     late = threading.Event()
     try:
         with _interrupted(connection, seconds, late):
@@ -117,14 +125,16 @@ def bounded(
             raise
         if late.is_set():
             raise QueryError(
-                task,
+                name,
                 f"its query ran longer than {seconds:g} s and was stopped. Filter earlier, or join on keys",
+                kind,
             ) from None
         if "No space left" in str(error):
             raise UserError(
-                f"task {task}: no disk space left for the query's spill files. Free some, run again"
+                f"{kind} {name}: no disk space left for the query's spill files. Free some, run again"
             ) from None
-        raise QueryError(task, f"its query failed: {first_line(error)}") from None
+        tables = f", or that of a table that it reads ({', '.join(reading)})" if reading else ""
+        raise QueryError(name, f"its query{tables} failed: {first_line(error)}", kind) from None
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def _spelled(
             f"known are {', '.join(values)}"
         )
     cases = " ".join(f"when {quoted(other)} then {quoted(value)}" for other, value in spellings.items())
-    return f"case lower(trim({name})) {cases} else {name} end"
+    return f"case lower(trim({name}::varchar)) {cases} else {name}::varchar end"
 
 
 def _keyed(
