@@ -16,13 +16,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from datagen.config.messages import expected
+from datagen.pipeline.build import build
 from datagen.prompts.template import FILTERS
 from datagen.recipe.check import CODES, check, sql_type
-from datagen.recipe.load import load
+from datagen.recipe.load import load, scaled
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
 from datagen.sources.query import QUERY_SECONDS, columns_of
+from datagen.sources.sample import write_sample
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import lists
 from datagen.tasks import TASKS
@@ -173,7 +175,7 @@ def test_the_time_limit_is_the_one_that_holds() -> None:
     assert f"may run for {QUERY_SECONDS // 60} minutes" in " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
-def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_pass_their_check_and_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text(encoding="utf-8")
     recipe, _, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
@@ -189,3 +191,6 @@ def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.Monke
     assert check("brands") == []
     assert check("everything") == []
     assert sum(task.rows for task in load("everything").tasks.values()) == 30000
+    write_sample(tmp_path / "seeds", 4000)
+    built = build(scaled(load("everything"), 300), tmp_path / "seeds", tmp_path / "runs", workers=1)
+    assert sum(built["tasks"]["brands.brand_in_title"]["kept"].values()) == 100
