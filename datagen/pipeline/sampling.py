@@ -172,7 +172,7 @@ def _blamed(seeds: Seeds) -> str:
 def _widened(task: str) -> str:
     """What else may be to blame in a mixture: a recipe's query need not have seen these rows before."""
     part = task.rpartition(".")[0]
-    return f"; in a mixture its own `sources` hold, which may open more than those of `{part}`" if part else ""
+    return part and f"; in a mixture its own `sources` hold, which may open more than those of `{part}`"
 
 
 def _limit(places: Places, wanted: int) -> tuple[int, int]:
