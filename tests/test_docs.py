@@ -89,13 +89,15 @@ def test_answers_are_named_alike_by_a_shell_that_completes_folders() -> None:
     assert names == [["mine-on-esci_ner-5min/base", "mine-on-esci_ner-5min/tuned"]] * 2
 
 
-def test_the_readme_recipe_passes_the_check(tmp_path: Path) -> None:
+def test_the_readme_recipe_builds_and_teaches_no_shortcut(tmp_path: Path) -> None:
     [recipe] = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "meant.yaml").write_text(recipe, encoding="utf-8")
-    check = [sys.executable, "-c", "from datagen.cli import main; main()", "check", "meant"]
-    run = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
+    build = [sys.executable, "-m", "datagen.cli", "build", "meant"]
+    run = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.returncode, run.stderr) == (0, "")  # no warning of a shortcut above its bound
+    assert "shortcut: " in recipe
+    assert run.stdout.startswith("meant: 1,000 rows")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
