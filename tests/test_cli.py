@@ -155,6 +155,15 @@ def test_build_says_what_came_out_and_how_to_use_it(here: Path) -> None:
     assert "already built" in output("build", "shop", "--seeds", "seeds")
 
 
+def test_build_names_the_command_as_it_can_be_typed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(here / ".venv" / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(here / "bin"))
+    for folder, typed in [("elsewhere", "datagen"), (".venv/bin", ".venv/bin/datagen"), ("bin", "datagen")]:
+        (here / folder).mkdir(parents=True)
+        (here / folder / "datagen").touch(mode=0o755)
+        assert f"`{typed} show ID --run runs/shop`" in output("build", "shop", "--seeds", "seeds")
+
+
 def test_build_warns_of_what_answers_a_task_without_skill(here: Path) -> None:
     recipe = here / "recipes" / "shop.yaml"
     text = recipe.read_text(encoding="utf-8")

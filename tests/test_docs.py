@@ -100,6 +100,14 @@ def test_the_readme_recipe_builds_and_teaches_no_shortcut(tmp_path: Path) -> Non
     assert run.stdout.startswith("meant: 1,000 rows")
 
 
+def test_the_readme_shows_what_a_build_prints(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "datagen.cli", "build", "esci_mcq"]
+    run = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    printed = re.sub(r"built in [\d.]+ s", "built in 5.2 s", run.stdout).partition("runs/esci_mcq/report")[0]
+    shown = [line.rstrip() for line in printed.splitlines()]
+    assert "\n".join(shown) in PAGES[0].read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

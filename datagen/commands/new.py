@@ -17,8 +17,7 @@ tasks:
     track: user_behavior_alignment
     template: multiple_choice/{name}.j2
     rows: 500
-    # A build warns where an answer without skill, such as the option with most of the query's words, scores more.
-    shortcut: 0.7
+    shortcut: 0.7 # a build warns where an answer without skill scores more, as counting words might
     # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
     # `groups` keep a query on one side of train and test; any further column is a slot of the template.
     # `overlap` is the share of the query's words in a title: few in the right one, many in wrong ones.

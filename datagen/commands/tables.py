@@ -1,5 +1,7 @@
 """The tables and summaries that the commands print."""
 
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -79,8 +81,9 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
+    history = f"`{_command()} show ID --run {run}` shows the history of a row"
     lines += [
-        f"{run}/report.html shows it, `datagen show ID --run {run}` shows the history of a row. To use it:",
+        f"{run}/report.html shows it, {history}. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
     return "\n".join(lines)
@@ -98,6 +101,14 @@ def sources() -> str:
         lines[-1] += f"({module.HUB_ID}), or a folder with {name}/ in it"
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _command() -> str:
+    """`datagen` as it can be typed here: by its path where it is not on the PATH, as after `make data`."""
+    beside = Path(sys.executable).with_name("datagen")
+    if shutil.which("datagen") or not beside.is_file():
+        return "datagen"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _plan_row(plan: TaskPlan) -> list[Any]:
