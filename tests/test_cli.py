@@ -190,7 +190,7 @@ def test_build_says_what_it_replaces_and_why(here: Path) -> None:
     assert warnings == [
         "warning: runs/shop: its 30 rows are replaced when this build ends (30 were asked for, now 20; "
         "the recipe has changed; templates/ranking/order_of_fit.j2 has changed). "
-        "To keep them, stop it by Ctrl-C and move the folder"
+        "To keep them, stop it by Ctrl-C and build elsewhere: `datagen build shop --runs try`"
     ]
     output(*build, "--rows", "20")  # the same again: nothing to say
 
@@ -218,6 +218,17 @@ def test_show_and_verify_find_the_seeds_of_a_run_again(here: Path) -> None:
     (here / "seeds").rename(here / "elsewhere")
     assert run("verify", "runs/shop", "--rebuild").exit_code == 1
     assert "the same bytes" in output("verify", "runs/shop", "--rebuild", "--seeds", "elsewhere")
+
+
+def test_show_takes_the_run_that_was_built_last_and_names_it(here: Path) -> None:
+    assert run("show", "0123").stderr.startswith("error: runs: no finished run below it: `make data RECIPE=")
+    text = (here / "recipes" / "shop.yaml").read_text(encoding="utf-8").replace("name: shop", "name: other")
+    (here / "recipes" / "other.yaml").write_text(text, encoding="utf-8")
+    for name, built in [("shop", 100), ("other", 200), ("shop", 300)]:
+        output("build", name, "--seeds", "seeds", "--rows", "30")
+        os.utime(here / "runs" / name / "manifest.json", (built, built))
+        row = pq.read_table(here / "runs" / name / "data")["id"][0].as_py()
+        assert output("show", row).startswith(f"{row} in runs/{name}\n")
 
 
 def test_verify_lists_all_that_is_wrong(here: Path) -> None:
