@@ -18,6 +18,8 @@ from datagen.cli import main
 from datagen.commands.verify import published
 from datagen.console.app import Commands
 from datagen.schema import TaskType
+from datagen.sources import SOURCES
+from datagen.sources.database import tables_of
 from datagen.storage.manifest import read_manifest
 
 DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]
@@ -292,6 +294,9 @@ def test_a_task_without_rows_says_so(here: Path) -> None:
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
     text = output("sources")
     assert "esci.products" in text
+    assert "\n  esci.titled  Judgements with titles.\n    locale VARCHAR\n" in text
+    assert "\n  lists.colors          colors_in(text, language)\n" in text
+    assert all(f"\n  {table}  " in text for table in tables_of(SOURCES))
     assert "Apache-2.0" in text
     output("sources", "--write-sample", "made", "--size", "1000")
     assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")

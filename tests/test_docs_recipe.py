@@ -8,7 +8,7 @@ The tables are written from the code. After a change of a key, a column or a cod
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -79,17 +79,19 @@ def keys() -> str:
 def sources() -> str:
     parts = []
     for name, source in SOURCES.items():
-        tables = [
-            (f"`{name}.{part}`", ", ".join(f"`{c}`" for c in t.columns)) for part, t in source.TABLES.items()
-        ]
+        tables = [(f"`{name}.{part}`", typed(t.columns)) for part, t in source.TABLES.items()]
         parts += [
             f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
             fields(source.Options),
-            "and these tables:",
+            "and these tables, whose columns are VARCHAR where no type stands:",
             table(["table", "columns"], tables),
             *staging(name),
         ]
     return "\n\n".join(parts)
+
+
+def typed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`" + (kind != "VARCHAR") * f" {kind}" for name, kind in columns.items())
 
 
 def staging(source: str) -> list[str]:
@@ -99,7 +101,7 @@ def staging(source: str) -> list[str]:
         rows = [
             (
                 f"`{source}.{name}`",
-                ", ".join(f"`{column}`" for column in columns_of(layout, f"select * from {source}.{name}")),
+                typed(columns_of(layout, f"select * from {source}.{name}")),
                 found.comment,
             )
             for name, found in staged(source).items()
