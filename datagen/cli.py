@@ -153,9 +153,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    default="runs/esci_mcq",
-    show_default=True,
-    help="Folder of the run.",
+    help="Folder of the run. [default: the one below runs/ that was built last]",
 )
 @click.option("--task", metavar="NAME", help="Task of the row, where several tasks have its key.")
 @click.option(
@@ -163,7 +161,7 @@ def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | 
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
-def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
+def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> None:
     """Show the history of one row, from its seeds to its grade.
 
     Name the row by its id, the beginning of its id, or its key. Rejected rows are found by their key.
@@ -173,11 +171,13 @@ def show(name: str, run: Path, task: str | None, seeds: str | None) -> None:
       datagen show 3f9a --run runs/esci_mcq
     """
     from datagen.commands.show import show
+    from datagen.storage.manifest import latest_run
 
     if not name.strip():
         raise click.BadParameter(
             "it is empty. Name an id, the beginning of one, or a key", param_hint="'ID|KEY'"
         )
+    run = run or latest_run(Path("runs"))
     click.echo(show(run, name, _own_seeds(run, seeds), task))
 
 

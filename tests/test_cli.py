@@ -18,6 +18,8 @@ from datagen.cli import main
 from datagen.commands.verify import published
 from datagen.console.app import Commands
 from datagen.schema import TaskType
+from datagen.sources import SOURCES
+from datagen.sources.database import tables_of
 from datagen.storage.manifest import read_manifest
 
 DATAGEN = [sys.executable, "-c", "from datagen.cli import main; main()"]
@@ -155,6 +157,15 @@ def test_build_says_what_came_out_and_how_to_use_it(here: Path) -> None:
     assert "already built" in output("build", "shop", "--seeds", "seeds")
 
 
+def test_build_names_the_command_as_it_can_be_typed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(here / ".venv" / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(here / "bin"))
+    for folder, typed in [("elsewhere", "datagen"), (".venv/bin", ".venv/bin/datagen"), ("bin", "datagen")]:
+        (here / folder).mkdir(parents=True)
+        (here / folder / "datagen").touch(mode=0o755)
+        assert f"`{typed} show ID --run runs/shop`" in output("build", "shop", "--seeds", "seeds")
+
+
 def test_build_warns_of_what_answers_a_task_without_skill(here: Path) -> None:
     recipe = here / "recipes" / "shop.yaml"
     text = recipe.read_text(encoding="utf-8")
@@ -181,7 +192,7 @@ def test_build_says_what_it_replaces_and_why(here: Path) -> None:
     assert warnings == [
         "warning: runs/shop: its 30 rows are replaced when this build ends (30 were asked for, now 20; "
         "the recipe has changed; templates/ranking/order_of_fit.j2 has changed). "
-        "To keep them, stop it by Ctrl-C and move the folder"
+        "To keep them, stop it by Ctrl-C and build elsewhere: `datagen build shop --runs try`"
     ]
     output(*build, "--rows", "20")  # the same again: nothing to say
 
@@ -211,6 +222,17 @@ def test_show_and_verify_find_the_seeds_of_a_run_again(here: Path) -> None:
     assert "the same bytes" in output("verify", "runs/shop", "--rebuild", "--seeds", "elsewhere")
 
 
+def test_show_takes_the_run_that_was_built_last_and_names_it(here: Path) -> None:
+    assert run("show", "0123").stderr.startswith("error: runs: no finished run below it: `make data RECIPE=")
+    text = (here / "recipes" / "shop.yaml").read_text(encoding="utf-8").replace("name: shop", "name: other")
+    (here / "recipes" / "other.yaml").write_text(text, encoding="utf-8")
+    for name, built in [("shop", 100), ("other", 200), ("shop", 300)]:
+        output("build", name, "--seeds", "seeds", "--rows", "30")
+        os.utime(here / "runs" / name / "manifest.json", (built, built))
+        row = pq.read_table(here / "runs" / name / "data")["id"][0].as_py()
+        assert output("show", row).startswith(f"{row} in runs/{name}\n")
+
+
 def test_verify_lists_all_that_is_wrong(here: Path) -> None:
     output("build", "shop", "--seeds", "seeds", "--rows", "30")
     (here / "runs" / "shop" / "README.md").unlink()
@@ -227,8 +249,8 @@ def test_a_new_recipe_builds_at_once(here: Path) -> None:
     wrote = output("new", "mine")
     assert re.findall(r"^  datagen (\w+) mine$", wrote, re.MULTILINE) == ["check", "preview", "build"]
     assert output("check", "mine") == "mine: ok\n"
-    text = output("build", "mine", "--seeds", "seeds")
-    assert not re.search("^mine: 0 rows", text)
+    assert "    shortcut: " in (here / "recipes" / "mine.yaml").read_text(encoding="utf-8")
+    assert output("build", "mine").startswith("mine: 500 rows")  # without a warning of a shortcut
     result = run("new", "mine")
     assert result.exit_code == 1
     assert "recipes/mine.yaml is there already" in result.stderr
@@ -272,6 +294,9 @@ def test_a_task_without_rows_says_so(here: Path) -> None:
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
     text = output("sources")
     assert "esci.products" in text
+    assert "\n  esci.titled  Judgements with titles.\n    locale VARCHAR\n" in text
+    assert "\n  lists.colors          colors_in(text, language)\n" in text
+    assert all(f"\n  {table}  " in text for table in tables_of(SOURCES))
     assert "Apache-2.0" in text
     output("sources", "--write-sample", "made", "--size", "1000")
     assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")

@@ -8,7 +8,7 @@ The tables are written from the code. After a change of a key, a column or a cod
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from datagen.config.messages import expected
+from datagen.pipeline.build import build
 from datagen.prompts.template import FILTERS
 from datagen.recipe.check import CODES, check, sql_type
-from datagen.recipe.load import load
+from datagen.recipe.load import load, scaled
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
 from datagen.sources.query import QUERY_SECONDS, columns_of
+from datagen.sources.sample import write_sample
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import lists
 from datagen.tasks import TASKS
@@ -77,17 +79,19 @@ def keys() -> str:
 def sources() -> str:
     parts = []
     for name, source in SOURCES.items():
-        tables = [
-            (f"`{name}.{part}`", ", ".join(f"`{c}`" for c in t.columns)) for part, t in source.TABLES.items()
-        ]
+        tables = [(f"`{name}.{part}`", typed(t.columns)) for part, t in source.TABLES.items()]
         parts += [
             f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
             fields(source.Options),
-            "and these tables:",
+            "and these tables, whose columns are VARCHAR where no type stands:",
             table(["table", "columns"], tables),
             *staging(name),
         ]
     return "\n\n".join(parts)
+
+
+def typed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`" + (kind != "VARCHAR") * f" {kind}" for name, kind in columns.items())
 
 
 def staging(source: str) -> list[str]:
@@ -97,7 +101,7 @@ def staging(source: str) -> list[str]:
         rows = [
             (
                 f"`{source}.{name}`",
-                ", ".join(f"`{column}`" for column in columns_of(layout, f"select * from {source}.{name}")),
+                typed(columns_of(layout, f"select * from {source}.{name}")),
                 found.comment,
             )
             for name, found in staged(source).items()
@@ -173,7 +177,7 @@ def test_the_time_limit_is_the_one_that_holds() -> None:
     assert f"may run for {QUERY_SECONDS // 60} minutes" in " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
-def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_pass_their_check_and_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text(encoding="utf-8")
     recipe, _, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
@@ -189,3 +193,6 @@ def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.Monke
     assert check("brands") == []
     assert check("everything") == []
     assert sum(task.rows for task in load("everything").tasks.values()) == 30000
+    write_sample(tmp_path / "seeds", 4000)
+    built = build(scaled(load("everything"), 300), tmp_path / "seeds", tmp_path / "runs", workers=1)
+    assert sum(built["tasks"]["brands.brand_in_title"]["kept"].values()) == 100

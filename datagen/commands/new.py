@@ -17,19 +17,20 @@ tasks:
     track: user_behavior_alignment
     template: multiple_choice/{name}.j2
     rows: 500
+    shortcut: 0.7 # a build warns where an answer without skill scores more, as counting words might
     # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
     # `groups` keep a query on one side of train and test; any further column is a slot of the template.
+    # `overlap` is the share of the query's words in a title: few in the right one, many in wrong ones.
+    # `datagen sources` lists all tables and columns.
     query: |
-      with judged as (
-        select query_id, query, split, product_title, esci_label
-        from esci.examples join esci.products using (product_id, product_locale)
-        where product_title is not null
+      with option as (
+        select query_id, query, split,
+          arg_min(title, {{overlap: overlap, lot: lot}}) filter (label = 'E') as correct,
+          list(title order by overlap desc, lot) filter (label <> 'E')[:3] as distractors
+        from esci.titled group by all
       )
-      select query_id as key, query, split, ['query:' || query_id] as groups,
-        pick(list(product_title) filter (esci_label = 'E'), 1, query_id)[1] as correct,
-        pick(list(product_title) filter (esci_label <> 'E'), 3, query_id) as distractors
-      from judged group by query_id, query, split
-      having len(distractors) = 3 and correct is not null
+      select query_id as key, ['query:' || query_id] as groups, * from option
+      where correct is not null and len(distractors) = 3
 """
 
 TEMPLATE = """\

@@ -114,7 +114,8 @@ def _read(batch: pa.RecordBatch) -> dict[str, Any]:
 def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
     row = found.row
     task = recipe.tasks[row["task"]]
-    lines = [heading(f"{row['id']}" if found.reason is None else f"key {row['key']}")]
+    name = row["id"] if found.reason is None else f"key {row['key']}"
+    lines = [heading(f"{name} in {run}")]
     lines.append(block("task", f"{row['task']} ({task.type.value}, {task.track.value})"))
     if found.reason is None:
         lines.append(block("kept", f"in {found.side}: {found.file}, row {found.position} (from 0)"))

@@ -1,5 +1,7 @@
 """The tables and summaries that the commands print."""
 
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +13,10 @@ from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE
 from datagen.reports.shortcuts import Measured
 from datagen.sources import SOURCES
+from datagen.sources.database import open_layout
+from datagen.sources.query import columns_of
+from datagen.sources.staging import staged
+from datagen.sources.word_lists import COLUMNS, LISTS, lists
 
 
 def previewed(found: TaskPreview) -> str:
@@ -79,25 +85,45 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
+    history = f"`{_command()} show ID --run {run}` shows the history of a row"
     lines += [
-        f"{run}/report.html shows it, `datagen show ID --run {run}` shows the history of a row. To use it:",
+        f"{run}/report.html shows it, {history}. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
     return "\n".join(lines)
 
 
 def sources() -> str:
-    """The seed sources: licence, publisher, tables with files and columns, and where to get them."""
+    """The seed sources, where to get them, their tables with columns, and the word lists with macros."""
     parts = []
     for name, module in SOURCES.items():
         lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}")]
         for table_name, layout in module.TABLES.items():
-            lines.append(f"  {name}.{table_name}  {aside(layout.file)}")
-            lines += [f"    {column} {kind}" for column, kind in layout.columns.items()]
+            lines += _columns(f"{name}.{table_name}", layout.file, layout.columns)
+        with open_layout({name: module.Options()}) as connection:
+            for table_name, found in staged(name).items():
+                first = f"{found.comment.removesuffix('.').split('. ')[0]}."
+                columns = columns_of(connection, f"select * from {name}.{table_name}")
+                lines += _columns(f"{name}.{table_name}", first, columns)
         lines.append("  from `sample` (made up, ships with the project), `hub` ")
         lines[-1] += f"({module.HUB_ID}), or a folder with {name}/ in it"
         parts.append("\n".join(lines))
+    subjects = [block(f"{LISTS}.{subject}", f"{subject}_in(text, language)", 22) for subject in lists()]
+    title = f"word lists ({', '.join(COLUMNS)}), each with a macro that finds its words in a text"
+    parts.append("\n".join([heading(title), *subjects]))
     return "\n\n".join(parts)
+
+
+def _columns(name: str, what: str, columns: Mapping[str, str]) -> list[str]:
+    return [f"  {name}  {aside(what)}", *(f"    {column} {kind}" for column, kind in columns.items())]
+
+
+def _command() -> str:
+    """`datagen` as it can be typed here: by its path where it is not on the PATH, as after `make data`."""
+    beside = Path(sys.executable).with_name("datagen")
+    if shutil.which("datagen") or not beside.is_file():
+        return "datagen"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _plan_row(plan: TaskPlan) -> list[Any]:

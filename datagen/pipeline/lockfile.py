@@ -69,7 +69,7 @@ def replaces(run: Path, manifest: Mapping[str, Any] | None, lock: Mapping[str, A
         why = f"its {LOCK} cannot be read"
     return (
         f"{run}: {rows} are replaced when this build ends ({why}). "
-        "To keep them, stop it by Ctrl-C and move the folder"
+        f"To keep them, stop it by Ctrl-C and build elsewhere: `datagen build {run.name} --runs try`"
     )
 
 

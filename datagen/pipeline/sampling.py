@@ -148,7 +148,7 @@ def _places(seeds: Seeds, task: str) -> dict[str, Places]:
             raise QueryError(
                 task,
                 f"its query gives {repeated[1]} rows with the key '{repeated[0]}'. "
-                f"A key names one row: add what tells them apart{_blamed(seeds)}",
+                f"A key names one row: add what tells them apart{_blamed(seeds)}{_widened(task)}",
             )
     return {"train": place[~test], "test": place[test]}
 
@@ -168,6 +168,12 @@ def _blamed(seeds: Seeds) -> str:
             if repeated:
                 found.append(f"; {source}.{name} has {repeated[1]} rows with the {number} {repeated[0]}")
     return "".join(found)
+
+
+def _widened(task: str) -> str:
+    """What else may be to blame in a mixture: a recipe's query need not have seen these rows before."""
+    part = task.rpartition(".")[0]
+    return part and f"; in a mixture its own `sources` hold, which may open more than those of `{part}`"
 
 
 def _limit(places: Places, wanted: int) -> tuple[int, int]:

@@ -85,11 +85,12 @@ def _front_matter(recipe: Recipe, manifest: Mapping[str, Any], languages: Iterab
     licences = sorted({name if name in HUB_LICENSES else "other" for name in names})
     types = [kind for kind in TaskType if any(task.type is kind for task in recipe.tasks.values())]
     rows = sum(sides.values())
+    fingerprint = manifest["fingerprint"][:16]
     return {
         "pretty_name": recipe.name,
         # `datasets` caches by folder name and configs alone: without the description, another build's rows
         "configs": [
-            {"config_name": "default", "description": manifest["fingerprint"][:16], "data_files": files}
+            {"config_name": "default", "description": f"fingerprint {fingerprint}", "data_files": files}
         ],
         "license": licences[0] if len(licences) == 1 else licences,
         "language": list(languages),
@@ -170,7 +171,8 @@ def _licences(recipe: Recipe) -> str:
 def _making(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
     near = f", near ones from a similarity of {recipe.dedup.near:g}" if recipe.dedup.near else ""
     text = (
-        f"Built by shoptalk from the recipe `{recipe.name}` (fingerprint `{manifest['fingerprint'][:16]}`); "
+        f"Built by shoptalk from the recipe `{recipe.name}` (fingerprint `{manifest['fingerprint'][:16]}`, "
+        "a hash of recipe, templates, seeds and code); "
         "`recipe.lock.yaml` holds all of it, with hashes of templates and seeds. Duplicates were removed by "
         f"content{near}. Every gold answer was parsed and scored as ShopBench does; "
         "a row whose answer did not score 1.0 is not here."

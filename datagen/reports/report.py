@@ -59,7 +59,7 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None
     )
     environment.filters |= {"words": _words, "count": "{:,}".format}
     source = (Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8")
-    tasks = _tasks(run, recipe, manifest)
+    tasks, shortcuts = _tasks(run, recipe, manifest), _shortcuts(recipe, manifest)
     page = environment.from_string(source).render(
         recipe=recipe,
         fingerprint=manifest["fingerprint"][:16],
@@ -67,8 +67,8 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None
         tasks=tasks,
         most_drawn=max(task["drawn"] for task in tasks),
         reasons=_reasons(manifest),
-        shortcuts=_shortcuts(recipe, manifest),
-        families=FAMILIES,
+        shortcuts=shortcuts,
+        families=[name for name in FAMILIES if any(name in task.get("families", ()) for task in shortcuts)],
         looked_at=min(LOOKED_AT, sum(task["train"] + task["test"] for task in tasks)),
     )
     (run / REPORT).write_text(page, encoding="utf-8")

@@ -1,6 +1,8 @@
 -- Every judgement of a query that a task can ask about. Queries that ask for something to be absent (`negations` in
 -- ESCI's sources) or for a price (`prices`) are not among them: judges often took a product for exact that has what is
--- not wanted, and no column of a product tells a price.
+-- not wanted, and no column of a product tells a price. `label` is how the product answers the query: `E` exact, `S` substitute,
+-- `C` complement or `I` irrelevant; `gain` is what that is worth in a ranking: 1, 0.1, 0.01 or 0. `lot` is a large whole number
+-- by chance, the same in every build, to order judgements by.
 create table esci.judged as
 with unfit as (select query_id from esci.sources where source in ('negations', 'prices'))
 select product_locale as locale, language(product_locale) as language, query_id, trim(query) as query, product_id,

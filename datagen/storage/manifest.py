@@ -47,6 +47,16 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
+def latest_run(runs: Path) -> Path:
+    """The run below `runs` that was built last. Raises UserError where there is none."""
+    built = sorted(runs.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    if not built:
+        raise UserError(
+            f"{runs}: no finished run below it: `make data RECIPE=esci_mcq` makes one, --run names another"
+        )
+    return built[-1].parent
+
+
 def shard_files(run: Path) -> list[Path]:
     """The data files of a run: train before test, each in the order of its ids."""
     return [path for side in ("train", "test") for path in sorted((run / "data").glob(f"{side}-*.parquet"))]

@@ -79,7 +79,7 @@ def test_a_row_is_found_by_a_prefix_of_its_id(here: Path) -> None:
 
 def test_a_row_that_was_left_out_has_an_id_too(here: Path) -> None:
     row = next(row for row in rejects(here) if row["reason"] == "over_rows" and row["task"] == "order_of_fit")
-    assert f"key {row['key']}\n" in show(here, row_id(7, row["task"], 0, row["key"]), SEEDS)
+    assert f"key {row['key']} in {here}\n" in show(here, row_id(7, row["task"], 0, row["key"]), SEEDS)
 
 
 def test_a_name_of_several_rows_asks_for_more(here: Path) -> None:

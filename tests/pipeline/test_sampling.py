@@ -106,6 +106,12 @@ def test_keys_that_name_no_row_or_several_are_refused(
     assert not (tmp_path / "t.arrow").exists()
 
 
+def test_a_repeated_key_in_a_mixture_names_its_sources(seeds: Seeds, tmp_path: Path) -> None:
+    sql = "select query as key from esci.examples"
+    with pytest.raises(UserError, match="its own `sources` hold, which may open more than those of `brands`"):
+        draw(seeds, "brands.t", sql, ["key"], 100, 0.1, tmp_path / "t.arrow")
+
+
 def test_a_split_is_train_or_test_or_left_to_chance(seeds: Seeds, tmp_path: Path) -> None:
     path, query = tmp_path / "t.arrow", "select example_id as key, {} as split from esci.examples"
     for split in ("dev", "TEST", ""):

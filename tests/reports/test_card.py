@@ -51,6 +51,8 @@ def test_the_front_matter_tells_the_hub_what_it_asks_for(shop_run: Path) -> None
     assert matter["language"] == ["en", "es", "ja"]
     assert matter["task_categories"] == list(CATEGORIES.values())
     assert matter["size_categories"] == ["n<1K"]
+    fingerprint = read_manifest(shop_run)["fingerprint"][:16]
+    assert matter["configs"][0]["description"] == f"fingerprint {fingerprint}"
 
 
 def test_the_card_shows_each_task_and_a_row_of_each_type(shop_run: Path) -> None:
@@ -61,6 +63,7 @@ def test_the_card_shows_each_task_and_a_row_of_each_type(shop_run: Path) -> None
         assert all(f"| `{reason}` | " in text for reason in task["rejected"])
     assert text.count("[assistant]") == len(TaskType)
     assert all(f"| `{column}` | " in text for column in SHARD.names)
+    assert f"| `task_type` | form of the question: {', '.join(TaskType)} |" in text
 
 
 def test_the_card_depends_on_nothing_but_the_run(shop_run: Path, tmp_path: Path) -> None:

@@ -103,6 +103,17 @@ def test_the_page_shows_what_answers_without_skill(shop_run: Path, tmp_path: Pat
     assert "not measured: no train row, or a metric that takes a model" in texts
 
 
+def test_a_shortcut_that_no_task_has_gets_no_column(shop_run: Path, tmp_path: Path, page: Page) -> None:
+    run, manifest = Path(shutil.copytree(shop_run, tmp_path / "run")), read_manifest(shop_run)
+    assert "copy" in page.texts
+    for task in manifest["tasks"].values():
+        if task["shortcuts"]:
+            found = task["shortcuts"]["found"]
+            task["shortcuts"]["found"] = [shortcut for shortcut in found if shortcut["family"] != "copy"]
+    write_report(run, recipe_of(read_lock(run)), manifest)
+    assert "copy" not in Page((run / "report.html").read_text(encoding="utf-8")).texts
+
+
 def test_tables_scroll_in_a_box_of_their_own(shop_run: Path, page: Page) -> None:
     """Else a phone's reader pushes whole cards aside, or the page."""
     boxes = [before for before, (tag, _) in zip(page.tags, page.tags[1:], strict=False) if tag == "table"]
