@@ -135,7 +135,7 @@ def test_preview_shows_every_task_with_gold_parse_and_score(here: Path) -> None:
     text = output("preview", "shop", "--seeds", "seeds", "--rows", "2")
     assert all(kind.value in text for kind in TaskType)
     assert text.count("score 1") == 10
-    assert "entity_not_in_text" in text
+    assert re.search(r"entity_not_in_text \d+, such as key \S+: an entity does not stand in the text", text)
     assert len(re.findall(r"^shortcuts in \d+ rows: \w+ [01]\.\d\d \(", text, re.MULTILINE)) == 5
     assert output("preview", "shop", "--seeds", "seeds", "--task", "brand").count("score 1") == 3
 
