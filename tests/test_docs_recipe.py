@@ -21,6 +21,7 @@ from datagen.recipe.check import CODES, check, sql_type
 from datagen.recipe.load import load
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
 from datagen.reject_reasons import REASONS, STAGES
+from datagen.reports import shortcuts
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
@@ -221,6 +222,11 @@ def test_a_reason_names_the_limit_that_holds() -> None:
 
 def test_the_time_limit_is_the_one_that_holds() -> None:
     assert f"may run for {QUERY_SECONDS // 60} minutes" in " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
+def test_a_bound_is_held_from_as_many_rows_as_the_page_says() -> None:
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"from {shortcuts.JUDGED} train rows of the task on" in page
 
 
 def test_the_examples_pass_their_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
