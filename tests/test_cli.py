@@ -50,7 +50,7 @@ def output(*arguments: str) -> str:
         (
             ["build", "shop", "--rows", "0"],
             1,
-            "error: `0` is no whole number above 0: write ROWS=5000 (or --rows 5",
+            "error: `0` is no whole number above 0: write ROWS=5000",
         ),
         (
             ["plan", "shop", "--rows", "1,000"],
@@ -61,7 +61,11 @@ def output(*arguments: str) -> str:
         (["build", "shop", "--sedes", "sample"], 2, "--seeds"),
         (["build", "shpo"], 1, "did you mean `shop`?"),
         (["build", "shop", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
-        (["build", "shop", "--seeds", "."], 1, "shopping_queries_dataset_examples.parquet: no such file"),
+        (
+            ["build", "shop", "--seeds", "."],
+            1,
+            "shopping_queries_dataset_products.parquet, shopping_queries_d",
+        ),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
         (["verify", "runs/none"], 1, "runs/none is not a finished run"),
         (["show", " "], 2, "Error: Invalid value for 'ID|KEY': it is empty"),
