@@ -81,13 +81,14 @@ def sources() -> str:
     parts = []
     for name, source in SOURCES.items():
         tables = [
-            (f"`{name}.{part}`", ", ".join(f"`{c}`" for c in t.columns)) for part, t in source.TABLES.items()
+            (f"`{name}.{part}`", f"`{name}/{t.file}`", ", ".join(f"`{c}`" for c in t.columns))
+            for part, t in source.TABLES.items()
         ]
         parts += [
             f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
             fields(source.Options),
             "and these tables:",
-            table(["table", "columns"], tables),
+            table(["table", "file", "columns"], tables),
             *staging(name),
         ]
     return "\n\n".join(parts)
