@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from datagen.console.app import Commands
+from datagen.console.app import AboveZero, Commands
 from datagen.console.progress import progress_bars
 from datagen.errors import QueryError, UserError
 
@@ -52,8 +52,8 @@ _SEEDS = click.option(
 _RUNS = click.option(
     "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
 )
-_WORKERS = click.option("--workers", type=click.IntRange(1), help="Worker processes. [default: one per core]")
-_ROWS = click.option("--rows", type=click.IntRange(1), help="Rows in all, in the proportions of the recipe.")
+_WORKERS = click.option("--workers", type=AboveZero(2), help="Worker processes. [default: one per core]")
+_ROWS = click.option("--rows", type=AboveZero(5000), help="Rows in all, in the proportions of the recipe.")
 
 
 @main.command()
@@ -273,6 +273,8 @@ def _load(name: str, rows: int | None = None) -> Recipe:
     if problems:
         raise RecipeError(problems)
     recipe = load(name)
+    if rows and rows < len(recipe.tasks):
+        _warn(f"rows: {rows} asked for, but the recipe has {len(recipe.tasks)} tasks: each gets 1 row")
     return scaled(recipe, rows) if rows else recipe
 
 

@@ -36,7 +36,8 @@ def find(kind: Kind, name: str, places: Sequence[Path] | None = None) -> Path:
             return folder / relative
     known = names(kind, places)
     beside = [other for other in known if Path(other).parent == relative.parent]
-    raise UserError(f"no {kind[:-1]} `{name}`: {among(name, beside or known)}")
+    part = (lambda other: Path(other).stem) if beside else str  # a folder's name would make any two alike
+    raise UserError(f"no {kind[:-1]} `{name}`: {among(name, beside or known, part)}")
 
 
 def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:

@@ -1,16 +1,21 @@
 """Suggestions for a misspelt name: the nearest known name, then all known ones."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
-def among(name: object, known: Iterable[str]) -> str:
-    """What to say after a name that is not known: the nearest known one, then all of them."""
+def among(name: object, known: Iterable[str], part: Callable[[str], str] = str) -> str:
+    """What to say after a name that is not known: the nearest known one, then all of them.
+
+    `part` gives what is compared of a name, where the rest is the same in many.
+    """
     known = list(known)
-    near, listed = nearest(name, known), ", ".join(known) or "none"
+    near, listed = nearest(name, known, part), ", ".join(known) or "none"
     return f"did you mean `{near}`? Known: {listed}" if near else f"known: {listed}"
 
 
-def nearest(name: object, known: Iterable[str]) -> str | None:
+def nearest(name: object, known: Iterable[str], part: Callable[[str], str] = str) -> str | None:
     """The known name that `name` is most likely a misspelling of; None where none is near."""
-    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
+    by_part = {part(other): other for other in known}
+    close = difflib.get_close_matches(part(str(name)), by_part, n=1)
+    return by_part[close[0]] if close else None

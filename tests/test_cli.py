@@ -49,11 +49,25 @@ def output(*arguments: str) -> str:
         (["buidl"], 2, "Error: No such command 'buidl'. Did you mean 'build'?"),
         (["--hlep"], 2, "Error: No such option"),
         (["build"], 2, "Error: Missing argument 'RECIPE'"),
-        (["build", "shop", "--rows", "0"], 2, "--rows"),
+        (
+            ["build", "shop", "--rows", "0"],
+            1,
+            "error: `0` is no whole number above 0: write ROWS=5000",
+        ),
+        (
+            ["plan", "shop", "--rows", "1,000"],
+            1,
+            "`1,000` is no whole number above 0: write ROWS=5000",
+        ),
+        (["build", "shop", "--workers", "x"], 1, "write WORKERS=2 (or --workers 2)"),
         (["build", "shop", "--sedes", "sample"], 2, "--seeds"),
         (["build", "shpo"], 1, "did you mean `shop`?"),
         (["build", "shop", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
-        (["build", "shop", "--seeds", "."], 1, "shopping_queries_dataset_examples.parquet: no such file"),
+        (
+            ["build", "shop", "--seeds", "."],
+            1,
+            "shopping_queries_dataset_products.parquet, shopping_queries_d",
+        ),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
         (["verify", "runs/none"], 1, "runs/none is not a finished run"),
         (["show", " "], 2, "Error: Invalid value for 'ID|KEY': it is empty"),
@@ -137,7 +151,7 @@ def test_preview_shows_every_task_with_gold_parse_and_score(here: Path) -> None:
     text = output("preview", "shop", "--seeds", "seeds", "--rows", "2")
     assert all(kind.value in text for kind in TaskType)
     assert text.count("score 1") == 10
-    assert "entity_not_in_text" in text
+    assert re.search(r"entity_not_in_text \d+, such as key \S+: an entity does not stand in the text", text)
     assert len(re.findall(r"^shortcuts in \d+ rows: \w+ [01]\.\d\d \(", text, re.MULTILINE)) == 5
     assert output("preview", "shop", "--seeds", "seeds", "--task", "brand").count("score 1") == 3
 
@@ -166,11 +180,20 @@ def test_build_names_the_command_as_it_can_be_typed(here: Path, monkeypatch: pyt
         assert f"`{typed} show ID --run runs/shop`" in output("build", "shop", "--seeds", "seeds")
 
 
-def test_build_warns_of_what_answers_a_task_without_skill(here: Path) -> None:
+def test_build_says_where_there_are_more_tasks_than_rows(here: Path) -> None:
+    result = run("build", "shop", "--seeds", "seeds", "--rows", "3")
+    assert result.stderr == "warning: rows: 3 asked for, but the recipe has 5 tasks: each gets 1 row\n"
+
+
+def test_build_warns_of_what_answers_a_task_without_skill(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = here / "recipes" / "shop.yaml"
     text = recipe.read_text(encoding="utf-8")
     text = text.replace("    rows: 40\n", "    rows: 40\n    shortcut: 0.1\n", 1)
     recipe.write_text(text.replace("    rows: 60\n", "    rows: 60\n    shortcut: 1\n", 1), encoding="utf-8")
+    assert run("build", "shop", "--seeds", "seeds").stderr == ""  # too few rows to say so
+    monkeypatch.setattr("datagen.reports.shortcuts.JUDGED", 30)
     for _ in range(2):  # also where it is built already
         result = run("build", "shop", "--seeds", "seeds")
         assert result.exit_code == 0

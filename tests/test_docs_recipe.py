@@ -21,14 +21,17 @@ from datagen.prompts.template import FILTERS
 from datagen.recipe.check import CODES, check, sql_type
 from datagen.recipe.load import load, scaled
 from datagen.recipe.model import Dedup, Filters, Mixture, Recipe, Split, Task
+from datagen.reject_reasons import REASONS, STAGES
+from datagen.reports import shortcuts
+from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
 from datagen.sources.query import QUERY_SECONDS, columns_of
 from datagen.sources.sample import write_sample
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import lists
-from datagen.tasks import TASKS
-from datagen.tasks.question import Columns
+from datagen.tasks import TASKS, generation, multiple_choice, ranking, retrieval
+from datagen.tasks.question import RESPONSE_LENGTH, Columns
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
 
@@ -79,12 +82,14 @@ def keys() -> str:
 def sources() -> str:
     parts = []
     for name, source in SOURCES.items():
-        tables = [(f"`{name}.{part}`", typed(t.columns)) for part, t in source.TABLES.items()]
+        tables = [
+            (f"`{name}.{part}`", f"`{name}/{t.file}`", typed(t.columns)) for part, t in source.TABLES.items()
+        ]
         parts += [
             f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
             fields(source.Options),
             "and these tables, whose columns are VARCHAR where no type stands:",
-            table(["table", "columns"], tables),
+            table(["table", "file", "columns"], tables),
             *staging(name),
         ]
     return "\n\n".join(parts)
@@ -136,11 +141,51 @@ def types() -> str:
     return table(["type", "columns beside `key`", "slots that it adds", "metrics"], rows)
 
 
+LIMITS = {
+    TaskType.MULTIPLE_CHOICE: (
+        f"{multiple_choice.FEWEST} to {multiple_choice.MOST} options, no two alike and none blank; `answer`"
+        " is the place of the right one in `options`, counted from 0",
+        "its number in the listing, counted from 0",
+    ),
+    TaskType.RANKING: (
+        f"{ranking.FEWEST} to {ranking.MOST} candidates, no two alike and none blank, with a gain each from"
+        f" 0 to {ranking.LARGEST_GAIN}, not all equal",
+        "all numbers from best to worst, counted from 1",
+    ),
+    TaskType.RETRIEVAL: (
+        f"1 to {retrieval.READ} positives, at least {retrieval.READ + 1} candidates and at most"
+        f" {retrieval.MOST} in all, no two alike and none blank",
+        "the numbers of the positives, counted from 1",
+    ),
+    TaskType.NAMED_ENTITY_RECOGNITION: (
+        "at least 1 entity, each written as in the text and as whole words, without a comma, none twice",
+        "the entities, with commas between",
+    ),
+    TaskType.GENERATION: (
+        f"a reference of 1 to {RESPONSE_LENGTH} characters; for `bleu` and `jp-bleu` one line of at least"
+        f" {generation.BLEU_ORDER} tokens; for `rougel` with an ASCII letter or digit",
+        "the reference",
+    ),
+}
+
+
+def limits() -> str:
+    rows = [(f"`{kind}`", *LIMITS[kind]) for kind in TASKS]
+    return table(["type", "what a row may hold", "answer"], rows)
+
+
+def reasons() -> str:
+    rows = [(f"`{code}`", stage, text) for stage, codes in STAGES.items() for code, text in codes.items()]
+    return table(["code", "checked with", "why"], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "keys": keys,
     "sources": sources,
     "lists": word_lists,
     "types": types,
+    "limits": limits,
+    "reasons": reasons,
     "filters": lambda: ", ".join(f"`{name}`" for name in sorted(FILTERS)) + ".",
     "codes": lambda: table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in CODES.items()]),
 }
@@ -173,8 +218,21 @@ def test_every_key_is_explained() -> None:
     ] == []
 
 
+def test_a_reason_names_the_limit_that_holds() -> None:
+    most = [str(module.MOST) for module in (multiple_choice, ranking, retrieval)]
+    assert re.findall(r"\d+", REASONS["too_many_options"]) == most
+    assert (multiple_choice.FEWEST, ranking.FEWEST, retrieval.READ) == (2, 2, 3)  # there in words
+    assert str(ranking.LARGEST_GAIN) in REASONS["gain_out_of_range"]
+    assert str(RESPONSE_LENGTH) in REASONS["reference_too_long"]
+
+
 def test_the_time_limit_is_the_one_that_holds() -> None:
     assert f"may run for {QUERY_SECONDS // 60} minutes" in " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
+def test_a_bound_is_held_from_as_many_rows_as_the_page_says() -> None:
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"from {shortcuts.JUDGED} train rows of the task on" in page
 
 
 def test_the_examples_pass_their_check_and_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def _passed(reason: str | None) -> list[str]:
             lines.append(block(stage, f"{reason}: {explain(reason or '')}"))
         else:
             state = "passed" if number < reached else "not reached"
-            lines.append(block(stage, f"{state}  {aside(_few(list(codes)))}"))
+            lines.append(block(stage, f"{state}  {aside(f'looks for {_few(list(codes))}')}"))
     return lines
 
 

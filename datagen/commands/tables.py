@@ -10,7 +10,7 @@ from typing import Any
 from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
 from datagen.recipe.model import Recipe
-from datagen.reject_reasons import SPARE
+from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
@@ -33,8 +33,8 @@ def previewed(found: TaskPreview) -> str:
         lines = ["its query gives no rows from these seeds"]
     for reason, count in reasons.most_common():
         key = next(key for key, of in found.rejects if of == reason)
-        detail = f": {found.details[key]}" if key in found.details else ""
-        lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}{detail}")
+        why = found.details.get(key) or explain(reason)
+        lines.append(f"  {reason} {count}, such as key {shortened(key, 60)}: {why}")
     if found.shortcuts:
         lines.append(_shortcuts(found.shortcuts))
     return "\n\n".join([*parts, "\n".join(lines)])

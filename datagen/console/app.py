@@ -11,6 +11,25 @@ from datagen.errors import UserError
 INTERRUPTED = 130
 
 
+class AboveZero(click.IntRange):
+    """A whole number above 0, which people also set by `make`, as in `ROWS=5000`; `example` is one."""
+
+    def __init__(self, example: int) -> None:
+        super().__init__(1)
+        self.example = example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises UserError, which names both ways to write one."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            name = (param.name or "") if param else ""
+            raise UserError(
+                f"`{value}` is no whole number above 0: write {name.upper()}={self.example}"
+                f" (or --{name} {self.example})"
+            ) from None
+
+
 class Commands(click.Group):
     """Commands whose errors a user can fix end in one line and an exit code."""
 

@@ -36,7 +36,7 @@ ALLOWED_NODES = (
     *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Filter, nodes.Test),
     *(nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Template, nodes.Assign),
 )
-_SEPARATOR = re.compile(r"^---[ \t]*+([\w-]*+)[ \t]*+$", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---[ \t]*+((?:\w[\w-]*+)?+)[ \t]*+$", re.MULTILINE)
 _LONG_DASHES = "\u2013\u2014\u2015\u2e3a\u2e3b"
 """What editors make of two or three hyphens."""
 
@@ -162,18 +162,24 @@ def _almost_separators(body: str, first: int) -> Iterator[Fault]:
     """Lines of a wording that look like a separator to people alone: else two wordings are one, unnoticed."""
     bare = re.sub(r"\{#.*?#\}", lambda comment: "\n" * comment[0].count("\n"), body, flags=re.DOTALL)
     for number, line in enumerate(bare.split("\n"), first):
-        for text in (part.strip(_AROUND) for part in line.splitlines()):
+        for written in line.splitlines():
+            text = written.strip(_AROUND)
             found = _DASHES.match(text)
             if found:
                 dashes, rest = "".join(found[0].split()), text[found.end() :].casefold()
                 alone = rest in ("", *LANGUAGES, *(name.casefold() for name in LANGUAGES.values()))
                 if len(dashes) > 2 or (alone and (len(dashes) > 1 or dashes in _LONG_DASHES)):
                     message = (
-                        f"`{text[:20]}` is no separator: write `---` or `--- es` and nothing else on its "
-                        "line, or begin a line of text with another sign"
+                        f"`{_visible(written[:20])}` is no separator: write `---` or `--- es` at the start of"
+                        " its line and nothing else on it, or begin a line of text with another sign"
                     )
                     column = body.split("\n")[number - first].find(dashes[0]) + 1
                     yield Fault(number, column, "almost_separator", message)
+
+
+def _visible(text: str) -> str:
+    """A text whose signs that nobody sees are spelled out."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _trimmed(line: int, body: str) -> tuple[int, str]:

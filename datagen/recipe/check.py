@@ -215,6 +215,8 @@ def _columns(document: Document, loc: Loc, query: str, seen: _Seen) -> dict[str,
     """Names and SQL types of the columns that a query returns, as `inspect` gives them; notes its faults."""
     seen.read |= reads(seen.connection, query)
     columns, faults = inspect(seen.connection, query, seen.tables, seen.later, seen.broken)
+    if any(fault.code == "sql_syntax" for fault in faults):
+        seen.read |= set(re.findall(r"\w+", query))  # what it would read is unknown, so no table is blamed
     for fault in faults:
         document.problem(document.inside(loc, fault.line, fault.column), fault.code, fault.message)
     return columns
@@ -232,6 +234,14 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
             f"the query lacks {', '.join(missing)}: a {kind} needs {wanted}; it returns {', '.join(columns)}"
         )
         document.problem(place, "missing_column", message)
+        derived = tuple(f'column "{name}"' for name in missing)  # where the query reads it, too
+        document.problems[:] = [
+            problem
+            for problem in document.problems
+            if problem.line < place[0]
+            or problem.code != "sql_error"
+            or not problem.message.startswith(derived)
+        ]
     for name, wanted_type in {**form, **OPTIONAL}.items():
         if columns.get(name) and name != "key" and not _fits(columns[name], wanted_type):
             is_one = pa.types.is_list(wanted_type) and not columns[name].endswith("[]")

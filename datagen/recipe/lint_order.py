@@ -56,7 +56,7 @@ def unordered(tree: Any) -> Iterator[tuple[Node, str]]:
     """Nodes of a query's syntax tree that depend on the order of rows, and what is wrong with each."""
     for node in nodes_of(tree):
         yield from ((node, message) for message in _problems(node))
-    instead = "write `{}(... order by ...)`{}, or let `pick` or `shuffled` choose from it"
+    instead = "write `{}(... order by ...)`{}, or let `pick` or `shuffled` choose from it in this query"
     for node in _looked_at(tree, _handed_on(tree), looked=True):
         name = node.get("function_name")
         if name:

@@ -40,7 +40,12 @@ ADVICE = (
     (
         r"syntax error|unterminated",
         "sql_syntax",
-        "look just before it for a comma, bracket or quote too many or too few",
+        "look there and just before it for a misspelt word, or a comma, bracket or quote too many or too few",
+    ),
+    (
+        r"Cannot mix aggregates|must be part of an aggregate",
+        "sql_error",
+        "add each column that stands outside `count`, `list` and the like to `group by`",
     ),
     (r"two columns have the name", "duplicate_column", ""),
     (r"not found|not exist", "sql_unknown_name", ""),
@@ -150,8 +155,11 @@ def _unsteady(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _explained(error: SqlError) -> Fault:
-    """DuckDB's refusal with our code; without its list of all functions of a name."""
-    message = error.message.split(" Candidate functions:")[0].rstrip(".")
+    """DuckDB's refusal with our code, without its list of all functions of a name.
+
+    Its advice on `group by` goes, too: it names ANY_VALUE, which is refused without an order.
+    """
+    message = re.split(r" Candidate functions:|\. Either add it to", error.message)[0].rstrip(".")
     code, advice = next((code, advice) for pattern, code, advice in ADVICE if re.search(pattern, message))
     return Fault(error.line, error.column, code, f"{message}: {advice}" if advice else message)
 

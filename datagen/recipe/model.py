@@ -112,7 +112,12 @@ class Dedup(_Model):
 class Split(_Model):
     """How rows are shared out between train and test."""
 
-    test: float = Field(default=0.1, ge=0, le=0.5, description="share of rows in the test split")
+    test: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="share of rows in the test split; more of a task's, where train has too few for the rest",
+    )
 
 
 class Common(_Model):

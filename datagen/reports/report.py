@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
-from datagen.reports.shortcuts import FAMILIES
+from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
 from datagen.storage.manifest import shard_files
 
@@ -191,12 +191,11 @@ def _shortcuts(recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, An
         measured = manifest["tasks"][name]["shortcuts"]
         rows = {"name": name, "metric": task.metric, "bound": task.shortcut, "measured": measured}
         if measured:
-            best = measured["found"][0]["score"]
             rows |= {
                 "options": "-".join(map(str, sorted(set(measured["options"])))),
                 "families": {shortcut["family"]: shortcut for shortcut in measured["found"]},
-                "best": best,
-                "over": task.shortcut is not None and best > task.shortcut,
+                "best": measured["found"][0]["score"],
+                "over": exceeded(task.shortcut, measured),
             }
         found.append(rows)
     return found

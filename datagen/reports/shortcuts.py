@@ -42,6 +42,9 @@ READ = 2_500
 TEXTS = 300
 """Rows of a task whose answers are compared as texts, which takes a thousand times as long as numbers."""
 
+JUDGED = 200
+"""Train rows of a task from which on its bound is held: in a few, luck answers well."""
+
 SIDE = "train"
 """The side of a run that is measured."""
 
@@ -104,13 +107,18 @@ def over_bounds(tasks: Mapping[str, "Task"], measured: Mapping[str, Any]) -> lis
     lines = []
     for name, task in tasks.items():
         found = measured[name]["shortcuts"]
-        if found and task.shortcut is not None and found["found"][0]["score"] > task.shortcut:
+        if found and exceeded(task.shortcut, found):
             best = Shortcut(**found["found"][0])
             lines.append(
                 f"task {name}: a shortcut scores {best.score:.2f} ({best.family}: {best.how}), "
                 f"above its bound, `shortcut: {task.shortcut:g}`"
             )
     return lines
+
+
+def exceeded(bound: float | None, measured: Mapping[str, Any]) -> bool:
+    """Whether the best shortcut scores above a task's bound, in enough rows to say so."""
+    return bound is not None and measured["rows"] >= JUDGED and measured["found"][0]["score"] > bound
 
 
 def of_rows(

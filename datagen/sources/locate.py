@@ -17,6 +17,7 @@ from typing import Literal
 from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources import SOURCES
+from datagen.suggest import nearest
 
 SAMPLE, HUB = "sample", "hub"
 
@@ -32,9 +33,11 @@ def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda
         return _hub(sources, runs / "seeds" / "hub", say)
     folder = Path(where).expanduser()
     if not folder.is_dir():
+        near = nearest(where, (SAMPLE, HUB))
+        meant = f"Did you mean `{near}`? " if near else ""
         raise UserError(
-            f"seeds {where}: no such folder. Give `sample`, `hub`, or a folder with one subfolder a source, "
-            f"as in {folder / 'esci'}/"
+            f"seeds {where}: no such folder. {meant}Give `sample`, `hub`, or a folder with one subfolder a "
+            f"source, as in {folder / 'esci'}/"
         )
     return folder
 

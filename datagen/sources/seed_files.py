@@ -32,7 +32,8 @@ def seed_files(source: str, location: Path) -> dict[str, Path]:
         if not path.is_file():
             raise UserError(
                 f"{path}: no such file. Seeds of {source} are laid out as their publisher does "
-                f"({module.HOMEPAGE}); SEEDS=sample needs no files"
+                f"({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
+                "SEEDS=sample needs no files"
             )
         with path.open("rb") as file:
             head = file.read(64)

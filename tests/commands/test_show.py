@@ -51,6 +51,7 @@ def test_a_kept_row_tells_its_way_and_comes_out_of_its_seeds_again(here: Path, k
     assert f"templates/{row['template']} line " in text
     assert row["target"] in text
     assert "score     1.0" in text
+    assert "  split     passed  looks for crosses_split\n" in text
     for message in (*row["prompt"], *row["completion"]):
         assert all(line in text for line in message["content"].splitlines())
 

@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
         ("{% for loop in a %}{% endfor %}", (1, 1), "template_syntax"),
         ("--- de\nx", (1, 5), "unknown_language"),
         ("a\n--- es-ES\nb", (2, 5), "unknown_language"),
-        ("a\n-----\nb", (2, 5), "unknown_language"),
+        ("a\n-----\nb", (2, 1), "almost_separator"),
         ("{{ loop }}", (1, 1), "template_syntax"),
     ],
 )
@@ -142,6 +142,18 @@ def test_a_line_that_is_almost_a_separator_is_told(write: Write, line: str) -> N
         [(2, "almost_separator")],
         [],
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [(" ---", "` ---`"), ("\u00a0---", r"`\xa0---`"), ("----", "`----`"), ("----es", "`----es`")],
+)
+def test_what_is_wrong_about_a_separator_can_be_seen(write: Write, line: str, shown: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load_template(write(f"One {{{{ a }}}}\n{line}\nTwo {{{{ a }}}}"))
+    [fault] = caught.value.faults
+    assert (fault.line, fault.code) == (2, "almost_separator")
+    assert fault.message.startswith(f"{shown} is no separator: ")
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,16 @@ def test_chance_and_clocks_are_refused(name: str) -> None:
     assert codes(f"select product_id as key, {name} as x from p") == ["sql_random"]
 
 
+def test_advice_does_not_lead_to_what_is_refused() -> None:
+    with open_layout({"esci": SOURCES["esci"].Options()}) as connection:
+        sql = "select product_id as key, count(*) as n from esci.products"
+        [fault] = inspect(connection, sql, TABLES)[1]
+        assert "`group by`" in fault.message
+        assert "ANY_VALUE" not in fault.message
+        [fault] = inspect(connection, sql.replace("select", "selett"), TABLES)[1]
+        assert "a misspelt word" in fault.message
+
+
 @pytest.mark.parametrize(
     "sample", ["using sample 5", "using sample 10%", "tablesample reservoir(5)", "tablesample 10%"]
 )

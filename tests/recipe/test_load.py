@@ -89,6 +89,15 @@ def test_a_recipe_that_is_nowhere_gets_the_nearest_name() -> None:
         load("no/such.yaml")
 
 
+def test_a_template_that_is_nowhere_gets_the_nearest_name_of_its_folder() -> None:
+    with pytest.raises(
+        UserError, match=r"`ranking/query_for_product\.j2`: did you mean `ranking/queries_for"
+    ):
+        paths.find("templates", "ranking/query_for_product.j2")
+    with pytest.raises(UserError, match=r"no template `multiple_choice/nowhere\.j2`: known: "):
+        paths.find("templates", "multiple_choice/nowhere.j2")
+
+
 def test_load_tells_every_problem_too() -> None:
     with pytest.raises(RecipeError) as error:
         load(write("bad", seed=-1, tasks={}))

@@ -84,7 +84,10 @@ def test_the_chart_of_a_multiple_choice_task_counts_its_answers(shop_run: Path, 
         assert f"{answer}: {rows['target'].to_pylist().count(answer)} rows" in page.texts
 
 
-def test_the_page_shows_what_answers_without_skill(shop_run: Path, tmp_path: Path, page: Page) -> None:
+def test_the_page_shows_what_answers_without_skill(
+    shop_run: Path, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.reports.shortcuts.JUDGED", 1)
     for task in read_manifest(shop_run)["tasks"].values():
         for shortcut in task["shortcuts"]["found"]:
             assert f"{shortcut['score']:.2f}" in page.texts

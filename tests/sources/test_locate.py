@@ -22,7 +22,7 @@ def test_a_folder_is_itself(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"sampel: no such folder\. Give `sample`, `hub`, or a folder"):
+    with pytest.raises(UserError, match=r"sampel: no such folder\. Did you mean `sample`\? Give"):
         find_seeds("sampel", ["esci"], tmp_path)
 
 
