@@ -19,7 +19,7 @@ import pyarrow as pa
 from datagen.errors import QueryError
 from datagen.sources import SOURCES
 from datagen.sources.database import Seeds
-from datagen.sources.query import bounded, own_name, reads
+from datagen.sources.query import bounded, own_name, quoted, reads
 
 SIDES = ("train", "test")
 BATCH_ROWS = 10_240
@@ -114,12 +114,11 @@ def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
     drop = [name for name in ("groups", "split") if name in columns]
     exclude = f"exclude ({', '.join(drop)})" if drop else ""
     held_out = int(test * 2**64)
-    quoted = task.replace("'", "''")
     return (
         f"select * {exclude} replace (key::varchar as key), {groups}::varchar[] as groups,"
         f" case when {own} is not null then {own}"
         f" when draw({groups}[1]) < {held_out}::uhugeint then 'test' else 'train' end as side,"
-        f" case when key is not null then draw('{quoted}|' || key::varchar) end as place"
+        f" case when key is not null then draw({quoted(task + '|')} || key::varchar) end as place"
         f" from ({sql.rstrip().rstrip(';')}\n)"
     )
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 
 from datagen.console.progress import Say
 from datagen.sources import SOURCES
-from datagen.sources.query import own_name, reads
-from datagen.sources.seed_files import casts, one_file, quoted, scan, seed_files
+from datagen.sources.query import own_name, quoted, reads
+from datagen.sources.seed_files import casts, one_file, scan, seed_files
 from datagen.sources.source import MADE_UP
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists

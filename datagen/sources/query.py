@@ -47,6 +47,11 @@ def columns_of(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str
     return {name: kind for name, kind, *_ in described}
 
 
+def quoted(value: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def reads(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     """The tables that a query names, as it writes them, but for those that it makes itself by `with`."""
     [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()

@@ -16,7 +16,7 @@ from datagen.console.progress import Say
 from datagen.console.text import shortened
 from datagen.errors import UserError
 from datagen.sources import SOURCES
-from datagen.sources.query import first_line
+from datagen.sources.query import first_line, quoted
 from datagen.sources.source import Table
 
 
@@ -184,11 +184,6 @@ def _keyed(
 def casts(table: Table, columns: Mapping[str, str]) -> str:
     """The columns that a table documents, from SQL for each, in their types."""
     return ", ".join(f"cast({columns[name]} as {kind}) as {name}" for name, kind in table.columns.items())
-
-
-def quoted(value: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def one_file(path: Path) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import duckdb
 
+from datagen.sources.query import quoted
+
 LISTS = "lists"
 COLUMNS = ("language", "word", "canonical")
 
@@ -42,7 +44,7 @@ def create_lists(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"create schema {LISTS}")
     for subject, rows in lists().items():
         columns = ", ".join(
-            f"unnest([{', '.join(map(_quoted, values))}]) as {name}"
+            f"unnest([{', '.join(map(quoted, values))}]) as {name}"
             for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
         )
         connection.execute(f"create table {LISTS}.{subject} as select {columns}")
@@ -58,7 +60,7 @@ def _macro(subject: str, rows: list[tuple[str, str, str]]) -> str:
     for language, word, canonical in rows:
         words[language][_folded(word, language)] = canonical
     branches = " ".join(
-        f"when {_quoted(language)} then {_found(language, words[language])}" for language in words
+        f"when {quoted(language)} then {_found(language, words[language])}" for language in words
     )
     return (
         f"create macro {subject}_in(text, language) as list_transform([case language {branches} else [] end],"
@@ -75,11 +77,11 @@ def _found(language: str, words: dict[str, str]) -> str:
         pattern = rf"\b(?:{pattern})\b"
         if language not in UNACCENTED:
             text = f"strip_accents({text})"
-    found = f"regexp_extract_all({text}, {_quoted(pattern)})"
+    found = f"regexp_extract_all({text}, {quoted(pattern)})"
     others = {word: canonical for word, canonical in words.items() if word != canonical}
     if not others:
         return found
-    keys, values = (", ".join(map(_quoted, part)) for part in (others, others.values()))
+    keys, values = (", ".join(map(quoted, part)) for part in (others, others.values()))
     return f"list_transform({found}, lambda word: coalesce(map([{keys}], [{values}])[word], word))"
 
 
@@ -89,7 +91,3 @@ def _folded(word: str, language: str) -> str:
         return word.lower()
     parts = unicodedata.normalize("NFD", word.lower())
     return "".join(part for part in parts if not unicodedata.combining(part))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
