@@ -50,7 +50,9 @@ def test_users_buy_what_goes_together_within_days(made: list[Item]) -> None:
 
 def test_files_are_in_the_publishers_layout(made: list[Item], tmp_path: Path) -> None:
     write_items(tmp_path, made)
-    rows = [json.loads(line) for file in tmp_path.glob("meta_*.jsonl") for line in file.open()]
+    rows = [
+        json.loads(line) for file in tmp_path.glob("meta_*.jsonl") for line in file.read_text().splitlines()
+    ]
     assert {row["parent_asin"] for row in rows} == {item.id for item in made}
     assert (tmp_path / "meta_Home_and_Kitchen.jsonl").is_file()
     assert all(row["categories"] and isinstance(row["details"], dict) for row in rows)
