@@ -71,7 +71,7 @@ def write_esci(
 
 
 def blocks(products: int, locale: int, seed: int) -> Iterator[tuple[Block, int, int]]:
-    """A locale's blocks, where all locales sell so many products; each with its first's number and its size."""
+    """A locale's blocks where all sell so many products; each with its first's number and its size."""
     sold = _split(products)[locale]
     kinds = _types_sold(sold, seed)
     count = max(1, round(sold / (SHELF * len(kinds))))
