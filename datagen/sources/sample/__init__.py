@@ -7,6 +7,7 @@
     asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
+    items.py, items.yaml                 items with categories and details, and who bought them when
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
