@@ -8,6 +8,7 @@
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
     items.py, items.yaml                 items with categories and details, and who bought them when
+    reviews.py, reviews.yaml             what the buyers write about them
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
@@ -34,12 +35,19 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     and where no folder can be made.
     """
     from datagen.sources.sample.esci import write_esci
+    from datagen.sources.sample.items import items, purchases, write_items
+    from datagen.sources.sample.reviews import write_reviews
 
     if size < 1000 if isinstance(size, int) else size not in SIZES:
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    of_reviews = folder / "reviews"
+    of_reviews.mkdir(exist_ok=True)
+    made = items(products, seed)
+    write_items(of_reviews, made)
+    write_reviews(of_reviews, purchases(made, seed), seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"

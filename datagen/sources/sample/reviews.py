@@ -1,27 +1,20 @@
 """The reviews of the sample shop's items, in the layout of Amazon Reviews 2023: JSON Lines, a file a category.
 
-Customers buy an item and often, within a week, one that goes with it. An item has a temper: most of its
-reviews agree. A rating says how many of a review's sentences praise, and how many complain; what is
+An item has a temper: most of its reviews agree. A rating says how many of a review's sentences praise, and how many complain; what is
 helpful tells details, what is not fills as many lines with nothing.
 """
 
 import json
 import random
 import re
-from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
-
-from datagen.sources.sample.catalogue import catalogue
-
-POPULAR, CROWD = 0.15, 12
-"""The share of items that many buy, and how many more those are."""
+from datagen.sources.sample.catalogue import catalogue, load_yaml
+from datagen.sources.sample.items import Item, Purchase
 
 TEMPERS = (
     (0.80, 0.14, 0.04, 0.01, 0.01),
@@ -35,26 +28,10 @@ TEMPERS = (
 MOODS = {1: ((0, 2), (0, 3)), 2: ((1, 2), (1, 3)), 3: ((1, 1), (2, 2)), 4: ((2, 1), (3, 1)), 5: ((2, 0), (3, 0))}
 """Sentences that praise and that complain, by stars."""
 
-SECOND, HELPFUL, BARE, ASIDE = 0.45, 0.16, 0.12, 0.3
-"""Shares: of customers who buy what goes with it; of reviews that help; of titles that name stars alone; of
-sentences with an aside."""
-
-DAY = 86_400_000
-FIRST_DAY = 1_546_300_800_000
-"""In milliseconds; the first of January 2019."""
-
-DAYS = 1_600
+HELPFUL, BARE, ASIDE = 0.16, 0.12, 0.3
+"""Shares: of reviews that help; of titles that name stars alone; of sentences with an aside."""
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
-
-
-class Item(NamedTuple):
-    """What a review is about: the category's file, the item's id, its product type and title."""
-
-    category: str
-    parent_asin: str
-    kind: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,68 +43,34 @@ class Aspect:
     titles: Mapping[bool, tuple[str, ...]]
 
 
-def write_reviews(folder: Path, items: Sequence[Item], *, reviews: int, seed: int = 7) -> None:
-    """Write `reviews` reviews of the items into `<category>.jsonl` files below `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_reviews(folder: Path, bought: Iterable[Purchase], *, seed: int = 7) -> None:
+    """Write a review of every purchase into `<Category>.jsonl` files below `folder`."""
     rng = random.Random(f"{seed}/reviews")
-    shelf = _Shelf(items, rng)
-    partial = {item.category: folder / f".{item.category}.jsonl.partial" for item in items}
-    files = {category: path.open("w", encoding="utf-8") for category, path in partial.items()}
-    try:
-        written = customer = 0
-        while written < reviews:
-            for item, when in shelf.basket(rng):
-                row = _review(item, shelf.temper[item.parent_asin], f"AE{customer:026d}", when, rng)
-                files[item.category].write(json.dumps(row, ensure_ascii=False) + "\n")
-                written += 1
-            customer += 1
-    finally:
-        for file in files.values():
-            file.close()
-    for category, path in partial.items():
-        path.replace(folder / f"{category}.jsonl")
+    tempers: dict[str, Sequence[float]] = {}
+    files: dict[str, list[str]] = {}
+    for purchase in bought:
+        temper = tempers.setdefault(purchase.item.id, TEMPERS[len(tempers) % len(TEMPERS)])
+        row = _review(purchase, temper, rng)
+        files.setdefault(purchase.item.file, []).append(json.dumps(row, ensure_ascii=False))
+    for name, lines in files.items():
+        (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-class _Shelf:
-    """The items, with what draws customers to them and how they are liked."""
-
-    def __init__(self, items: Sequence[Item], rng: random.Random) -> None:
-        self._items = items
-        weights = [CROWD if rng.random() < POPULAR else 1 for _ in items]
-        self._sums = list(accumulate(weights))
-        self.temper = {item.parent_asin: TEMPERS[place % len(TEMPERS)] for place, item in enumerate(items)}
-        self._of_kind: dict[str, list[Item]] = {}
-        for item in items:
-            self._of_kind.setdefault(item.kind, []).append(item)
-
-    def basket(self, rng: random.Random) -> list[tuple[Item, int]]:
-        """What one customer buys and reviews, with the times of the reviews."""
-        first = self._items[bisect(self._sums, rng.random() * self._sums[-1])]
-        when = FIRST_DAY + rng.randrange(DAYS * DAY)
-        bought = [(first, when)]
-        others = [key for key in catalogue().types[first.kind].complements if key in self._of_kind]
-        if others and rng.random() < SECOND:
-            bought.append((rng.choice(self._of_kind[rng.choice(others)]), when + rng.randrange(6 * DAY)))
-        return bought
-
-
-def _review(
-    item: Item, temper: Sequence[float], user: str, when: int, rng: random.Random
-) -> dict[str, Any]:
+def _review(purchase: Purchase, temper: Sequence[float], rng: random.Random) -> dict[str, Any]:
     """One line of a file, with the publisher's keys in their order."""
     stars = rng.choices((1, 2, 3, 4, 5), temper)[0]
     helpful = rng.random() < HELPFUL
-    title, text = _written(item, stars, helpful, rng)
+    title, text = _written(purchase.item, stars, helpful, rng)
     votes = 5 + int(rng.expovariate(0.1)) if helpful else 0 if rng.random() < 0.8 else rng.randrange(1, 4)
     return {
         "rating": float(stars),
         "title": title,
         "text": text,
         "images": [],
-        "asin": item.parent_asin,
-        "parent_asin": item.parent_asin,
-        "user_id": user,
-        "timestamp": when,
+        "asin": purchase.item.id,
+        "parent_asin": purchase.item.id,
+        "user_id": purchase.user,
+        "timestamp": purchase.time,
         "helpful_vote": votes,
         "verified_purchase": rng.random() < 0.9,
     }
@@ -143,11 +86,12 @@ def _written(item: Item, stars: int, helpful: bool, rng: random.Random) -> tuple
     sentences = [_aside(_phrase(rng.choice(aspect.said[mood]), rng), rng) for aspect, mood in said]
     if stars == 3:
         sentences.append(_phrase(rng.choice(words.middling), rng))
-    spare = words.details.get(item.category) if helpful else words.fillers
-    sentences += [_phrase(line, rng) for line in rng.sample(spare or words.fillers, rng.choice((1, 2, 2)))]
+    spare = words.details[item.file] if helpful else words.fillers
+    sentences += [_phrase(line, rng) for line in rng.sample(spare, rng.choice((1, 2, 2)))]
     rng.shuffle(sentences)
     if rng.random() < 0.6:
-        thing = catalogue().types[item.kind].names[0][0].text
+        kind = catalogue().types.get(item.kind)
+        thing = kind.names[0][0].text if kind else item.kind.replace("_", " ")
         sentences.insert(0, _phrase(rng.choice(words.openers), rng).replace("{thing}", thing))
     if rng.random() < BARE:
         title = _phrase(words.bare[5 - stars], rng)
@@ -183,7 +127,7 @@ class _Words:
 
 @cache
 def _words() -> _Words:
-    read = yaml.safe_load(Path(__file__).with_name("reviews.yaml").read_text(encoding="utf-8"))
+    read = load_yaml(Path(__file__).with_name("reviews.yaml"))
     aspects = tuple(
         Aspect(
             of=frozenset(row["of"].split(", ") if "of" in row else ()),
@@ -194,7 +138,7 @@ def _words() -> _Words:
     )
     return _Words(
         aspects=aspects,
-        details=read["details"],
+        details={name: lines for names, lines in read["details"].items() for name in names.split(", ")},
         openers=read["openers"],
         asides=read["asides"],
         fillers=read["fillers"],
