@@ -1,23 +1,25 @@
--- Reviews of some items, drawn by chance, 150,000 of them at most: all that were written about such an item, of 20 to 2,000
--- characters, in English, without HTML. `kind` is the category's name. `key` names a review by its item and time; `groups` its
--- item, which is `held` for tests by its chance, so that lists of several items' reviews can be of one side. `lot` is a
--- large whole number by chance.
+-- Reviews of some items, drawn by chance so that they are about 150,000: up to 200 that were written about such an item, of
+-- 20 to 2,000 characters, in English, without HTML. `kind` is the category's name. `key` names a review by its item and time;
+-- `groups` its item, which is `held` for tests by its chance, so that lists of several items' reviews can be of one side.
+-- `lot` is a large whole number by chance.
 create table reviews.told as
 with drawn as (
-    select category, parent_asin, timestamp, rating, title, text, helpful_vote
-    from reviews.reviews where length(text) between 20 and 2500 and rating between 1 and 5 and timestamp is not null
-    order by draw(parent_asin), parent_asin, timestamp, text limit 150000
+    select category, parent_asin as item, timestamp as time, rating, title, text, helpful_vote, draw(parent_asin || '|' || timestamp) as lot
+    from reviews.reviews
+    where draw(parent_asin) < (select 150000 / count(*) from reviews.reviews) * 18446744073709551616
+        and length(text) between 20 and 2500 and rating between 1 and 5
+    qualify row_number() over (partition by parent_asin order by lot, text) <= 200
 ),
 plain as (
-    select category, replace(regexp_replace(category, '^Amazon_', ''), '_', ' ') as kind, parent_asin as item, timestamp as time,
+    select category, replace(regexp_replace(category, '^Amazon_', ''), '_', ' ') as kind, item, time, lot,
         rating::int as stars, coalesce(helpful_vote, 0) as votes, review_text(text) as text, review_text(title) as headline
     from drawn
 )
-select *, item || '/' || time as key, ['product:us:' || item] as groups, draw('product:us:' || item) < 0.1 * 18446744073709551615 as held,
-    draw(item || '|' || time) as lot
+select *, item || '/' || time as key, ['product:us:' || item] as groups, draw('product:us:' || item) < 0.1 * 18446744073709551616 as held
 from plain where length(text) between 20 and 2000 and in_language(text, 'en')
     and not regexp_matches(text, '&#?\w+;|[\[\]<>{}|]|https?:')
-qualify row_number() over (partition by item, time order by text) = 1 and row_number() over (partition by lower(text) order by lot, item) = 1;
+qualify row_number() over (partition by item, time order by text) = 1
+    and row_number() over (partition by lower(text) order by lot, item) = 1;
 
 -- What those reviews say in clauses of 2 to 18 words that name an aspect: `aspects` by the list of that name, `opinions` are
 -- `good` or `bad` or both by theirs. `aspect` is the one of them; how a thing looks is none beside another aspect, as

@@ -59,9 +59,7 @@ def write_reviews(folder: Path, bought: Iterable[Purchase], *, seed: int = 7) ->
 def _review(purchase: Purchase, temper: Sequence[float], rng: random.Random) -> dict[str, Any]:
     """One line of a file, with the publisher's keys in their order."""
     stars = rng.choices((1, 2, 3, 4, 5), temper)[0]
-    helpful = rng.random() < HELPFUL
-    title, text = _written(purchase.item, stars, helpful, rng)
-    votes = 5 + int(rng.expovariate(0.1)) if helpful else 0 if rng.random() < 0.8 else rng.randrange(1, 4)
+    title, text, votes = _written(purchase.item, stars, rng)
     return {
         "rating": float(stars),
         "title": title,
@@ -76,9 +74,9 @@ def _review(purchase: Purchase, temper: Sequence[float], rng: random.Random) -> 
     }
 
 
-def _written(item: Item, stars: int, helpful: bool, rng: random.Random) -> tuple[str, str]:
-    """A review's title and text."""
-    words = _words()
+def _written(item: Item, stars: int, rng: random.Random) -> tuple[str, str, int]:
+    """A review's title, its text, and how many found it helpful."""
+    words, helpful = _words(), rng.random() < HELPFUL
     aspects = [aspect for aspect in words.aspects if not aspect.of or item.kind in aspect.of]
     praise, complaint = rng.choice(MOODS[stars])
     moods = [True] * praise + [False] * complaint
@@ -86,8 +84,9 @@ def _written(item: Item, stars: int, helpful: bool, rng: random.Random) -> tuple
     sentences = [_aside(_phrase(rng.choice(aspect.said[mood]), rng), rng) for aspect, mood in said]
     if stars == 3:
         sentences.append(_phrase(rng.choice(words.middling), rng))
+    more = rng.choice((1, 2, 2))
     spare = words.details[item.file] if helpful else words.fillers
-    sentences += [_phrase(line, rng) for line in rng.sample(spare, rng.choice((1, 2, 2)))]
+    sentences += [_phrase(line, rng) for line in rng.sample(spare, more)]
     rng.shuffle(sentences)
     if rng.random() < 0.6:
         kind = catalogue().types.get(item.kind)
@@ -100,7 +99,10 @@ def _written(item: Item, stars: int, helpful: bool, rng: random.Random) -> tuple
     else:
         aspect = rng.choice([aspect for aspect, mood in said if mood == (stars > 3)])
         title = _phrase(rng.choice(aspect.titles[stars > 3]), rng)
-    return title, " ".join(f"{sentence}." for sentence in sentences)
+    votes = 0 if rng.random() < 0.8 else rng.randrange(1, 3)
+    if helpful:  # the more details, the better
+        votes = rng.randrange(5, 9) if more == 1 else 16 + int(rng.expovariate(0.1))
+    return title, " ".join(f"{sentence}." for sentence in sentences), votes
 
 
 def _phrase(text: str, rng: random.Random) -> str:
