@@ -88,7 +88,7 @@ with drawn as (
     qualify row_number() over (order by lot) <= 200000
 ),
 told as (
-    select drawn.*, unnest(map_entries(details), recursive := true)
+    select drawn.*, unnest(map_entries(try_cast(details as map(varchar, varchar))), recursive := true)
     from drawn join (select parent_asin as product_id, details from reviews.items) using (product_id)
 )
 select product_id, title, category, trim(regexp_replace(key, ' *\([^)]*\)|\s+$', '', 'g')) as name,

@@ -9,9 +9,7 @@
     esci.py                              the market as ESCI's files
     items.py, items.yaml                 items with categories and details, and who bought them when
     reviews.py, reviews.yaml             what the buyers write about them
-=======
     full.py                              the publishers' sizes, for benchmarks
->>>>>>> main
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
