@@ -138,3 +138,13 @@ create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s
 
 -- Whether a text stands in a title or in bullet points.
 create macro printed(text, title, bullets) as contains(lower(concat_ws(' ', title, array_to_string(bullets, ' '))), lower(text));
+
+-- A customer's review without HTML, links to videos and products, and the commonest entities.
+create macro review_text(text) as trim(regexp_replace(replace(replace(replace(replace(replace(replace(
+    regexp_replace(text, '<[^>]{0,200}>|\[\[\w+:[^\]]{0,200}\]\]', ' ', 'g'),
+    '&#34;', '"'), '&quot;', '"'), '&#39;', ''''), '&lt;', '<'), '&gt;', '>'), '&amp;', '&'), '\s+', ' ', 'g'));
+
+-- The clauses of a text: its sentences, and what is set apart in them by a semicolon, a dash or `but`; without full stops.
+create macro clauses(text) as list_filter(list_transform(
+    regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
+    lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);

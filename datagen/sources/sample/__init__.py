@@ -7,6 +7,8 @@
     asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
+    items.py, items.yaml                 items with categories and details, and who bought them when
+    reviews.py, reviews.yaml             what the buyers write about them
     full.py                              the publishers' sizes, for benchmarks
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
@@ -36,6 +38,8 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     """
     from datagen.sources.sample.esci import write_esci
     from datagen.sources.sample.full import multiply
+    from datagen.sources.sample.items import items, purchases, write_items
+    from datagen.sources.sample.reviews import write_reviews
 
     if size < 1000 if isinstance(size, int) else size not in ("sample", "full"):
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
@@ -47,6 +51,11 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = (QUERIES, PRODUCTS) if size == "sample" else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    of_reviews = folder / "reviews"
+    of_reviews.mkdir(exist_ok=True)
+    made = items(products, seed)
+    write_items(of_reviews, made)
+    write_reviews(of_reviews, purchases(made, seed), seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"
