@@ -7,6 +7,8 @@
     asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
+    ecinstruct.py                        its listings and queries as ECInstruct's tasks
+    texts.py, mmlu.yaml, alpaca.yaml     general questions and instructions, in MMLU's and Alpaca's files
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
@@ -32,13 +34,18 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     `size` is a named one or an approximate number of judgements. Raises UserError for an unknown size,
     and where no folder can be made.
     """
+    from datagen.sources.sample.ecinstruct import write_ecinstruct
     from datagen.sources.sample.esci import write_esci
+    from datagen.sources.sample.texts import write_alpaca, write_mmlu
 
     if size < 1000 if isinstance(size, int) else size not in SIZES:
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    write_ecinstruct(folder / "ecinstruct", seed)
+    write_mmlu(folder / "mmlu", seed)
+    write_alpaca(folder / "alpaca")
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"

@@ -17,7 +17,7 @@ from datagen.sources.sample.catalogue import ProductType, catalogue
 from datagen.sources.sample.market import Block, Judged, Listing, Shelves, ask, stock
 from datagen.sources.sample.traits import one
 
-ROWS = 60
+ROWS = 150
 """Rows of each task that the publisher would train on; a tenth as many stand in each other split."""
 
 SOLD, QUERIES = 4_000, 400
