@@ -33,14 +33,18 @@ with page as (
     from (select key, if(json_valid(input), input, '{}')::json as input, if(json_valid(output), output, '[]')::json as output
         from ecinstruct.trained where task = 'Attribute_Value_Extraction')
 )
-select key, ['product: ' || lower(title)] as groups, title, description, lower(concat_ws(' ', title, description, features, brand)) as page,
+select key, ['product: ' || lower(title)] as groups, title, description,
+    lower(concat_ws(' ', title, description, features, brand)) as page,
     found[1].attribute as attribute,
-    list_sort(list_distinct([value.value for value in found if value.value <> 'None' and length(value.value) between 2 and 40])) as values,
+    list_sort(list_distinct(
+        [value.value for value in found if value.value <> 'None' and length(value.value) between 2 and 40])) as values,
     list_filter([cited(title, value) for value in values if not contains(value, ',')],
         lambda value: value is not null) as cites,
-    [value for value in cites if not list_bool_or([other <> value and contains(lower(other), lower(value)) for other in cites])] as stated
+    [value for value in cites
+        if not list_bool_or([other <> value and contains(lower(other), lower(value)) for other in cites])] as stated
 from page
-where length(title) between 15 and 300 and not regexp_matches(title, '&#?\w+;|<') and len(list_distinct([value.attribute for value in found])) = 1;
+where length(title) between 15 and 300 and not regexp_matches(title, '&#?\w+;|<')
+    and len(list_distinct([value.attribute for value in found])) = 1;
 
 -- The values of each attribute on all pages; `known` is how many pages have it.
 create view ecinstruct.values as
@@ -57,14 +61,16 @@ where length(query) > 1 and length(title) between 3 and 300 and label <> '' and 
 -- Reviews with what their writers think, from 0 (very positive) to 4 (very negative). Those with links or HTML are left out.
 create table ecinstruct.opinions as
 select key, text, place as opinion, draw(key) as lot
-from (select key, place, trim(regexp_replace(input, '\s+', ' ', 'g')) as text from ecinstruct.trained where task = 'Sentiment_Analysis')
+from (select key, place, trim(regexp_replace(input, '\s+', ' ', 'g')) as text
+    from ecinstruct.trained where task = 'Sentiment_Analysis')
 where place between 0 and 4 and length(text) between 20 and 1200 and not regexp_matches(text, '<|https?:|&#?\w+;|www\.');
 
 -- What somebody bought, the last eight of it, and twenty products, of which `place` is what was bought next.
 create view ecinstruct.histories as
 select * from (
     select key, list_transform(
-        string_split(regexp_replace(input[3:length(input) - 2], '[''"], ?[''"](\d+(?:st|nd|rd|th): )', chr(30) || '\1', 'g'), chr(30)),
+        string_split(regexp_replace(input[3:length(input) - 2], '[''"], ?[''"](\d+(?:st|nd'
+            || '|rd|th): )', chr(30) || '\1', 'g'), chr(30)),
         lambda item: trim(regexp_replace(replace(item, '\''', ''''), '^\d+\w+: |&#?\w+;', '', 'g')))[-8:] as bought, options, place
     from ecinstruct.trained where task = 'Sequential_Recommendation'
 )

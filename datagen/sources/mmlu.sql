@@ -11,7 +11,8 @@ with worded as (
     from mmlu.questions where length(question) between 10 and 2500 and answer between 0 and 3
 ),
 keyed as (
-    select *, 'mmlu/' || left(md5(text || '|' || list_sort(options)::varchar), 16) as key, options[answer + 1] as reference from worded
+    select *, 'mmlu/' || left(md5(text || '|' || list_sort(options)::varchar), 16) as key, options[answer + 1] as reference
+    from worded
 ),
 once as (
     select * from keyed
@@ -34,15 +35,18 @@ select key, text, options, answer,
             'high_school_statistics') then 'arithmetic'
         when subject in ('race', 'mc_test') or coalesce(subject, '') = '' and length(text) > 500 then 'reading'
         else 'science' end as area,
-    if(length(text) > 400, ['mmlu:' || left(md5(left(text, 200)), 16)], []) as groups, reference,
+    [key] || if(length(text) > 400, ['mmlu/text/' || left(md5(left(text, 200)), 16)], []) as groups, reference,
     regexp_full_match(text, '(?:What|Who|Where|When|Why|How|In which|In what|On which|At which|Which) .{8,200}\?')
-        and not regexp_matches(lower(text), '\b(?:following|these|those|most|best|least|statements?|options?|true|correct|except|not|likely|could|may|might|would|example|listed|below|above)\b')
+        and not regexp_matches(lower(text), '\b(?:following|these|those|most|best|least|statements?|options?|true|correct'
+            || '|except|not|likely|could|may|might|would|example|listed|below|above)\b')
         and length(reference) between 3 and 60 and regexp_matches(reference, '\pL{3}')
         and not regexp_matches(lower(reference), '\b(?:these|above|both|neither|only|options?|correct)\b') as open
 from once
 where len(options) = 4 and list_unique(list_transform(options, lambda option: lower(option))) = 4
-    and not regexp_matches(lower(text), '\b(?:figure|diagram|graph|picture|photograph|map|table) (?:below|above|shows?|at)\b|\bshown (?:below|above)\b')
-    and not regexp_matches(lower(options::varchar), '\babove\b|\bbelow\b|[ (\[][a-d]\)?,? (?:and|or|nor|&|but not) \(?[a-d]\b|\b(?:first|second|third|last) (?:and|option|choice|answer)\b');
+    and not regexp_matches(lower(text), '\b(?:figure|diagram|graph|picture|photograph|map|table) (?:below|above|shows?'
+        || '|at)\b|\bshown (?:below|above)\b')
+    and not regexp_matches(lower(options::varchar), '\babove\b|\bbelow\b|[ (\[][a-d]\)?,? (?:and|or|nor|&'
+        || '|but not) \(?[a-d]\b|\b(?:first|second|third|last) (?:and|option|choice|answer)\b');
 
 -- What models are compared on: nothing that is close to it should be trained on.
 create view mmlu.evaluation as select question as text from mmlu.held_out;

@@ -96,7 +96,9 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
                 "setting": setting,
                 "split": split,
                 "few_shot_example": None,
-                "instruction": instructions[0] if setting.startswith("IND_Single") else one(instructions, rng),
+                "instruction": instructions[0]
+                if setting.startswith("IND_Single")
+                else one(instructions, rng),
             }
 
 
@@ -115,7 +117,9 @@ def _value(shop: Shop, number: int, rng: random.Random) -> Made | None:
     name = one(list(values), rng) if number % 3 else one(("Material", "Color", "Size"), rng)
     value = values.get(name, "").lower()
     found = [place for place in list(page)[:-1] if value and value in page[place].lower()]
-    if (number % 3 == 0) == bool(found) or any(word in " ".join(page.values()).lower() for word in _likes(name, found)):
+    if (number % 3 == 0) == bool(found) or any(
+        word in " ".join(page.values()).lower() for word in _likes(name, found)
+    ):
         return None
     page["target attributes"] = name
     told = [{"attribute": name.lower(), "value": value, "source": place} for place in found]
@@ -193,8 +197,10 @@ def _opinion(shop: Shop, number: int, rng: random.Random) -> Made | None:
     reviews = shop.texts["reviews"]
     options = [f"{'ABCDE'[place]}: {opinion}" for place, opinion in enumerate(reviews)]
     place = number % len(options)
-    kind, _ = shop.listing(rng)
-    review = one(list(reviews.values())[place], rng).format(kind.names[english.INDEX][0].text)
+    noun = shop.listing(rng)[0].names[english.INDEX][0].text
+    if noun.endswith("s"):  # "a good scissors"
+        return None
+    review = one(list(reviews.values())[place], rng).format(noun)
     return Made(review, options[place], json.dumps(options))
 
 
@@ -287,7 +293,10 @@ def _asked(shop: Shop, number: int, told: bool, rng: random.Random) -> tuple[str
 TASKS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "Attribute_Value_Extraction": (
         _value,
-        ("Find the target attribute in the product's page.", "What does the page say of the target attribute?"),
+        (
+            "Find the target attribute in the product's page.",
+            "What does the page say of the target attribute?",
+        ),
     ),
     "Product_Matching": (_same, ("Are these the same product?", "Say yes if both pages sell one product.")),
     "Product_Relation_Prediction": (_related, ("How are the two products related?", "Choose the relation.")),
