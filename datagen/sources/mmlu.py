@@ -48,11 +48,14 @@ class Options(BaseModel):
     split: list[Literal["dev", "val", "auxiliary_train", "test"]] = Field(
         default=["dev", "val", "auxiliary_train"],
         min_length=1,
-        description="Files whose questions are used, where they are there; models are compared on those of `test`.",
+        description="Files whose questions are used, if there; models are compared on those of `test`.",
     )
 
 
-SPLIT = r"regexp_extract(filename, '(dev|val|test|auxiliary_train)(?:idation)?(?:[/\\]\w+)?(?:-[\w-]+)?\.(?:csv|parquet)$', 1)"
+SPLIT = (
+    r"regexp_extract(filename, '(dev|val|test|auxiliary_train)(?:idation)?(?:[/\\]\w+)?(?:-[\w-]+)?"
+    r"\.(?:csv|parquet)$', 1)"
+)
 """A file is of the split that its name ends in, or in `auxiliary_train/` its folder's."""
 
 SUBJECT = r"regexp_extract(filename, '(\w+?)(?:_(?:dev|val|test))?\.csv$', 1)"
@@ -61,13 +64,13 @@ SUBJECT = r"regexp_extract(filename, '(\w+?)(?:_(?:dev|val|test))?\.csv$', 1)"
 def views(options: Options) -> dict[str, str]:
     """The SELECT behind the seed table, over a relation named like it with a `_file` suffix.
 
-    In `auxiliary_train` the name of a file is where its questions were collected; on the hub they have no subject.
+    In `auxiliary_train` a file's name tells where its questions are from; on the hub they have no subject.
     `held_out` are the questions of `test`, which nothing but a comparison reads, whatever the options say.
     """
     splits = ", ".join(f"'{split}'" for split in options.split)
     return {
-        "questions": f"select coalesce(subject, nullif({SUBJECT}, '')) as subject, {SPLIT} as split, question,"
-        " coalesce(choices, [a, b, c, d]) as options, instr('ABCD', answer) - 1 as answer"
+        "questions": f"select coalesce(subject, nullif({SUBJECT}, '')) as subject, {SPLIT} as split,"
+        " question, coalesce(choices, [a, b, c, d]) as options, instr('ABCD', answer) - 1 as answer"
         f" from questions_file where {SPLIT} in ({splits})",
         "held_out": f"select question from questions_file where {SPLIT} = 'test'",
     }
