@@ -65,7 +65,7 @@ Maker = Callable[[Shop, int, random.Random], Made | None]
 
 
 def write_ecinstruct(folder: Path, seed: int = 7) -> None:
-    """Write `dataset.json` into `folder`: a JSON array, in which inputs come again under other instructions."""
+    """Write `dataset.json` into `folder`: an array in which inputs come again under other instructions."""
     kinds = list(catalogue().types.values())
     block = Block(kinds, 0, 0, seed)
     shelves = stock(block, SOLD, 10**6)
@@ -88,6 +88,7 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
         split = "train" if place < len(made) * 10 // 12 else "val" if place % 2 else "test"
         settings = ["IND_Single_Instruction", "IND_Diverse_Instruction"]
         for setting in settings + (["IND_Unseen_Instruction"] if split == "test" else []):
+            single = setting == "IND_Single_Instruction"
             yield {
                 "output": new.output,
                 "input": new.input,
@@ -96,14 +97,12 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
                 "setting": setting,
                 "split": split,
                 "few_shot_example": None,
-                "instruction": instructions[0]
-                if setting.startswith("IND_Single")
-                else one(instructions, rng),
+                "instruction": instructions[0] if single else one(instructions, rng),
             }
 
 
 def _value(shop: Shop, number: int, rng: random.Random) -> Made | None:
-    """An attribute of a product and where its page tells it; of every third one that the page does not tell."""
+    """An attribute of a product and where its page tells it; every third one it does not tell."""
     kind, listing = shop.listing(rng)
     page = {"product title": listing.title}
     if listing.description and "<" not in listing.description:
@@ -117,9 +116,8 @@ def _value(shop: Shop, number: int, rng: random.Random) -> Made | None:
     name = one(list(values), rng) if number % 3 else one(("Material", "Color", "Size"), rng)
     value = values.get(name, "").lower()
     found = [place for place in list(page)[:-1] if value and value in page[place].lower()]
-    if (number % 3 == 0) == bool(found) or any(
-        word in " ".join(page.values()).lower() for word in _likes(name, found)
-    ):
+    text = " ".join(page.values()).lower()
+    if (number % 3 == 0) == bool(found) or any(word in text for word in _likes(name, found)):
         return None
     page["target attributes"] = name
     told = [{"attribute": name.lower(), "value": value, "source": place} for place in found]

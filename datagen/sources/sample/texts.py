@@ -1,4 +1,4 @@
-"""The general questions and instructions of `mmlu.yaml` and `alpaca.yaml`, written as MMLU's and Alpaca's files."""
+"""The general questions of `mmlu.yaml` and instructions of `alpaca.yaml`, in their publishers' layouts."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ AUXILIARY = ("race",)
 
 
 def write_mmlu(folder: Path, seed: int = 7) -> None:
-    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, the options of each question in some order."""
+    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, options in some order."""
     for subject, text in _read("mmlu.yaml").items():
         rng = random.Random(f"{seed}/{subject}")
         rows = []
