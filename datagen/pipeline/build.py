@@ -87,7 +87,12 @@ def build(
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(
-            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run, say=say
+            *(recipe.sources, seeds, recipe.seed),
+            tables=recipe.tables,
+            threads=cores,
+            spill=run,
+            columns=runs / "seeds" / "columns",
+            say=say,
         ) as opened:
             plan = _plan(recipe, run, opened)
             if (run / MANIFEST).is_file():
