@@ -7,6 +7,7 @@
     asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
+    m2.py, m2.yaml                       products and sessions of six marketplaces as Amazon-M2's files
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
@@ -22,6 +23,9 @@ from datagen.storage.files import writable
 SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
 """Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""
 
+M2_SIZES = {"sample": (2_400, 4_000), "full": (1_410_675, 3_606_249)}
+"""Products and sessions in Amazon-M2's layout; of other sizes, those of the sample."""
+
 JUDGEMENTS_A_QUERY = 20
 PRODUCTS_A_QUERY = 14
 
@@ -33,12 +37,15 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     and where no folder can be made.
     """
     from datagen.sources.sample.esci import write_esci
+    from datagen.sources.sample.m2 import write_m2
 
     if size < 1000 if isinstance(size, int) else size not in SIZES:
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    listed, visits = M2_SIZES.get(str(size), M2_SIZES["sample"])
+    write_m2(folder / "m2", products=listed, sessions=visits, seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"
