@@ -1,5 +1,5 @@
--- What was looked at in sessions, a row for each product: up to 20,000 sessions of each marketplace, drawn by chance. `place`
--- counts them from 1, each where it came first, and `last` marks what the session ended with.
+-- What was looked at in sessions, a row for each product: of up to 20,000 sessions of each marketplace, drawn by chance. `place`
+-- counts them from 1, each where it came first, and `last` marks what the session ended with, which nobody saw before.
 create table m2.steps as
 with drawn as (
     select locale, unnest(min({lot: draw(prev_items), before: prev_items, after: next_item}, 20000), recursive := true)
@@ -11,19 +11,115 @@ step as (
     from drawn
 )
 select locale, language(locale) as language, session, min(lot) as lot, id, min(place) as place, bool_or(id = after) as last
-from step where id is not null group by locale, session, id;
+from step group by locale, session, id;
 
--- What the page of a product says, of those in `m2.steps`, in every marketplace that has it. `title` has 10 to 300 characters, `price`
--- is null where the publisher filled it up, `brand`, `color`, `size` and `material` are null where they say nothing.
--- `words` are those of the title that can tell what it is: of four letters or more, of Japanese two or three characters.
+-- What the pages of those products say, in every marketplace that has them. `title` has 10 to 300 characters and no HTML.
+-- `brand`, `color`, `size`, `material` and `author` are null where they say nothing, or more than a name. `words` are those of
+-- the title that may tell what it is: of four letters or more, of Japanese two or three characters.
 create table m2.pages as
 with seen as (select distinct id from m2.steps),
 page as (
     select locale, language(locale) as language, id,
-        trim(regexp_replace(regexp_replace(title, '[\x{200b}-\x{200f}\x{feff}\x{ad}]', '', 'g'), '\s+', ' ', 'g')) as title,
-        if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand, plain(color, 30) as color,
-        plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, "desc" as description
-    from m2.products semi join seen using (id) where length(title) between 10 and 400
+        trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
+        if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
+        plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
+    from m2.products semi join seen using (id)
 )
-select *, list_distinct(regexp_extract_all(lower(title), '[\p{Latin}\p{N}]{4,}|[\p{Katakana}ー]{3,}|\p{Han}{2,}')) as words
+select *, list_distinct(regexp_extract_all(
+    regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),
+    '[\p{Latin}\p{N}]{4,}|[\p{Katakana}ー]{3,}|\p{Han}{2,}')) as words
 from page where length(title) between 10 and 300 and not regexp_matches(title, '&#?\w+;|<[^>]*>|[.]{3}$');
+
+-- Sessions of three products or more with titles, up to 6,000 of each marketplace, where what came last (`after`) has two words or
+-- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all.
+create table m2.visits as
+with visit as (
+    select locale, language, session, lot, list(id order by place) as ids,
+        list({id: id, title: title, brand: brand, words: words} order by place) filter (not last) as before,
+        min({id: id, title: title, brand: brand, words: words, price: price}) filter (last) as after
+    from m2.steps join m2.pages using (locale, language, id)
+    group by locale, language, session, lot having len(before) >= 2 and after is not null
+)
+select *, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
+    [item.title for item in before][-5:] as titles
+from visit where len(list_distinct([lower(item.title) for item in before] || [lower(after.title)])) = len(ids)
+    and (list_contains([item.brand for item in before], after.brand)
+        or len(list_intersect(flatten([item.words for item in before]), after.words)) >= 2)
+qualify row_number() over (partition by locale order by lot, session) <= 6000;
+
+-- For each visit what it did not come to: products that ended others there, of other brands, never seen in one session with its
+-- last two. `near` share a word with the last but one, `popular` are of the price of what came last. Titles, by chance.
+create table m2.lures as
+with shelf as (
+    select locale, word, min({lot: draw(session || word), id: id}, 8) as offers
+    from (select locale, session, after.id as id, unnest(after.words) as word from m2.visits)
+    group by locale, word having count(*) between 2 and 500
+),
+candidate as (
+    select locale, session, unnest(list(after.id) over (partition by locale, floor(2 * ln(after.price))
+        order by draw(session) rows between 1 following and 16 following)) as id, false as alike from m2.visits
+    union all
+    select locale, session, unnest(offers).id, true
+    from (select locale, session, unnest(pick(before[-1].words, 4, session)) as word from m2.visits) join shelf using (locale, word)
+),
+met as (
+    select distinct locale, one.id, other.id as other from m2.steps as one join m2.steps as other using (locale, session)
+),
+lure as (
+    select locale, session, id, bool_or(alike) as alike from candidate group by locale, session, id
+),
+apart as (
+    select lure.*, page.title
+    from lure join m2.visits using (locale, session) join m2.pages as page on page.locale = lure.locale and page.id = lure.id
+        anti join met as seen on seen.locale = lure.locale and seen.id = before[-1].id and seen.other = lure.id
+        anti join met as ended on ended.locale = lure.locale and ended.id = after.id and ended.other = lure.id
+    where not list_contains(ids, lure.id)
+        and not coalesce(list_contains([item.brand for item in before] || [after.brand], page.brand), false)
+)
+select locale, session, coalesce(list(title order by draw(session || id)) filter (alike), [])[:8] as near,
+    coalesce(list(title order by draw(session || id)) filter (not alike), [])[:12] as popular
+from apart group by locale, session;
+
+-- Brands that the same sessions looked at: `together` many, which are `lift` times as many as if by chance.
+create table m2.kindred as
+with carried as (
+    select distinct locale, language, session, brand from m2.steps join m2.pages using (locale, language, id) where brand is not null
+),
+known as (select locale, brand, count(*) as n from carried group by all),
+visited as (select locale, count(distinct session) as sessions from carried group by locale)
+select one.locale, one.language, one.brand, other.brand as other, count(*) as together,
+    round(count(*) * sessions / (known.n * met.n), 1) as lift
+from carried as one join carried as other using (locale, session) join visited using (locale)
+    join known on known.locale = one.locale and known.brand = one.brand
+    join known as met on met.locale = one.locale and met.brand = other.brand
+where one.brand <> other.brand group by one.locale, one.language, one.brand, other.brand, sessions, known.n, met.n;
+
+-- Up to 8,000 pages of each marketplace, and for each what is like it there (`others`): pages that share one of its words that
+-- fewer than one in twenty has, but not its title.
+create table m2.akin as
+with drawn as (
+    select locale, id, title, words from m2.pages qualify row_number() over (partition by locale order by draw(id)) <= 8000
+),
+worded as (select locale, id, title, unnest(words) as word from drawn),
+rare as (
+    select * from worded
+    qualify count(*) over (partition by locale, word) between 2 and 0.05 * (count(distinct id) over (partition by locale))
+),
+beside as (
+    select locale, id, title, word, list({id: id, title: title}) over (
+        partition by locale, word order by draw(id || word) rows between 1 following and 5 following) as others from rare
+)
+select locale, id, list_distinct(list_filter(flatten(list(others order by word)), lambda other: lower(other.title) <> lower(title))) as others
+from beside group by locale, id, title;
+
+-- One product in two marketplaces of different languages: up to 6,000 for each pair, where both titles are in their languages, no
+-- copies, and of about one length. `lot` is a large whole number by chance.
+create table m2.parallel as
+with page as (select * from m2.pages where in_language(title, language) and length(title) between 20 and 200)
+select one.id, one.locale, one.language, one.title, other.locale as other_locale, other.language as other_language,
+    other.title as other_title, draw(id || one.locale) as lot
+from page as one join page as other using (id)
+where one.language <> other.language
+    and len(list_intersect(one.words, other.words)) <= 0.6 * least(len(one.words), len(other.words))
+    and length(one.title) < 2.5 * length(other.title) and length(other.title) < 2.5 * length(one.title)
+qualify row_number() over (partition by one.language, other.language order by draw(id || one.locale)) <= 6000;

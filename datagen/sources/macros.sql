@@ -90,6 +90,12 @@ create macro attribute_name(kind, language) as coalesce(map {
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
 
+-- A value of a catalogue's column that can be shown: without invisible signs; null where it is blank, longer than so many
+-- characters, HTML, or says that there is none.
+create macro plain(value, longest) as list_transform([trim(regexp_replace(value, '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g'))],
+    lambda own: if(length(own) <= longest
+        and not regexp_matches(lower(own), '^(?:n[/\\]?a|none|null|unknown|other|keine?|ninguno|aucune?|nessuno|なし|\W*)$|&#?\w+;|<'), own, null))[1];
+
 -- The two characters at either end must not be of one word, nor joined by an apostrophe, hyphen or ampersand.
 create macro stands_alone(text, place, size) as not regexp_matches(
     text[greatest(place - 1, 1):place] || ' | ' || text[place + size - 1:place + size],

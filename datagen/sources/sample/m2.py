@@ -8,6 +8,7 @@ brands that the same people like, so that the next product can be guessed.
 import csv
 import itertools
 import random
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -220,7 +221,7 @@ def _size(traits: Traits, locale: str) -> str:
 def _translated(size: str, place: int) -> str:
     """A Spanish size in another language: most are numbers with a unit."""
     for word, others in words().size_words.items():
-        size = size.replace(word, others[place])
+        size = re.sub(rf"\b{word}\b", others[place], size)
     return size
 
 
