@@ -31,7 +31,8 @@ select *, list_distinct(regexp_extract_all(
 from page where length(title) between 10 and 300 and not regexp_matches(title, '&#?\w+;|<[^>]*>|[.]{3}$');
 
 -- Sessions of three products or more with titles, up to 6,000 of each marketplace, where what came last (`after`) has two words or
--- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all.
+-- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all,
+-- `shared` is the number of words in common.
 create table m2.visits as
 with visit as (
     select locale, language, session, lot, list(id order by place) as ids,
@@ -41,14 +42,15 @@ with visit as (
     group by locale, language, session, lot having len(before) >= 2 and after is not null
 )
 select *, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
-    [item.title for item in before][-5:] as titles
+    [item.title for item in before][-5:] as titles, len(list_intersect(flatten([item.words for item in before]), after.words)) as shared
 from visit where len(list_distinct([lower(item.title) for item in before] || [lower(after.title)])) = len(ids)
     and (list_contains([item.brand for item in before], after.brand)
-        or len(list_intersect(flatten([item.words for item in before]), after.words)) >= 2)
+        or shared >= 2)
 qualify row_number() over (partition by locale order by lot, session) <= 6000;
 
 -- For each visit what it did not come to: products that ended others there, of other brands, never seen in one session with its
--- last two. `near` share a word with the last but one, `popular` are of the price of what came last. Titles, by chance.
+-- last two. `near` share words with the session, those with most of them first, which are `nearest` words; `popular` share none,
+-- and are of the price of what came last, by chance. Titles.
 create table m2.lures as
 with shelf as (
     select locale, word, min({lot: draw(session || word), id: id}, 8) as offers
@@ -57,27 +59,24 @@ with shelf as (
 ),
 candidate as (
     select locale, session, unnest(list(after.id) over (partition by locale, floor(2 * ln(after.price))
-        order by draw(session) rows between 1 following and 16 following)) as id, false as alike from m2.visits
-    union all
-    select locale, session, unnest(offers).id, true
+        order by draw(session) rows between 1 following and 16 following)) as id from m2.visits
+    union
+    select locale, session, unnest(offers).id
     from (select locale, session, unnest(pick(before[-1].words, 4, session)) as word from m2.visits) join shelf using (locale, word)
 ),
 met as (
     select distinct locale, one.id, other.id as other from m2.steps as one join m2.steps as other using (locale, session)
 ),
-lure as (
-    select locale, session, id, bool_or(alike) as alike from candidate group by locale, session, id
-),
 apart as (
-    select lure.*, page.title
-    from lure join m2.visits using (locale, session) join m2.pages as page on page.locale = lure.locale and page.id = lure.id
-        anti join met as seen on seen.locale = lure.locale and seen.id = before[-1].id and seen.other = lure.id
-        anti join met as ended on ended.locale = lure.locale and ended.id = after.id and ended.other = lure.id
-    where not list_contains(ids, lure.id)
+    select candidate.*, page.title, len(list_intersect(flatten([item.words for item in before]), page.words)) as shared
+    from candidate join m2.visits using (locale, session) join m2.pages as page on page.locale = candidate.locale and page.id = candidate.id
+        anti join met as seen on seen.locale = candidate.locale and seen.id = before[-1].id and seen.other = candidate.id
+        anti join met as ended on ended.locale = candidate.locale and ended.id = after.id and ended.other = candidate.id
+    where not list_contains(ids, candidate.id)
         and not coalesce(list_contains([item.brand for item in before] || [after.brand], page.brand), false)
 )
-select locale, session, coalesce(list(title order by draw(session || id)) filter (alike), [])[:8] as near,
-    coalesce(list(title order by draw(session || id)) filter (not alike), [])[:12] as popular
+select locale, session, coalesce(list(title order by shared desc, draw(session || id)) filter (shared > 0), [])[:8] as near,
+    coalesce(list(title order by draw(session || id)) filter (shared = 0), [])[:12] as popular, max(shared) as nearest
 from apart group by locale, session;
 
 -- Brands that the same sessions looked at: `together` many, which are `lift` times as many as if by chance.
