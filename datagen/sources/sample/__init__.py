@@ -8,11 +8,13 @@
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
     m2.py, m2.yaml                       products and sessions of six marketplaces as Amazon-M2's files
+    full.py                              the publishers' sizes, for benchmarks
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
 the query asks for. No product, brand or sentence is taken from a real shop.
 """
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +22,11 @@ from datagen.errors import UserError
 from datagen.sources.source import MADE_UP
 from datagen.storage.files import writable
 
-SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
-"""Queries and products of the named sizes: about 62,000 judgements; and the real ESCI's 2.6 million."""
+QUERIES, PRODUCTS = 3_200, 40_000
+"""Of the sample, with about 62,000 judgements."""
 
-M2_SIZES = {"sample": (2_400, 4_000), "full": (1_410_675, 3_606_249)}
-"""Products and sessions in Amazon-M2's layout; of other sizes, those of the sample."""
+M2_PRODUCTS, M2_SESSIONS = 2_400, 4_000
+"""In Amazon-M2's layout, of six marketplaces."""
 
 JUDGEMENTS_A_QUERY = 20
 PRODUCTS_A_QUERY = 14
@@ -33,19 +35,24 @@ PRODUCTS_A_QUERY = 14
 def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample", seed: int = 7) -> None:
     """Write the sample shop into `folder`, one subfolder a source (`esci/`, `m2/` ...).
 
-    `size` is a named one or an approximate number of judgements. Raises UserError for an unknown size,
-    and where no folder can be made.
+    `size` is `sample`, `full` (the publishers' sizes), or an approximate number of ESCI's judgements. Raises
+    UserError for an unknown size, and where no folder can be made.
     """
     from datagen.sources.sample.esci import write_esci
+    from datagen.sources.sample.full import multiply
     from datagen.sources.sample.m2 import write_m2
 
-    if size < 1000 if isinstance(size, int) else size not in SIZES:
+    if size < 1000 if isinstance(size, int) else size not in ("sample", "full"):
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
+    if size == "full":
+        with tempfile.TemporaryDirectory(dir=writable(folder)) as sample:
+            write_sample(Path(sample), "sample", seed)
+            multiply(Path(sample), folder)
+        return
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
-    queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
+    queries, products = (QUERIES, PRODUCTS) if size == "sample" else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
-    listed, visits = M2_SIZES.get(str(size), M2_SIZES["sample"])
-    write_m2(folder / "m2", products=listed, sessions=visits, seed=seed)
+    write_m2(folder / "m2", products=M2_PRODUCTS, sessions=M2_SESSIONS, seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"
