@@ -22,8 +22,8 @@ from datagen.sources.sample.market import ABROAD, Block, product_code, sold_abro
 from datagen.sources.sample.traits import Traits, draw, one, shorter, suited, tell
 from datagen.sources.sample.wording import clauses, joined
 
-LOCALES = {"UK": 0.25, "DE": 0.23, "JP": 0.22, "ES": 0.1, "FR": 0.1, "IT": 0.1}
-"""The marketplaces, and about their shares of the sessions."""
+LOCALES = {"UK": 0.22, "DE": 0.2, "JP": 0.2, "ES": 0.16, "FR": 0.11, "IT": 0.11}
+"""The marketplaces, and their shares of the sessions: small ones have more than in the real data."""
 
 CURRENCIES = {"UK": 0.86, "JP": 160.0}
 """What a euro is worth where prices are in something else."""
@@ -61,6 +61,8 @@ class Item(NamedTuple):
     price: float
     circle: frozenset[str]
     """The brands that its buyers like."""
+    demand: float
+    """How often it is looked at: more often what ESCI's part sells, too, so that there are queries for it."""
 
 
 class Words(NamedTuple):
@@ -141,7 +143,7 @@ def _items(block: Block) -> list[Item]:
         first = FIRST + (block.number * len(block.kinds) + block.kinds.index(kind)) * HOME
         shelf += [(product_code(first + place), draw(kind, [one(known, rng)], rng)) for place in range(HOME)]
         worth = 6 + 60 * rng.random() ** 2
-        for product, traits in shelf:
+        for place, (product, traits) in enumerate(shelf):
             circle = next(
                 (of for of in circles[kind.department] if traits.brand in of),
                 one(circles[kind.department], rng),
@@ -155,6 +157,7 @@ def _items(block: Block) -> list[Item]:
                     points=_points(traits, rng),
                     price=price,
                     circle=frozenset(brand.name[0] for brand in circle),
+                    demand=3.0 if place < ABROAD else 1.0,
                 )
             )
     return items
@@ -307,8 +310,9 @@ def _sessions(shelf: Sequence[Item], count: int, rng: random.Random) -> Iterator
     """Sessions in a marketplace: what was looked at, printed as numpy does, and what came next."""
     near: dict[int, tuple[list[str], list[float]]] = {}
     made = 0
+    demand = list(itertools.accumulate(item.demand for item in shelf))
     while made < count:
-        start = int(len(shelf) * rng.random())
+        [start] = rng.choices(range(len(shelf)), cum_weights=demand)
         if start not in near:
             weights = [_nearness(shelf[start], item) for item in shelf]
             kept = [(item.id, weight) for item, weight in zip(shelf, weights, strict=True) if weight]
@@ -326,7 +330,7 @@ def _nearness(start: Item, other: Item) -> float:
     kind, of = start.traits.kind, other.traits.kind
     if kind is not of and of.key not in kind.complements and kind.key not in of.complements:
         return 0.0
-    weight = 2.0 if kind is of else 1.0
+    weight = other.demand * (2.0 if kind is of else 1.0)
     if other.traits.brand.name[0] in start.circle:
         weight *= 8.0
     if start.traits.color and other.traits.color and start.traits.color.family == other.traits.color.family:
