@@ -165,12 +165,13 @@ def _items(block: Block) -> list[Item]:
 
 def _points(traits: Traits, rng: random.Random) -> list[tuple[str, int]]:
     """What a description tells in all languages, as names and places."""
+    first = [("kind", 0)] if rng.random() < 0.8 else []
     points = [("line", int(2 * rng.random()))]
     points += [("feature", place) for place in range(len(traits.has))][:1]
     points += [("material", rng.randrange(2))] if traits.material else []
     points += [("use", rng.randrange(2))] if traits.uses else []
     rng.shuffle(points)
-    return points[: 2 + int(2 * rng.random())]
+    return first + points[: 2 + int(2 * rng.random())]
 
 
 def _row(item: Item, locale: str, rng: random.Random) -> tuple[object, ...]:
@@ -285,8 +286,12 @@ def _description(item: Item, locale: str) -> str:
 
 def _sentence(traits: Traits, name: str, number: int, locale: str) -> str:
     index, kind = PLACES[locale], traits.kind
+    brand = traits.brand.name[2 if locale == "JP" else 0]
     if locale in ELDER:
         phrases = catalogue().phrases
+        if name == "kind":
+            noun = english.first(kind.names[index][0].text)
+            return ("{} by {}", "{} de la marca {}", "{1}の{0}です")[index].format(noun, brand)
         if name == "line":
             return kind.lines[number][index]
         if name == "feature":
@@ -297,6 +302,9 @@ def _sentence(traits: Traits, name: str, number: int, locale: str) -> str:
         return phrases[name][index][number].format(use=kind.uses[traits.uses[0]][index])
     known = words()
     row = known.types[kind.key]
+    if name == "kind":
+        noun = english.first(row["names"][0][index].split(", ")[0])
+        return f"{noun} {('von', 'de la marque', 'del marchio')[index]} {brand}."
     value = {
         "line": lambda: row["lines"][number][index],
         "feature": lambda: known.features[traits.has[number].key][index],
