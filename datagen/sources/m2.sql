@@ -116,9 +116,26 @@ from beside group by locale, id, title;
 create table m2.parallel as
 with page as (select * from m2.pages where in_language(title, language) and length(title) between 20 and 200)
 select one.id, one.locale, one.language, one.title, other.locale as other_locale, other.language as other_language,
-    other.title as other_title, draw(id || one.locale) as lot
+    other.title as other_title, draw(id) as lot
 from page as one join page as other using (id)
 where one.language <> other.language
     and len(list_intersect(one.words, other.words)) <= 0.6 * least(len(one.words), len(other.words))
     and length(one.title) < 2.5 * length(other.title) and length(other.title) < 2.5 * length(one.title)
-qualify row_number() over (partition by one.language, other.language order by draw(id || one.locale)) <= 6000;
+qualify row_number() over (partition by one.language, other.language order by draw(id)) <= 6000;
+
+-- Up to 8,000 pages of each marketplace with a description that can be shown (`text`): of 40 to 600 characters, in the language of
+-- the marketplace, without HTML. Japanese ones come with blanks between their words, which are left out.
+create table m2.told as
+with drawn as (
+    select * from m2.pages where length(description) between 40 and 2000 and in_language(title, language)
+    qualify row_number() over (partition by locale order by draw(id)) <= 8000
+),
+clean as (
+    select *, trim(regexp_replace(replace(prose(description), '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as plain,
+        '([\p{Hiragana}\p{Katakana}\p{Han}ー、。「」()]) ([\p{Hiragana}\p{Katakana}\p{Han}ー、。「」()])' as split
+    from drawn
+)
+select * exclude (description, plain, split), if(language = 'ja',
+    regexp_replace(regexp_replace(plain, split, '\1\2', 'g'), split, '\1\2', 'g'), plain) as text
+from clean where length(plain) between 40 and 600 and in_language(plain, language)
+    and not regexp_matches(plain, '&#?\w+;|https?://|[.]{3}$|[<>]');
