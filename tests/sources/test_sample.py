@@ -27,7 +27,7 @@ from datagen.sources.sample.market import (
     MOST,
     Block,
     Listing,
-    _code,
+    product_code,
     _judgements,
     ask,
     stock,
@@ -111,7 +111,7 @@ def test_ids_repeat_across_locales_only(market: duckdb.DuckDBPyConnection) -> No
 
 def test_no_two_numbers_share_a_product_id() -> None:
     numbers = random.Random(0).sample(range(2**33), 200_000)
-    assert len({_code(number) for number in numbers}) == len(numbers)
+    assert len({product_code(number) for number in numbers}) == len(numbers)
 
 
 # Determinism

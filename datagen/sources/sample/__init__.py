@@ -11,6 +11,7 @@
     reviews.py, reviews.yaml             what the buyers write about them
     ecinstruct.py                        its listings and queries as ECInstruct's tasks
     texts.py, mmlu.yaml, alpaca.yaml     general questions and instructions, in MMLU's and Alpaca's files
+    m2.py, m2.yaml                       products and sessions of six marketplaces as Amazon-M2's files
     full.py                              the publishers' sizes, for benchmarks
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
@@ -28,6 +29,9 @@ from datagen.storage.files import writable
 QUERIES, PRODUCTS = 3_200, 40_000
 """Of the sample, with about 62,000 judgements."""
 
+M2_PRODUCTS, M2_SESSIONS = 2_400, 4_000
+"""In Amazon-M2's layout, of six marketplaces."""
+
 JUDGEMENTS_A_QUERY = 20
 PRODUCTS_A_QUERY = 14
 
@@ -42,6 +46,7 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     from datagen.sources.sample.esci import write_esci
     from datagen.sources.sample.full import multiply
     from datagen.sources.sample.items import items, purchases, write_items
+    from datagen.sources.sample.m2 import write_m2
     from datagen.sources.sample.reviews import write_reviews
     from datagen.sources.sample.texts import write_alpaca, write_mmlu
 
@@ -63,6 +68,7 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     write_ecinstruct(folder / "ecinstruct", seed)
     write_mmlu(folder / "mmlu", seed)
     write_alpaca(folder / "alpaca")
+    write_m2(folder / "m2", products=M2_PRODUCTS, sessions=M2_SESSIONS, seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"
