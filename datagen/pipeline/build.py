@@ -87,7 +87,12 @@ def build(
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(
-            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run, say=say
+            *(recipe.sources, seeds, recipe.seed),
+            tables=recipe.tables,
+            threads=cores,
+            spill=run,
+            columns=runs / "seeds" / "columns",
+            say=say,
         ) as opened:
             plan = _plan(recipe, run, opened)
             if (run / MANIFEST).is_file():
@@ -301,7 +306,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "made_up": plan.made_up,
     }
     write_card(plan.run, plan.recipe, manifest)
-    write_report(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest, lock)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)
