@@ -124,20 +124,30 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
 @_ROWS
 @_RUNS
 @_WORKERS
-def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None) -> None:
+@click.option(
+    "--decontaminate",
+    multiple=True,
+    metavar="FILE",
+    help="Evaluation questions: rows that ask the same are left out. May be given several times.",
+)
+def build(
+    recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None, decontaminate: tuple[str, ...]
+) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
     \b
-    Example:
+    Examples:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
+      datagen build esci_mcq --decontaminate shopping_mmlu/data.zip
     """
     from datagen.commands import tables
     from datagen.pipeline import build
+    from datagen.recipe.load import with_evaluation
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
 
-    loaded, start = _load(recipe, rows), time.monotonic()
+    loaded, start = with_evaluation(_load(recipe, rows), decontaminate), time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
