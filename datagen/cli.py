@@ -224,6 +224,57 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["shopbench", "alpaca", "sharegpt", "openai"]),
+    help="ShopBench's questions with their answers, or what other trainers read.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the files. [default: exports/<name of the run>-<format>]",
+)
+def export(run: Path, form: str, out: Path | None) -> None:
+    """Write a run as JSON Lines, a file for each shard.
+
+    \b
+    Example:
+      datagen export runs/esci_mcq --format alpaca
+    """
+    from datagen.commands.export import export
+
+    with progress_bars() as (progress, _):
+        for path in export(run, form, out or Path("exports") / f"{run.resolve().name}-{form}", progress):
+            click.echo(path)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("repository")
+@click.option("--yes", is_flag=True, help="Send it. Without, only what would be sent is printed.")
+@click.option("--public", is_flag=True, help="Let everybody read it. Without, a new repository is private.")
+def push(run: Path, repository: str, yes: bool, public: bool) -> None:
+    """Upload a run to the Hugging Face hub, with its card.
+
+    Rows that were left out stay here. The token is the one of `hf auth login`, or HF_TOKEN.
+
+    \b
+    Example:
+      datagen push runs/esci_mcq your_name/esci_mcq --yes
+    """
+    from datagen.commands.push import described, planned, push
+
+    upload = planned(run, repository, private=not public)
+    for line in described(upload):
+        click.echo(line)
+    click.echo(push(upload) if yes else "Nothing was sent. Say --yes to send it")
+
+
+@main.command()
 @click.option(
     "--write-sample", type=click.Path(path_type=Path), metavar="DIR", help="Write made-up seeds into DIR."
 )
