@@ -6,7 +6,7 @@ The rows are those of the recipe esci_all over the sample shop. Some are evaluat
 
 - exact: the row's prompt and answer as they are.
 - reordered: the row's options in another order, and two neighbours changed places in each text of five words.
-- reworded: the row's texts under an instruction of no template, and one word in eight of them left out,
+- reworded: the row's texts under an instruction of no template, and one word in eight of each left out,
   misspelt or another.
 
 A row that is no question is clean. `false_positive_share` is the share of clean rows that are left out;
@@ -104,7 +104,8 @@ def question(row: Row, kind: str, place: str, words: list[str], rng: random.Rand
     first = 0 if row["type"] is TaskType.MULTIPLE_CHOICE else 1
     if kind == "exact":
         return parsed(prompt, place, row["type"], target)
-    fields, options = [text for text in row["fields"] if text in prompt], list(row["options"])
+    options = list(row["options"])
+    fields = [line for text in row["fields"] for line in text.split("\n") if line in prompt]
     order = rng.sample(range(len(options)), len(options))
     moved = [options[place] for place in order]
     if options and isinstance(target, int):
@@ -135,11 +136,11 @@ def swapped(text: str, rng: random.Random) -> str:
 
 def reworded(text: str, words: list[str], rng: random.Random) -> str:
     """The text with about one word in eight left out, misspelt or another; a letter in eight of Japanese."""
-    parts = text.split(" ") if text.isascii() else re.findall(r"[a-zA-Z0-9]+|.", text)
-    changed = list(parts)
-    for at in rng.sample(range(len(parts)), len(parts) // 8 + (rng.random() < len(parts) % 8 / 8)):
-        changed[at] = rng.choice(["", parts[at][:-2] + parts[at][-1:], rng.choice(words)])
-    return (" " if text.isascii() else "").join(part for part in changed if part)
+    blank = "" if re.search("[ぁ-ヺ一-龠]", text) else " "
+    parts = text.split(" ") if blank else re.findall(r"[a-zA-Z0-9]+|.", text)
+    for at in rng.sample(range(len(parts)), len(parts) // 8):
+        parts[at] = rng.choice(["", parts[at][:-2] + parts[at][-1:], rng.choice(words)])
+    return blank.join(part for part in parts if part or not blank)
 
 
 def report(rows: list[Row], planted: dict[int, str], told: list[str | None], seconds: float) -> None:

@@ -1,46 +1,39 @@
 """Decontamination: the rows that ask what an evaluation question asks, on which no model should be trained.
 
 Rows and questions are compared by content, as `dedup` does it: a row's fields, options and answer, a
-question's passages, list and answer. Both are sets of words, of pairs of characters in Japanese. A word
+question's passages, list and answer. Texts are sets of words, of pairs of characters in Japanese. A word
 weighs the more, the fewer prompts hold it, so that the wording of instructions hardly counts. What share of
-a text's weight stands in another is its coverage.
+a text's weight stands in another is its coverage: most of it from 70 %, half from 50 %, some from 30 %.
 
 A row is contaminated by a question when all of this holds:
 
-1. The question tells most of the row's fields, and half of each or more, outside of what it lists.
-2. The question lists most of the row's options; or it is known to be answered by most of the row's answer,
-   whatever else the two list. Where a row lists nothing and the question's answer is known, either answer
-   has something of the other.
-3. The row has half or more of the question: of its passages, and of what it lists or, where the answers
-   decide, of its answers. An instruction counts where there is nothing else.
+1. The question tells most of the fields that the row shows, and half of each or more, outside of its list.
+2. The question lists most of the row's options, or is known to have most of its answer, whatever else the two
+   list. Where a row lists nothing and the question's answer is known, its own has some of that.
+3. The row has half or more of the question's passages, or of its instruction where there is nothing else;
+   and half of what it lists or, where the answers decide, some of its answers.
 
-Order counts nowhere, neither of words nor of options. A row about the same product that asks something else
-stays, and so does one whose query is another.
+Two options, or two answers, are one where either holds most of the other. Order counts nowhere, neither of
+words nor of options. A row about the same product that asks something else stays, and so does one whose
+query is another.
 
-Candidate pairs share two of the rarest words of a text with one of the question's. Each pair is then checked
-by the definition above.
+Texts are compared where they share two of their rarest words; each pair of a row and a question that comes of
+it is then checked by the definition above.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from datagen.dedup.content import Content, Read, joined
-from datagen.dedup.normalize import buffers_of, fold
-from datagen.dedup.ragged import Bools, Hashes, Ints, Lists, distinct, mixed, ranges, sorted_unique, starts_of
+from datagen.dedup.normalize import fold
+from datagen.dedup.ragged import Bools, Hashes, Ints, Lists, distinct, ranges, sorted_unique
+from datagen.dedup.words import BITS, LEAST, Floats, weights_of, words_of
 
 MOST, HALF, SOME = 0.7, 0.5, 0.3
 """The coverage from which a text holds most, half or some of another."""
-
-OFTEN, LEAST = 0.2, 0.5
-"""Share of prompts from which a word weighs least, and what it weighs; a word of one in 1,000 weighs 5.3."""
-
-FEW = 3
-"""Questions that may share a word and all be about it; what more of them share is wording."""
 
 PROMPTS = 5_000
 """About how many prompts tell which words are common: the first ones, as the order of ids is a shuffle."""
@@ -48,17 +41,10 @@ PROMPTS = 5_000
 SHOWN = 300
 """Characters of the question that a reject keeps."""
 
-_BITS = 22  # of a word's number: of 100,000 words, one in forty shares its number with another
 _RAREST = 6  # words of a text that it is found by
-_CROWDED = 64  # questions that share two words: no candidates
-_LIKELY = 0.3  # least share of a row, by weight of its texts, that are candidates
-_CHUNK = 4096  # texts that are cut into words at a time
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_BACK = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
-_OUTSIDE, _LISTED, _ANSWER, _INSTRUCTS = 1, 2, 4, 8
-
-Floats = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
+_CROWDED = 64  # texts that share two words, or questions that share a text: no candidates by these alone
+_WORD = (1 << BITS) - 1
+_OUTSIDE, _LISTED, _ANSWER, _ASIDE = 1, 2, 4, 8
 
 
 class Evaluation(NamedTuple):
@@ -73,19 +59,33 @@ class Evaluation(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Texts of all questions: the words, the question, and the role of each."""
+    """The texts of all questions: for each part of one, the question, its text and its role."""
 
-    words: Lists
+    questions: int
+    words: Lists  # of each distinct text
     question: Ints
+    text: Ints
     role: Ints
 
 
-class _Words(NamedTuple):
-    """Distinct words of each question with all roles in which they stand there."""
+class _Told(NamedTuple):
+    """The distinct words of each question, with all roles in which they stand there."""
 
-    codes: Ints  # question << _BITS | word, ascending
+    codes: Ints  # question << BITS | word, ascending
     roles: Ints
     starts: Ints  # of each question
+
+
+class _Both(NamedTuple):
+    """Rows and questions, the words of their texts, and what words and texts weigh."""
+
+    content: Content
+    words: Lists
+    asked: _Asked
+    told: _Told
+    weights: Floats  # of words
+    weight: Floats  # of the rows' texts
+    asked_weight: Floats  # of the questions' texts
 
 
 def contaminated(
@@ -97,308 +97,279 @@ def contaminated(
     of its template a row shows.
     """
     rows = sum(len(part.ids) for part in parts)
-    told: list[str | None] = [None] * rows
+    found: list[str | None] = [None] * rows
     if not rows or not evaluations:
-        return told
+        return found
     each = -(-PROMPTS // len(prompts.chunks))
-    some = pa.concat_arrays([chunk.slice(0, each) for chunk in prompts.chunks]).cast(pa.large_string())
-    content, asked = joined(parts, np.arange(rows)), _asked(evaluations)
-    weights = _weights(asked, words_of(fold(some)[0]), len(evaluations))
-    search = _Search(content, words_of(content.texts), weights, asked, len(evaluations))
-    for row, question in search.found(prompts):
+    some = pa.concat_arrays([chunk.slice(0, each) for chunk in prompts.chunks])
+    both = _both(joined(parts, np.arange(rows)), _asked(evaluations), some)
+    for row, question in _repeats(both, prompts):
         evaluation = evaluations[question]
         shown = " ".join(evaluation.prompt.split())
-        told[row] = f"{evaluation.place}: {shown[:SHOWN]}{' [...]' if len(shown) > SHOWN else ''}"
-    return told
-
-
-def words_of(texts: pa.LargeStringArray) -> Lists:
-    """The words of folded texts, as numbers below 1 << _BITS; a plural's last s is cut off."""
-    offsets, data = buffers_of(texts)
-
-    def cut(start: int) -> Lists:
-        ends = offsets[start : start + _CHUNK + 1]
-        return _cut(data[ends[0] : ends[-1]], ends - ends[0])
-
-    with ThreadPoolExecutor(2) as pool:
-        parts = list(pool.map(cut, range(0, len(texts), _CHUNK)))
-    if not parts:
-        return Lists(np.zeros(0, np.int64), np.zeros(1, np.int64))
-    counts = np.concatenate([part.counts() for part in parts])
-    return Lists(np.concatenate([part.values for part in parts]), starts_of(counts))
-
-
-def _cut(data: Bytes, offsets: Ints) -> Lists:
-    """Words between blanks; where characters have no blanks between them, each two neighbours."""
-    blank = data <= 32
-    lead = (data >= 0xE3) & (data <= 0xED)  # of three bytes: kana, kanji, hangul
-    within = lead.copy()
-    for step in (1, 2):
-        within[step:] |= lead[:-step]
-    letter = np.concatenate([[False], ~blank & ~within, [False]])
-    edges = np.flatnonzero(letter[1:] != letter[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    last, before = data[ends - 1], data[np.maximum(ends - 2, 0)]
-    ends = ends - ((ends - starts > 3) & (last == ord("s")) & (before != ord("s")))
-    if lead.any():
-        at = np.flatnonzero(lead)
-        follows = np.append(np.diff(at) == 3, False)
-        alone = ~follows & ~np.append(False, follows[:-1])
-        pairs = np.concatenate([at[follows], at[alone]])
-        starts = np.concatenate([starts, pairs])
-        ends = np.concatenate([ends, pairs + np.where(np.arange(len(pairs)) < follows.sum(), 6, 3)])
-        order = np.argsort(starts, kind="stable")
-        starts, ends = starts[order], ends[order]
-    powers = np.full(len(data) + 1, _BASE, np.uint64)
-    powers[0] = 1
-    inverse = np.full(len(data) + 1, _BACK, np.uint64)
-    inverse[0] = 1
-    powers, inverse = np.cumprod(powers), np.cumprod(inverse)
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data + np.uint64(1)) * powers[:-1])])
-    hashes = mixed((sums[ends] - sums[starts]) * inverse[starts])
-    return Lists((hashes >> np.uint64(64 - _BITS)).astype(np.int64), np.searchsorted(starts, offsets))
+        found[row] = f"{evaluation.place}: {shown[:SHOWN]}{' [...]' if len(shown) > SHOWN else ''}"
+    return found
 
 
 def _asked(evaluations: Sequence[Evaluation]) -> _Asked:
     texts: list[str] = []
     question, role = [], []
     for number, one in enumerate(evaluations):
-        outside = _OUTSIDE | _INSTRUCTS if one.passages or one.options else _OUTSIDE
+        outside = _OUTSIDE | _ASIDE if one.passages or one.options else _OUTSIDE
         parts = [(one.instruction, outside), *((text, _OUTSIDE) for text in one.passages)]
         parts += [*((text, _LISTED) for text in one.options), *((text, _ANSWER) for text in one.answers)]
-        for text, place in parts:
+        for text, of_text in parts:
             texts.append(text)
             question.append(number)
-            role.append(place)
-    folded, _ = fold(pa.array(texts, pa.large_string()))
-    return _Asked(words_of(folded), np.array(question, np.int64), np.array(role, np.int64))
+            role.append(of_text)
+    numbered = fold(pa.array(texts, pa.large_string()))[0].dictionary_encode()
+    text = numbered.indices.to_numpy().astype(np.int64)
+    columns = (np.array(question, np.int64), text, np.array(role, np.int64))
+    return _Asked(len(evaluations), words_of(numbered.dictionary), *columns)
 
 
-def _weights(asked: _Asked, prompts: Lists, questions: int) -> Floats:
-    """What each word weighs, by the share of prompts or of questions that hold it."""
-    size = 1 << _BITS
-    codes = sorted_unique(asked.question[asked.words.rows()] << _BITS | asked.words.values)
-    in_questions = np.bincount(codes & (size - 1), minlength=size)
-    seen = distinct(prompts, size)
-    count = max(len(prompts.starts) - 1, 1)
-    in_prompts = np.bincount(seen.values, minlength=size)
-    share = np.maximum(in_prompts / max(count, 100), (in_questions - FEW) / max(questions, 100))
-    rarest = 1 / max(count, questions, 1000)
-    weights: Floats = np.maximum(np.log(OFTEN / np.maximum(share, rarest)), LEAST)
-    return weights
+def _both(content: Content, asked: _Asked, prompts: pa.Array) -> _Both:
+    words, told = words_of(content.texts), _told(asked)
+    of_prompts = distinct(words_of(fold(prompts.cast(pa.large_string()))[0]), 1 << BITS)
+    in_prompts, in_questions = (
+        np.bincount(values, minlength=1 << BITS) for values in (of_prompts.values, told.codes & _WORD)
+    )
+    weights = weights_of(in_prompts, len(prompts), in_questions, asked.questions)
+    weight, asked_weight = (
+        _sum(lists.rows(), weights[lists.values], len(lists.starts) - 1) for lists in (words, asked.words)
+    )
+    return _Both(content, words, asked, told, weights, weight, asked_weight)
 
 
-class _Search:
-    """The search for rows that repeat a question."""
-
-    def __init__(
-        self, content: Content, texts: Lists, weights: Floats, asked: _Asked, questions: int
-    ) -> None:
-        self.content, self.texts, self.weights, self.asked = content, texts, weights, asked
-        self.questions = questions
-        self.rows = len(content.kinds)
-        self.weight = _sums(weights[texts.values], texts.starts)
-        """Of each text."""
-
-    def found(self, prompts: pa.ChunkedArray) -> list[tuple[int, int]]:
-        """Each contaminated row with the question that it repeats most of."""
-        rows, questions = np.divmod(self._likely(self._candidates()), self.questions)
-        of_questions = self._words_of_questions()
-        passed, core = self._same_answer(rows, questions, of_questions)
-        rows, questions, core = rows[passed], questions[passed], core[passed]
-        share = self._repeated(rows, questions, core, of_questions)
-        enough = share >= HALF
-        told = np.flatnonzero(enough)[self._told(rows[enough], questions[enough], of_questions, prompts)]
-        best: dict[int, tuple[float, int]] = {}
-        for row, question, of in zip(
-            *(column[told].tolist() for column in (rows, questions, share)), strict=True
-        ):
-            if of > best.get(row, (0.0, 0))[0]:
-                best[row] = (of, question)
-        return [(row, question) for row, (_, question) in best.items()]
-
-    # ---- candidates ----
-
-    def _candidates(self) -> Ints:
-        """Pairs of a text and a question with two rare words in common: text * questions + question."""
-        known = np.zeros(1 << _BITS, bool)
-        known[self.asked.words.values] = True
-        known &= self.weights > LEAST
-        words = np.flatnonzero(known)
-        rank = np.zeros(1 << _BITS, np.int64)
-        rank[words[np.argsort(-self.weights[words], kind="stable")]] = np.arange(len(words))
-        of_questions = self._keys(self.asked.words, known, rank)
-        alone = self._single(self.asked.words, known, rank, self.asked.role != _LISTED)
-        codes = [(key, self.asked.question[text]) for text, key in (*of_questions, alone)]
-        key, question = (np.concatenate(column) for column in zip(*codes, strict=True))
-        order = np.lexsort((question, key))
-        key, question = key[order], question[order]
-        new = np.append(True, (np.diff(key) != 0) | (np.diff(question) != 0))[: len(key)]
-        key, question = key[new], question[new]
-        keys, first, count = np.unique(key, return_index=True, return_counts=True)
-        usable = count <= _CROWDED
-        keys, first, count = keys[usable], first[usable], count[usable]
-        covered = _sums((self.weights * known)[self.texts.values], self.texts.starts)
-        open_ = np.flatnonzero((self.weight > 0) & (covered >= HALF * self.weight))
-        of_texts = self.texts.take(open_)
-        pairs = [np.zeros(0, np.int64)]
-        filter_ = _Filter(keys)
-        for text, key in self._keys(of_texts, known, rank):
-            text, key = (column[filter_.may_hold(key)] for column in (text, key))
-            at = np.minimum(np.searchsorted(keys, key), max(len(keys) - 1, 0))
-            hit = keys[at] == key if len(keys) else np.zeros(len(key), bool)
-            text, at = open_[text[hit]], at[hit]
-            questions = question[ranges(first[at], count[at])]
-            pairs.append(sorted_unique(np.repeat(text, count[at]) * self.questions + questions))
-        return sorted_unique(np.concatenate(pairs))
-
-    def _keys(self, texts: Lists, known: Bools, rank: Ints) -> list[tuple[Ints, Ints]]:
-        """Pairs of the rarest known words of each text, or the word of a text that has one: text, key."""
-        words = texts.where(known[texts.values])
-        words = distinct(Lists(rank[words.values], words.starts), 1 << _BITS)
-        text = words.rows()
-        place = np.arange(len(text)) - words.starts[text]
-        text, word = text[place < _RAREST], words.values[place < _RAREST]
-        found = []
-        for gap in range(1, _RAREST):
-            same = text[gap:] == text[:-gap]
-            found.append((text[gap:][same], word[:-gap][same] << _BITS | word[gap:][same]))
-        alone = words.counts()[text] == 1
-        return [*found, (text[alone], word[alone] << _BITS | word[alone])]
-
-    def _single(self, texts: Lists, known: Bools, rank: Ints, which: Bools) -> tuple[Ints, Ints]:
-        """The rarest known words of some texts, one by one: a field may be a single word."""
-        words = texts.where(known[texts.values] & which[texts.rows()])
-        words = distinct(Lists(rank[words.values], words.starts), 1 << _BITS)
-        text = words.rows()
-        rarest = np.arange(len(text)) - words.starts[text] < _RAREST
-        return text[rarest], words.values[rarest] << _BITS | words.values[rarest]
-
-    def _likely(self, candidates: Ints) -> Ints:
-        """Pairs of a row and a question that share a field, or enough of the options or of the answer.
-
-        Given as row * questions + question. One field is enough, as the others may not be shown.
-        """
-        text, question = np.divmod(candidates, self.questions)
-        found = [np.zeros(0, np.int64)]
-        for lists in (self.content.fields, self.content.options, self.content.answers):
-            order = np.argsort(lists.values, kind="stable")
-            first = np.searchsorted(lists.values[order], text)
-            count = np.searchsorted(lists.values[order], text, side="right") - first
-            row = lists.rows()[order][ranges(first, count)]
-            codes = row * self.questions + np.repeat(question, count)
-            pairs, back = np.unique(codes, return_inverse=True)
-            share = np.bincount(back, self.weight[np.repeat(text, count)], len(pairs))
-            least = 0.0 if lists is self.content.fields else _LIKELY
-            of_row = _sums(self.weight[lists.values], lists.starts)[pairs // self.questions]
-            found.append(pairs[share >= least * of_row])
-        return sorted_unique(np.concatenate(found))
-
-    # ---- the definition ----
-
-    def _same_answer(self, rows: Ints, questions: Ints, words: _Words) -> tuple[Bools, Bools]:
-        """Which pairs list the same or are answered alike; and where answers decide."""
-        answered = np.zeros(self.questions, bool)
-        answered[self.asked.question[self.asked.role == _ANSWER]] = True
-
-        def share(lists: Lists, roles: int) -> tuple[Floats, Floats]:
-            of_pair = lists.take(rows)
-            found, pair = self._covered(of_pair, questions, roles, words), of_pair.rows()
-            return _sum(pair, found, len(rows)), _sum(pair, self.weight[of_pair.values], len(rows))
-
-        has_options = self.content.options.counts()[rows] > 0
-        of_options, options = share(self.content.options, _OUTSIDE | _LISTED)
-        of_answers, answers = share(self.content.answers, _ANSWER)
-        known = answered[questions] & (answers > 0)
-        same_list = has_options & (of_options >= MOST * options)
-        same_answer = known & (of_answers >= np.where(has_options, MOST, SOME) * answers)
-        return same_list | same_answer | (~has_options & ~known), ~same_list & known
-
-    def _told(self, rows: Ints, questions: Ints, words: _Words, prompts: pa.ChunkedArray) -> Bools:
-        """Which pairs' questions tell the fields that the rows show."""
-        fields = self.content.fields.take(rows)
-        pair = fields.rows()
-        shows = _shown(self.content.texts.take(pa.array(fields.values)), prompts.take(pa.array(rows[pair])))
-        weight = self.weight[fields.values] * shows
-        found = self._covered(fields, questions, _OUTSIDE, words) * shows
-        short = np.bincount(pair, found < HALF * weight, len(rows)) > 0
-        of_fields, all_fields = (_sum(pair, column, len(rows)) for column in (found, weight))
-        told: Bools = ~short & (of_fields >= MOST * all_fields)
-        return told
-
-    def _words_of_questions(self) -> _Words:
-        asked = self.asked
-        at = asked.words.rows()
-        codes = asked.question[at] << _BITS | asked.words.values
-        unique, back = np.unique(codes, return_inverse=True)
-        roles = np.zeros(len(unique), np.int64)
-        role = asked.role[at]
-        aside = np.bincount(back, (role & _INSTRUCTS) == 0, len(unique)) == 0
-        for bit in (_OUTSIDE, _LISTED, _ANSWER):
-            roles |= np.where(np.bincount(back, (role & bit) > 0, len(unique)) > 0, bit, 0)
-        starts = np.searchsorted(unique, np.arange(self.questions + 1) << _BITS)
-        return _Words(unique, roles | np.where(aside, _INSTRUCTS, 0), starts)
-
-    def _covered(self, lists: Lists, questions: Ints, roles: int, words: _Words) -> Floats:
-        """The weight of each text's words that stand in its pair's question, in one of the roles."""
-        pair = lists.rows()
-        of_text = self.texts.take(lists.values)
-        at = of_text.rows()
-        code = questions[pair][at] << _BITS | of_text.values
-        place = np.minimum(np.searchsorted(words.codes, code), len(words.codes) - 1)
-        there = (words.codes[place] == code) & ((words.roles[place] & roles) > 0)
-        return _sum(at, self.weights[of_text.values] * there, len(lists.values))
-
-    def _repeated(self, rows: Ints, questions: Ints, core: Bools, words: _Words) -> Floats:
-        """The share of each pair's question that the row holds; of `core` without wrong options."""
-        counts = words.starts[questions + 1] - words.starts[questions]
-        at = ranges(words.starts[questions], counts)
-        pair = np.repeat(np.arange(len(rows)), counts)
-        role = words.roles[at]
-        counted = (role & np.where(core, _OUTSIDE | _ANSWER, _OUTSIDE | _LISTED)[pair]) > 0
-        word = words.codes[at] & ((1 << _BITS) - 1)
-        weight = self.weights[word] * (counted & ((role & _INSTRUCTS) == 0))
-        mine = []
-        for lists in (self.content.fields, self.content.options, self.content.answers):
-            of_pair = lists.take(rows)
-            of_text = self.texts.take(of_pair.values)
-            mine.append(of_pair.rows()[of_text.rows()] << _BITS | of_text.values)
-        there = np.isin(pair << _BITS | word, np.concatenate(mine))
-        total = np.bincount(pair, weight, len(rows))
-        found: Floats = np.bincount(pair, weight * there, len(rows)) / np.maximum(total, 1e-9)
-        return found
+def _told(asked: _Asked) -> _Told:
+    of_part = asked.words.take(asked.text)
+    part = of_part.rows()
+    codes, back = np.unique(asked.question[part] << BITS | of_part.values, return_inverse=True)
+    roles = np.zeros(len(codes), np.int64)
+    for bit in (_OUTSIDE, _LISTED, _ANSWER):
+        roles[back[(asked.role[part] & bit) > 0]] |= bit
+    aside = np.ones(len(codes), bool)
+    aside[back[(asked.role[part] & _ASIDE) == 0]] = False
+    starts = np.searchsorted(codes, np.arange(asked.questions + 1) << BITS)
+    return _Told(codes, roles | np.where(aside, _ASIDE, 0), starts)
 
 
-def _shown(fields: pa.Array, prompts: pa.ChunkedArray) -> Bools:
-    """Which of the folded texts stand in their prompts: a wording need not print all of its template's."""
-    if not len(fields):
-        return np.zeros(0, bool)
-    folded, _ = fold(prompts.combine_chunks().cast(pa.large_string()))
-    pairs = zip(fields.to_pylist(), folded.to_pylist(), strict=True)
-    return np.array([field[:-1] in prompt for field, prompt in pairs], bool)
+def _repeats(both: _Both, prompts: pa.ChunkedArray) -> list[tuple[int, int]]:
+    """Each contaminated row with the question that it repeats most of."""
+    near = _near_texts(both)
+    alike = near[_is_one(both, *np.divmod(near, len(both.asked_weight)))]
+    rows, questions = np.divmod(_candidates(both, near, alike), both.asked.questions)
+    passed, core = _answered_alike(both, alike, rows, questions)
+    rows, questions, core = rows[passed], questions[passed], core[passed]
+    if not len(rows):
+        return []
+    seen, at = np.unique(rows, return_inverse=True)
+    shown = fold(prompts.take(pa.array(seen)).combine_chunks().cast(pa.large_string()))[0]
+    told = _fields_told(both, rows, questions, shown.take(pa.array(at)))
+    rows, questions, core, at = rows[told], questions[told], core[told], at[told]
+    share = _repeated(both, questions, core, words_of(shown).take(at), rows)
+    best: dict[int, tuple[float, int]] = {}
+    for row, question, of in zip(rows.tolist(), questions.tolist(), share.tolist(), strict=True):
+        if of > best.get(row, (0.0, 0))[0]:
+            best[row] = (of, question)
+    return [(row, question) for row, (_, question) in best.items()]
 
 
-class _Filter:
-    """A fast first look at whether a number is among others; it may say yes of one that is not."""
-
-    def __init__(self, keys: Ints) -> None:
-        self.table = np.zeros(1 << 24, bool)
-        self.table[self._place(keys)] = True
-
-    def may_hold(self, keys: Ints) -> Bools:
-        found: Bools = self.table[self._place(keys)]
-        return found
-
-    @staticmethod
-    def _place(keys: Ints) -> Hashes:
-        return (keys.astype(np.uint64) * _BASE) >> np.uint64(40)
+# ---- candidates ----
 
 
-def _sums(values: Floats, starts: Ints) -> Floats:
-    """The sum of each list's values."""
-    return _sum(np.repeat(np.arange(len(starts) - 1), np.diff(starts)), values, len(starts) - 1)
+def _near_texts(both: _Both) -> Ints:
+    """Pairs of texts with two of the rarest words in common: row's text * number of the others + other."""
+    asked, weights = both.asked, both.weights
+    known = np.zeros(1 << BITS, bool)
+    known[asked.words.values] = True
+    order = np.flatnonzero(known)
+    rank = np.zeros(1 << BITS, np.int64)
+    rank[order[np.argsort(-weights[order], kind="stable")]] = np.arange(len(order))
+
+    outside = np.zeros(len(both.asked_weight), bool)
+    outside[asked.text[(asked.role & _OUTSIDE) > 0]] = True
+    found = [*_keys(asked.words, known, rank), _single(asked.words.where(outside[asked.words.rows()]), rank)]
+    text, key = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.lexsort((text, key))
+    text, key = text[order], key[order]
+    keys, first, count = np.unique(key, return_index=True, return_counts=True)
+    usable = count <= _CROWDED
+    keys, first, count = keys[usable], first[usable], count[usable]
+    if not len(keys):
+        return np.zeros(0, np.int64)
+
+    covered = _sum(both.words.rows(), (weights * known)[both.words.values], len(both.weight))
+    open_ = np.flatnonzero(covered >= HALF * both.weight)
+    held = np.zeros(1 << 24, bool)  # a fast first look: of those that it holds, most are there
+    held[_place(keys)] = True
+    pairs = [np.zeros(0, np.int64)]
+    for mine, wanted in _keys(both.words.take(open_), known, rank):
+        likely = held[_place(wanted)]
+        mine, wanted = mine[likely], wanted[likely]
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        hit = keys[at] == wanted
+        mine, at = open_[mine[hit]], at[hit]
+        others = text[ranges(first[at], count[at])]
+        pairs.append(sorted_unique(np.repeat(mine, count[at]) * len(both.asked_weight) + others))
+    return sorted_unique(np.concatenate(pairs))
+
+
+def _keys(texts: Lists, known: Bools, rank: Ints) -> list[tuple[Ints, Ints]]:
+    """Pairs of the rarest known words of each text, or the word of a text that has one: text, key."""
+    words = texts.where(known[texts.values])
+    words = distinct(Lists(rank[words.values], words.starts), 1 << BITS)
+    text = words.rows()
+    rare = np.arange(len(text)) - words.starts[text] < _RAREST
+    alone = words.counts()[text] == 1
+    found = [(text[alone], words.values[alone] << BITS | words.values[alone])]
+    text, word = text[rare], words.values[rare]
+    for gap in range(1, _RAREST):
+        same = text[gap:] == text[:-gap]
+        found.append((text[gap:][same], word[:-gap][same] << BITS | word[gap:][same]))
+    return found
+
+
+def _single(texts: Lists, rank: Ints) -> tuple[Ints, Ints]:
+    """The rarest words of texts with several, one by one: a field may be a single word of them."""
+    words = distinct(Lists(rank[texts.values], texts.starts), 1 << BITS)
+    text = words.rows()
+    rare = (np.arange(len(text)) - words.starts[text] < _RAREST) & (words.counts()[text] > 1)
+    return text[rare], words.values[rare] << BITS | words.values[rare]
+
+
+def _place(keys: Ints) -> Hashes:
+    return (keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+
+
+def _is_one(both: _Both, texts: Ints, others: Ints) -> Bools:
+    """Whether either text of each pair holds most of the other."""
+    ours, theirs = both.words.take(texts), both.asked.words.take(others)
+    mine, other = (lists.rows() << BITS | lists.values for lists in (ours, theirs))
+    found = both.weights[ours.values] * np.isin(mine, other)
+    most: Bools = _sum(ours.rows(), found, len(texts)) >= MOST * both.weight[texts]
+    found = both.weights[theirs.values] * np.isin(other, mine)
+    return most & (_sum(theirs.rows(), found, len(texts)) >= MOST * both.asked_weight[others])
+
+
+def _candidates(both: _Both, near: Ints, alike: Ints) -> Ints:
+    """Pairs of a row and a question that may pass: row * number of questions + question.
+
+    They share a field, of which the others may not be shown, or some of the options or of the answer.
+    """
+    content, asked = both.content, both.asked
+    found = [np.zeros(0, np.int64)]
+    for lists, pairs, role in (
+        (content.fields, near, _OUTSIDE),
+        (content.options, alike, _LISTED),
+        (content.answers, alike, _ANSWER),
+    ):
+        part = np.flatnonzero(asked.role & role)
+        part = part[np.argsort(asked.text[part], kind="stable")]
+        mine, other = np.divmod(pairs, len(both.asked_weight))
+        first = np.searchsorted(asked.text[part], other)
+        count = np.searchsorted(asked.text[part], other, side="right") - first
+        few = count <= _CROWDED
+        question = asked.question[part[ranges(first[few], count[few])]]
+        of_text = sorted_unique(np.repeat(mine[few], count[few]) * asked.questions + question)
+        mine, question = np.divmod(of_text, asked.questions)
+
+        order = np.argsort(lists.values, kind="stable")
+        first = np.searchsorted(lists.values[order], mine)
+        count = np.searchsorted(lists.values[order], mine, side="right") - first
+        row = lists.rows()[order][ranges(first, count)]
+        codes, back = np.unique(row * asked.questions + np.repeat(question, count), return_inverse=True)
+        share = _sum(back, both.weight[np.repeat(mine, count)], len(codes))
+        least = 0.0 if role == _OUTSIDE else SOME
+        found.append(codes[share >= least * _of_rows(both, lists)[codes // asked.questions]])
+    return sorted_unique(np.concatenate(found))
+
+
+# ---- the definition ----
+
+
+def _answered_alike(both: _Both, alike: Ints, rows: Ints, questions: Ints) -> tuple[Bools, Bools]:
+    """Which pairs pass point 2; and where it is the answers that decide."""
+    content, asked = both.content, both.asked
+    answered = np.zeros(asked.questions, bool)
+    answered[asked.question[asked.role == _ANSWER]] = True
+    known = answered[questions]
+    lists_any = content.options.counts()[rows] > 0
+    same_list = _shared(both, content.options, alike, rows, questions, _LISTED) & lists_any
+    same_answer = _shared(both, content.answers, alike, rows, questions, _ANSWER) & known
+    answers = content.answers.take(rows)
+    covered = _sum(answers.rows(), _covered(both, answers, questions, _ANSWER), len(rows))
+    free = ~lists_any & (~known | (covered >= SOME * _of_rows(both, content.answers)[rows]))
+    return same_list | same_answer | free, known & ~same_list
+
+
+def _shared(both: _Both, lists: Lists, alike: Ints, rows: Ints, questions: Ints, role: int) -> Bools:
+    """Whether most of each row's texts in `lists` are, one by one, a text of the question in this role."""
+    asked, size = both.asked, len(both.asked_weight)
+    parts = np.unique(asked.question[asked.role == role] * size + asked.text[asked.role == role])
+    of_pair = lists.take(rows)
+    first = np.searchsorted(alike, of_pair.values * size)
+    count = np.searchsorted(alike, (of_pair.values + 1) * size) - first
+    text = np.repeat(np.arange(len(count)), count)
+    other = alike[ranges(first, count)] % size
+    there = np.isin(questions[of_pair.rows()][text] * size + other, parts)
+    found = np.zeros(len(count), bool)
+    found[text[there]] = True
+    share = _sum(of_pair.rows(), both.weight[of_pair.values] * found, len(rows))
+    shared: Bools = share >= MOST * _of_rows(both, lists)[rows]
+    return shared
+
+
+def _fields_told(both: _Both, rows: Ints, questions: Ints, shown: pa.Array) -> Bools:
+    """Which pairs pass point 1. `shown` are the rows' folded prompts: a wording need not print all fields."""
+    fields = both.content.fields.take(rows)
+    pair = fields.rows()
+    prompts, texts = shown.to_pylist(), both.content.texts.take(pa.array(fields.values)).to_pylist()
+    prints = [text[:-1] in prompts[place] for place, text in zip(pair.tolist(), texts, strict=True)]
+    weight = both.weight[fields.values] * np.array(prints, bool)
+    found = _covered(both, fields, questions, _OUTSIDE) * (weight > 0)
+    short = np.bincount(pair, found < HALF * weight, len(rows)) > 0
+    told: Bools = ~short & (_sum(pair, found, len(rows)) >= MOST * _sum(pair, weight, len(rows)))
+    return told
+
+
+def _covered(both: _Both, lists: Lists, questions: Ints, role: int) -> Floats:
+    """The weight of each text's words that stand in its pair's question, in this role."""
+    of_text = both.words.take(lists.values)
+    at = of_text.rows()
+    codes = questions[lists.rows()][at] << BITS | of_text.values
+    place = np.minimum(np.searchsorted(both.told.codes, codes), len(both.told.codes) - 1)
+    there = (both.told.codes[place] == codes) & ((both.told.roles[place] & role) > 0)
+    return _sum(at, both.weights[of_text.values] * there, len(lists.values))
+
+
+def _repeated(both: _Both, questions: Ints, core: Bools, shown: Lists, rows: Ints) -> Floats:
+    """The share of its question that each pair's row has, be it in its answer; 0 where it fails point 3."""
+    told, answers = both.told, both.content.answers.take(rows)
+    of_answers = both.words.take(answers.values)
+    mine = np.concatenate([shown.rows(), answers.rows()[of_answers.rows()]]) << BITS
+    mine |= np.concatenate([shown.values, of_answers.values])
+    count = told.starts[questions + 1] - told.starts[questions]
+    at = ranges(told.starts[questions], count)
+    pair, word = np.repeat(np.arange(len(questions)), count), told.codes[at] & _WORD
+    there, roles = np.isin(pair << BITS | word, mine), told.roles[at]
+    total, held = np.zeros(len(questions)), np.zeros(len(questions))
+    fails = np.zeros(len(questions), bool)
+    for role, least, counts in ((_OUTSIDE, HALF, None), (_LISTED, HALF, ~core), (_ANSWER, SOME, core)):
+        which = ((roles & role) > 0) & ((role != _OUTSIDE) | ((roles & _ASIDE) == 0))
+        weight = both.weights[word] * (which if counts is None else which & counts[pair])
+        whole, part = _sum(pair, weight, len(questions)), _sum(pair, weight * there, len(questions))
+        fails |= part < least * whole
+        total, held = total + whole, held + part
+    share: Floats = held / np.maximum(total, LEAST) * ~fails
+    return share
+
+
+def _of_rows(both: _Both, lists: Lists) -> Floats:
+    """The weight of each row's texts in `lists`."""
+    return _sum(lists.rows(), both.weight[lists.values], len(lists.starts) - 1)
 
 
 def _sum(rows: Ints, values: Floats, count: int) -> Floats:
     """The sum of each row's values."""
-    return np.bincount(rows, values, count).astype(np.float64, copy=False)
+    sums: Floats = np.bincount(rows, values, count).astype(np.float64)
+    return sums

@@ -4,8 +4,9 @@ import pyarrow as pa
 import pytest
 
 from datagen import dedup
-from datagen.dedup.decontaminate import Evaluation, contaminated, words_of
+from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.dedup.normalize import fold
+from datagen.dedup.words import words_of
 
 KETTLE = "Marlow Enamel Stove Kettle with Whistle, Wooden Handle, Forest Green"
 POT = "Tovik Glass Teapot with Infuser, Bamboo Lid, Microwave Safe"
