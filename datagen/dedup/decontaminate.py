@@ -156,8 +156,9 @@ def _told(asked: _Asked) -> _Told:
 def _repeats(both: _Both, prompts: pa.ChunkedArray) -> list[tuple[int, int]]:
     """Each contaminated row with the question that it repeats most of."""
     near = _near_texts(both)
-    alike = near[_is_one(both, *np.divmod(near, len(both.asked_weight)))]
-    rows, questions = np.divmod(_candidates(both, near, alike), both.asked.questions)
+    ours, theirs = _coverage(both, *np.divmod(near, len(both.asked_weight)))
+    alike = near[(ours >= MOST) & (theirs >= MOST)]
+    rows, questions = np.divmod(_candidates(both, near[ours >= HALF], alike), both.asked.questions)
     passed, core = _answered_alike(both, alike, rows, questions)
     rows, questions, core = rows[passed], questions[passed], core[passed]
     if not len(rows):
@@ -241,14 +242,13 @@ def _place(keys: Ints) -> Hashes:
     return (keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
 
 
-def _is_one(both: _Both, texts: Ints, others: Ints) -> Bools:
-    """Whether either text of each pair holds most of the other."""
+def _coverage(both: _Both, texts: Ints, others: Ints) -> tuple[Floats, Floats]:
+    """What share of either text of each pair stands in the other."""
     ours, theirs = both.words.take(texts), both.asked.words.take(others)
     mine, other = (lists.rows() << BITS | lists.values for lists in (ours, theirs))
-    found = both.weights[ours.values] * np.isin(mine, other)
-    most: Bools = _sum(ours.rows(), found, len(texts)) >= MOST * both.weight[texts]
-    found = both.weights[theirs.values] * np.isin(other, mine)
-    return most & (_sum(theirs.rows(), found, len(texts)) >= MOST * both.asked_weight[others])
+    of_ours = _sum(ours.rows(), both.weights[ours.values] * _among(mine, other), len(texts))
+    of_theirs = _sum(theirs.rows(), both.weights[theirs.values] * _among(other, mine), len(texts))
+    return of_ours / both.weight[texts], of_theirs / both.asked_weight[others]
 
 
 def _candidates(both: _Both, near: Ints, alike: Ints) -> Ints:
@@ -296,10 +296,12 @@ def _answered_alike(both: _Both, alike: Ints, rows: Ints, questions: Ints) -> tu
     lists_any = content.options.counts()[rows] > 0
     same_list = _shared(both, content.options, alike, rows, questions, _LISTED) & lists_any
     same_answer = _shared(both, content.answers, alike, rows, questions, _ANSWER) & known
-    answers = content.answers.take(rows)
-    covered = _sum(answers.rows(), _covered(both, answers, questions, _ANSWER), len(rows))
-    free = ~lists_any & (~known | (covered >= SOME * _of_rows(both, content.answers)[rows]))
-    return same_list | same_answer | free, known & ~same_list
+    passed = same_list | same_answer | ~(lists_any | known)
+    free = np.flatnonzero(~lists_any & ~passed)
+    answers = content.answers.take(rows[free])
+    covered = _sum(answers.rows(), _covered(both, answers, questions[free], _ANSWER), len(free))
+    passed[free] = covered >= SOME * _of_rows(both, content.answers)[rows[free]]
+    return passed, known & ~same_list
 
 
 def _shared(both: _Both, lists: Lists, alike: Ints, rows: Ints, questions: Ints, role: int) -> Bools:
@@ -311,7 +313,7 @@ def _shared(both: _Both, lists: Lists, alike: Ints, rows: Ints, questions: Ints,
     count = np.searchsorted(alike, (of_pair.values + 1) * size) - first
     text = np.repeat(np.arange(len(count)), count)
     other = alike[ranges(first, count)] % size
-    there = np.isin(questions[of_pair.rows()][text] * size + other, parts)
+    there = _among(questions[of_pair.rows()][text] * size + other, parts)
     found = np.zeros(len(count), bool)
     found[text[there]] = True
     share = _sum(of_pair.rows(), both.weight[of_pair.values] * found, len(rows))
@@ -351,7 +353,7 @@ def _repeated(both: _Both, questions: Ints, core: Bools, shown: Lists, rows: Int
     count = told.starts[questions + 1] - told.starts[questions]
     at = ranges(told.starts[questions], count)
     pair, word = np.repeat(np.arange(len(questions)), count), told.codes[at] & _WORD
-    there, roles = np.isin(pair << BITS | word, mine), told.roles[at]
+    there, roles = _among(pair << BITS | word, mine), told.roles[at]
     total, held = np.zeros(len(questions)), np.zeros(len(questions))
     fails = np.zeros(len(questions), bool)
     for role, least, counts in ((_OUTSIDE, HALF, None), (_LISTED, HALF, ~core), (_ANSWER, SOME, core)):
@@ -367,6 +369,14 @@ def _repeated(both: _Both, questions: Ints, core: Bools, shown: Lists, rows: Int
 def _of_rows(both: _Both, lists: Lists) -> Floats:
     """The weight of each row's texts in `lists`."""
     return _sum(lists.rows(), both.weight[lists.values], len(lists.starts) - 1)
+
+
+def _among(values: Ints, others: Ints) -> Bools:
+    """Which values are among the others; np.isin hashes them, which takes four times as long."""
+    others = np.sort(others)
+    at = np.searchsorted(others, values)
+    there: Bools = np.append(others, -1)[at] == values  # none is negative
+    return there
 
 
 def _sum(rows: Ints, values: Floats, count: int) -> Floats:
