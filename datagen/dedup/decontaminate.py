@@ -9,7 +9,8 @@ A row is contaminated by a question when all of this holds:
 
 1. The question tells most of the fields that the row shows, and half of each or more, outside of its list.
 2. The question lists most of the row's options, or is known to have most of its answer, whatever else the two
-   list. Where a row lists nothing and the question's answer is known, its own has some of that.
+   list. Where a row lists nothing and the question's answer is known, its own has some of that. Where either
+   lists nothing and no answer is known, points 1 and 3 decide.
 3. The row has half or more of the question's passages, or of its instruction where there is nothing else;
    and half of what it lists or, where the answers decide, some of its answers.
 
@@ -290,13 +291,14 @@ def _candidates(both: _Both, near: Ints, alike: Ints) -> Ints:
 def _answered_alike(both: _Both, alike: Ints, rows: Ints, questions: Ints) -> tuple[Bools, Bools]:
     """Which pairs pass point 2; and where it is the answers that decide."""
     content, asked = both.content, both.asked
-    answered = np.zeros(asked.questions, bool)
+    answered, listing = (np.zeros(asked.questions, bool) for _ in range(2))
     answered[asked.question[asked.role == _ANSWER]] = True
+    listing[asked.question[asked.role == _LISTED]] = True
     known = answered[questions]
     lists_any = content.options.counts()[rows] > 0
     same_list = _shared(both, content.options, alike, rows, questions, _LISTED) & lists_any
     same_answer = _shared(both, content.answers, alike, rows, questions, _ANSWER) & known
-    passed = same_list | same_answer | ~(lists_any | known)
+    passed = same_list | same_answer | ~(known | (lists_any & listing[questions]))
     free = np.flatnonzero(~lists_any & ~passed)
     answers = content.answers.take(rows[free])
     covered = _sum(answers.rows(), _covered(both, answers, questions[free], _ANSWER), len(free))

@@ -90,7 +90,12 @@ def build(
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(
-            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run, say=say
+            *(recipe.sources, seeds, recipe.seed),
+            tables=recipe.tables,
+            threads=cores,
+            spill=run,
+            columns=runs / "seeds" / "columns",
+            say=say,
         ) as opened:
             plan = _plan(recipe, run, opened, read_evaluations(recipe, opened))
             if (run / MANIFEST).is_file():
@@ -310,7 +315,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)
-    write_report(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest, lock)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)

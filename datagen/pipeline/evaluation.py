@@ -4,19 +4,24 @@ from pathlib import Path
 
 from datagen.dedup.decontaminate import Evaluation
 from datagen.recipe.model import Recipe
-from datagen.shopbench.evaluation import parsed, read_evaluation
-from datagen.sources import SOURCES
+from datagen.shopbench.evaluation import read_evaluation
 from datagen.sources.database import Seeds
+from datagen.sources.staging import staged
+
+TABLE = "evaluation"
+"""The staging table of a source that has the questions of its publisher's test, as `text`."""
 
 
 def read_evaluations(recipe: Recipe, opened: Seeds) -> list[Evaluation]:
-    """All of them, each once. Raises UserError where a file cannot be read."""
+    """All of them. Raises UserError where a file cannot be read."""
     found = [one for name in recipe.decontaminate for one in read_evaluation(Path(name))]
     for source in sorted(recipe.sources):
-        select = getattr(SOURCES[source], "EVALUATION", "")
-        if select:
+        if TABLE in staged(source):
             texts = opened.connection.execute(
-                f"select distinct text from ({select}) where trim(text) <> '' order by text"
+                f"select distinct trim(text) from {source}.{TABLE} where trim(text) <> '' order by all"
             ).fetchall()
-            found += [parsed(text, f"{source}:{number}") for number, (text,) in enumerate(texts, start=1)]
+            found += [
+                Evaluation(f"{source}:{number}", text, text, (), (), ())  # no wording of anybody's around it
+                for number, (text,) in enumerate(texts, start=1)
+            ]
     return found

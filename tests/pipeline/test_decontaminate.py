@@ -4,7 +4,6 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,10 +14,9 @@ import yaml
 from datagen.commands.show import show
 from datagen.commands.verify import differences, problems
 from datagen.errors import UserError
-from datagen.pipeline import evaluation
 from datagen.pipeline.build import build
 from datagen.recipe.check import check
-from datagen.recipe.load import load, with_evaluation
+from datagen.recipe.load import load, scaled, with_evaluation
 
 SKILLS = "data/skills/understanding_shopping_concepts.json"
 """Where Shopping MMLU's data.zip has the questions of a skill, as JSON Lines."""
@@ -143,14 +141,19 @@ def test_a_recipe_names_files_and_a_mixture_takes_them_over(here: Path) -> None:
     assert load("all").decontaminate == ["mine.txt", "asked.jsonl"]
 
 
-def test_a_source_s_own_test_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held_out = every_tenth()[0]
-    brands = "select product_title as text from esci.products where product_brand is not null"
-    monkeypatch.setattr(evaluation, "SOURCES", {"esci": SimpleNamespace(EVALUATION=brands)})
-    manifest = build(load("shop"), Path("seeds"), Path("clean"), workers=1)
-    assert held_out
-    assert manifest["evaluation"]["esci"] > 100
-    assert manifest["tasks"]["brand"]["rejected"]["contaminated"] > 50
+def test_a_source_s_own_test_counts(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seeds = Path("seeds").resolve()
+    monkeypatch.chdir(tmp_path)  # the shipped templates
+    recipe = scaled(load("mmlu"), 200)
+    before = build(recipe, seeds, Path("runs"), workers=1)
+    assert before["evaluation"]["mmlu"] > 0
+    assert not sum(task["rejected"].get("contaminated", 0) for task in before["tasks"].values())
+    for path in seeds.glob("mmlu/data/dev/*.csv"):
+        test = seeds / "mmlu/data/test" / path.name.replace("_dev", "_test")
+        test.parent.mkdir(exist_ok=True)
+        test.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    after = build(recipe, seeds, Path("after"), workers=1)
+    assert sum(task["rejected"].get("contaminated", 0) for task in after["tasks"].values()) > 50
 
 
 @pytest.mark.parametrize(

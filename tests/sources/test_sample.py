@@ -27,9 +27,9 @@ from datagen.sources.sample.market import (
     MOST,
     Block,
     Listing,
-    _code,
     _judgements,
     ask,
+    product_code,
     stock,
 )
 from datagen.sources.sample.spanish import agree, agree_color, plural
@@ -75,7 +75,7 @@ def test_columns_and_types_are_the_publishers(tmp_path: Path) -> None:
         assert pq.read_schema(file).equals(SCHEMAS[table])
     sources = (tmp_path / "esci" / esci.TABLES["sources"].file).read_text(encoding="utf-8")
     assert sources.splitlines()[0] == "query_id,source"
-    assert sorted(path.name for path in (tmp_path / "esci").iterdir()) == sorted(
+    assert sorted(path.name for path in (tmp_path / "esci").glob("shopping*")) == sorted(
         table.file for table in esci.TABLES.values()
     )
 
@@ -111,14 +111,14 @@ def test_ids_repeat_across_locales_only(market: duckdb.DuckDBPyConnection) -> No
 
 def test_no_two_numbers_share_a_product_id() -> None:
     numbers = random.Random(0).sample(range(2**33), 200_000)
-    assert len({_code(number) for number in numbers}) == len(numbers)
+    assert len({product_code(number) for number in numbers}) == len(numbers)
 
 
 # Determinism
 
 
 def digests(folder: Path) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.*"))]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("shopping*"))]
 
 
 def test_same_bytes_in_another_process(tmp_path: Path) -> None:
