@@ -140,17 +140,18 @@ select * exclude (description, plain, split), if(language = 'ja',
 from clean where length(plain) between 40 and 600 and in_language(plain, language)
     and not regexp_matches(plain, '&#?\w+;|https?://|[.]{3}$|[<>]');
 
--- The same pages with titles of what is like them (`titles`): those first that have most words of the description, all
--- of them fewer than the page's own title has.
+-- The same pages with titles of what is like them (`titles`), those first that have most words of the description. Each lacks one
+-- of its words that the page's own title has.
 create table m2.likely as
 with worded as (
     select *, list_distinct(regexp_extract_all(lower(text), '\p{Latin}{4,}|[\p{Katakana}ー]{2,}|\p{Han}{2,}')) as said
     from m2.told join m2.akin using (locale, id)
 ),
 scored as (
-    select * exclude (others, said), len(list_filter(said, lambda word: contains(lower(title), word))) as own,
+    select * exclude (others, said), list_filter(said, lambda word: contains(lower(title), word)) as own,
         list_reverse_sort(list_transform(others, lambda other: {
             n: len(list_filter(said, lambda word: contains(lower(other.title), word))), title: other.title})) as scores
     from worded
 )
-select * exclude (own, scores), [other.title for other in scores if other.n < own] as titles from scored;
+select * exclude (own, scores), [other.title for other in scores
+    if len(list_filter(own, lambda word: not contains(lower(other.title), word))) > 0] as titles from scored;
