@@ -182,6 +182,34 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
 
 
 @main.command()
+@click.option(
+    "--diff",
+    "pair",
+    nargs=2,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN RUN",
+    help="Two runs to set side by side.",
+)
+def report(pair: tuple[Path, Path]) -> None:
+    """Set two runs side by side: rows of each task, and what they are made of.
+
+    Each run's own report is report.html in its folder.
+
+    \b
+    Example:
+      datagen report --diff runs/esci_small runs/esci_all
+    """
+    from datagen.pipeline.lockfile import read_lock, recipe_of
+    from datagen.reports.difference import difference
+    from datagen.storage.manifest import read_manifest
+
+    first, second = pair
+    recipes = recipe_of(read_lock(first)), recipe_of(read_lock(second))
+    click.echo(difference(pair, recipes, (read_manifest(first), read_manifest(second))))
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--rebuild", is_flag=True, help="Build it again in a temporary folder and compare byte by byte."

@@ -306,7 +306,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "made_up": plan.made_up,
     }
     write_card(plan.run, plan.recipe, manifest)
-    write_report(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest, lock)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)
