@@ -17,9 +17,9 @@ from datagen.sources.sample.catalogue import ProductType, catalogue
 from datagen.sources.sample.market import Block, Judged, Listing, Shelves, ask, stock
 from datagen.sources.sample.traits import one
 
-ROWS, REVIEWS = 150, 600
-"""Rows of each task that the publisher would train on, and reviews, which are asked about in lists, too; a tenth
-as many stand in each other split."""
+ROWS, REVIEWS = 150, 2000
+"""Rows of each task that the publisher would train on, and reviews, which are asked about in lists, too. A
+tenth as many stand in each other split."""
 
 SOLD, QUERIES = 4_000, 400
 
