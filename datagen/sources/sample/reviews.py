@@ -25,7 +25,13 @@ TEMPERS = (
 )
 """Shares of one to five stars, from an item that nobody likes to one that all do."""
 
-MOODS = {1: ((0, 2), (0, 3)), 2: ((1, 2), (1, 3)), 3: ((1, 1), (2, 2)), 4: ((2, 1), (3, 1)), 5: ((2, 0), (3, 0))}
+MOODS = {
+    1: ((0, 2), (0, 3)),
+    2: ((1, 2), (1, 3)),
+    3: ((1, 1), (2, 2)),
+    4: ((2, 1), (3, 1)),
+    5: ((2, 0), (3, 0)),
+}
 """Sentences that praise and that complain, by stars."""
 
 HELPFUL, BARE, ASIDE = 0.16, 0.12, 0.3
