@@ -56,8 +56,8 @@ where against = 0 and opinions = [word] and length(clause) <= 120
 qualify row_number() over (partition by category, lower(clause) order by lot) = 1;
 
 -- Items with a title that can be shown: of 10 to 250 characters, English, without HTML. `category` is the last name of its
--- path in the tree of categories, null where it has none, where another path ends in the same name, or where that is only
--- one of people; `trail` is the path as one text, `above` that of the category's parent, `top` the first name. `brand` is
+-- path in the tree of categories, null where it has none, where more than a tenth of the items of that name have another path,
+-- or where the name tells little (`Women`, `Accessories`); `trail` is the path as one text, `above` that of the category's parent, `top` the first name. `brand` is
 -- the store, null where it has none of a name's length.
 create table reviews.products as
 with item as (
@@ -67,12 +67,12 @@ with item as (
         array_to_string(path, ' > ') as trail, array_to_string(path[:-2], ' > ') as above, path[1] as top, path[-1] as leaf
     from reviews.items where length(title) between 10 and 250
 ),
-unclear as (
-    select leaf from item group by leaf
-    having count(distinct trail) > 1 or regexp_full_match(lower(leaf), '(?:wo)?men|girls|boys|unisex|kids|baby|adults?|others?|accessories|parts|sets|general|bundles')
+leaf as (
+    select trail, leaf from item where len(path) >= 2 group by trail, leaf
+    qualify count(*) >= 0.9 * sum(count(*)) over (partition by lower(leaf)) and not regexp_full_match(lower(leaf),
+        '(?:wo)?men|girls|boys|unisex|kids|baby|adults?|others?|accessories|parts|sets|general|bundles')
 )
-select item.* exclude (leaf), if(len(path) >= 2 and unclear.leaf is null, item.leaf, null) as category
-from item left join unclear on lower(unclear.leaf) = lower(item.leaf)
+select item.* exclude (leaf), leaf.leaf as category from item left join leaf using (trail)
 where not regexp_matches(title, '&#?\w+;|[<>]') and in_language(title, 'en');
 
 -- The categories of these items, with the number of items. `words` are those of the name (`singulars`).
@@ -95,7 +95,7 @@ select product_id, title, category, trim(regexp_replace(key, ' *\([^)]*\)|\s+$',
 from told
 where length(trim(key)) between 3 and 40 and length(trim(value)) between 1 and 60
     and not regexp_matches(lower(key), 'package|dimension|\bdate\b|model|\bpart\b|number of items|\b(?:upc|asin|isbn|ean|gtin)\b|\brank|manufactur|discontinued|country|origin|review|brand|warranty|unit count|quantity|batteries|trade|import|domestic|weight$')
-    and not regexp_matches(lower(value), '^(?:n/?a|none|no|yes|other|unknown|see description|does not apply|not applicable|generic|default|-+)$|[<>]');
+    and not regexp_matches(lower(value), '^(?:n/?a|none|no|yes|other|unknown|see description|does not apply|not applicable|generic|default|-+)$|^[{[]|[<>]');
 
 -- How many items of a category tell an attribute in their details, and how many of all that have details. A category has 200
 -- such items or more; in smaller seeds as many as one in 2,500 of all items, and 12 at least.
