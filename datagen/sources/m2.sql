@@ -112,11 +112,11 @@ select locale, id, list_distinct(list_filter(flatten(list(others order by word))
 from beside group by locale, id, title;
 
 -- One product in two marketplaces of different languages: up to 6,000 for each pair, where both titles are in their languages, no
--- copies, and of about one length. `lot` is a large whole number by chance.
+-- copies, and of about one length. `words` are those of `title`, `lot` is a large whole number by chance.
 create table m2.parallel as
 with page as (select * from m2.pages where in_language(title, language) and length(title) between 20 and 200)
 select one.id, one.locale, one.language, one.title, other.locale as other_locale, other.language as other_language,
-    other.title as other_title, draw(id) as lot
+    other.title as other_title, one.words, draw(id) as lot
 from page as one join page as other using (id)
 where one.language <> other.language
     and len(list_intersect(one.words, other.words)) <= 0.6 * least(len(one.words), len(other.words))
@@ -139,3 +139,19 @@ select * exclude (description, plain, split), if(language = 'ja',
     regexp_replace(regexp_replace(plain, split, '\1\2', 'g'), split, '\1\2', 'g'), plain) as text
 from clean where length(plain) between 40 and 600 and in_language(plain, language)
     and not regexp_matches(plain, '&#?\w+;|https?://|[.]{3}$|[<>]');
+
+-- The same pages with titles of what is like them (`titles`), those first that have most words of the description. Each lacks one
+-- of its words that the page's own title has.
+create table m2.likely as
+with worded as (
+    select *, list_distinct(regexp_extract_all(lower(text), '\p{Latin}{4,}|[\p{Katakana}ー]{2,}|\p{Han}{2,}')) as said
+    from m2.told join m2.akin using (locale, id)
+),
+scored as (
+    select * exclude (others, said), list_filter(said, lambda word: contains(lower(title), word)) as own,
+        list_reverse_sort(list_transform(others, lambda other: {
+            n: len(list_filter(said, lambda word: contains(lower(other.title), word))), title: other.title})) as scores
+    from worded
+)
+select * exclude (own, scores), [other.title for other in scores
+    if len(list_filter(own, lambda word: not contains(lower(other.title), word))) > 0] as titles from scored;

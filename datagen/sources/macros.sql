@@ -104,7 +104,7 @@ create macro language_name(code, language) as map {
 -- characters, HTML, or says that there is none.
 create macro plain(value, longest) as list_transform([trim(regexp_replace(value, '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g'))],
     lambda own: if(length(own) <= longest
-        and not regexp_matches(lower(own), '^(?:n[/\\]?a|none|null|unknown|other|keine?|ninguno|aucune?|nessuno|なし|\W*)$|&#?\w+;|<'), own, null))[1];
+        and not regexp_matches(lower(own), '^(?:n[/\\]?a|none|null|unknown|other|keine?|ninguno|aucune?|nessuno|なし|[^\p{L}\p{N}]*)$|&#?\w+;|<'), own, null))[1];
 
 -- The two characters at either end must not be of one word, nor joined by an apostrophe, hyphen or ampersand.
 create macro stands_alone(text, place, size) as not regexp_matches(

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.errors import UserError
+from datagen.console.progress import Say
+from datagen.hf.hub import dataset_files
 from datagen.sources.source import Table
 
 NAME = "mmlu"
@@ -76,6 +77,6 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str) -> None:
-    """Download the questions."""
-    raise UserError(f"seeds hub: {NAME} is not fetched. Get its files from {HOMEPAGE} and give their folder")
+def from_hub(folder: Path, revision: str, say: Say) -> None:
+    """Download the publisher's files, which the hub has as Parquet."""
+    dataset_files(HUB_ID, revision, ["all/*.parquet"], folder, say)

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from datagen.console.progress import Say
+
 MADE_UP = "made-up.txt"
 """A file in the folder of a source whose files no publisher wrote; it says so."""
 
@@ -66,5 +68,5 @@ class Source(Protocol):
     def views(self, options: Any, /) -> dict[str, str]:
         """SQL that turns the files into seed tables, with the options applied."""
 
-    def from_hub(self, folder: Path, revision: str) -> None:
-        """Download the source at a revision and write it in the publisher's layout."""
+    def from_hub(self, folder: Path, revision: str, say: Say) -> None:
+        """Download the source at a revision, in the publisher's layout; `say` is told how much."""

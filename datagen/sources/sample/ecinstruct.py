@@ -17,8 +17,9 @@ from datagen.sources.sample.catalogue import ProductType, catalogue
 from datagen.sources.sample.market import Block, Judged, Listing, Shelves, ask, stock
 from datagen.sources.sample.traits import one
 
-ROWS = 150
-"""Rows of each task that the publisher would train on; a tenth as many stand in each other split."""
+ROWS, REVIEWS = 150, 2000
+"""Rows of each task that the publisher would train on, and reviews, which are asked about in lists, too. A
+tenth as many stand in each other split."""
 
 SOLD, QUERIES = 4_000, 400
 
@@ -80,9 +81,10 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
     """The rows of one task: each input once for every setting that its split has."""
     make, instructions = TASKS[task]
     made: dict[str, Made] = {}
-    for number in range(20 * ROWS):
+    wanted = (REVIEWS if make is _opinion else ROWS) * 12 // 10
+    for number in range(20 * wanted):
         new = make(shop, number, rng)
-        if new and len(made) < ROWS * 12 // 10:
+        if new and len(made) < wanted:
             made.setdefault(new.input, new)
     for place, new in enumerate(made.values()):
         split = "train" if place < len(made) * 10 // 12 else "val" if place % 2 else "test"
