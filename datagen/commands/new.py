@@ -6,10 +6,12 @@ the shortest query, so that whatever a starter shows is what works.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from duckdb import DuckDBPyConnection
 
 from datagen.config.document import Document, read
 from datagen.errors import UserError
@@ -135,22 +137,29 @@ def _model(source: str, task_type: TaskType) -> Model:
     return min(found, key=Model.length)
 
 
-def _models() -> Iterator[Model]:
-    for recipe in names("recipes", folders("recipes")[1:]):
-        document = read(find("recipes", recipe, folders("recipes")[1:]))
-        if "tasks" not in document.data:
-            continue
-        tables: dict[str, str] = document.data.get("tables", {})
-        with open_layout({}) as connection:
-            of_tables: dict[str, set[str]] = {}
-            for name, select in tables.items():
-                direct = reads(connection, select)
-                of_tables[name] = direct.union(*(of_tables[other] for other in direct & of_tables.keys()))
-            for task, keys in document.data["tasks"].items():
-                direct = reads(connection, keys["query"])
-                every = direct.union(*(of_tables[name] for name in direct & of_tables.keys()))
-                own = [name for name in tables if name in every]
-                yield Model(document, task, own, {name.partition(".")[0] for name in every} & SOURCES.keys())
+@cache
+def _models() -> list[Model]:
+    """All tasks of the recipes that ship, whatever a user's own folder holds."""
+    shipped = folders("recipes")[1:]
+    documents = [read(find("recipes", name, shipped)) for name in names("recipes", shipped)]
+    with open_layout({}) as connection:  # which parses; what the queries read need not be there
+        return [model for document in documents for model in _models_of(document, connection)]
+
+
+def _models_of(document: Document, connection: DuckDBPyConnection) -> Iterator[Model]:
+    tables: dict[str, set[str]] = {}
+    for name, select in document.data.get("tables", {}).items():
+        tables[name] = _reads(connection, select, tables)
+    for task, keys in document.data.get("tasks", {}).items():
+        found = _reads(connection, keys["query"], tables)
+        own = [name for name in tables if name in found]
+        yield Model(document, task, own, {name.partition(".")[0] for name in found} & SOURCES.keys())
+
+
+def _reads(connection: DuckDBPyConnection, select: str, tables: dict[str, set[str]]) -> set[str]:
+    """The tables that a query reads, be it by the recipe's own."""
+    direct = reads(connection, select)
+    return direct.union(*(tables[name] for name in direct & tables.keys()))
 
 
 def _copied(name: str, model: Model) -> tuple[str, str]:
