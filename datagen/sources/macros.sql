@@ -164,3 +164,12 @@ create macro review_text(text) as trim(regexp_replace(replace(replace(replace(re
 create macro clauses(text) as list_filter(list_transform(
     regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
     lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);
+
+-- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
+-- people tell of in the same words, as softness is comfort or material.
+create macro aspects_hinted(text) as array_to_string(aspects_in(text, 'en') || aspect_hints_in(text, 'en'), ', ');
+create macro near_aspects(aspects) as aspects || flatten([kin for kin in [
+    ['comfort', 'material', 'thickness', 'stretch'], ['warmth', 'thickness', 'material'], ['appearance', 'color'],
+    ['delivery', 'packaging', 'customer service'], ['ease of use', 'instructions'], ['size', 'storage space', 'stretch'],
+    ['pockets', 'storage space', 'zipper'], ['quality', 'material'], ['screen', 'picture', 'light'], ['story', 'writing']]
+    if list_has_any(kin, aspects)]);

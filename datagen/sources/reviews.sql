@@ -50,7 +50,7 @@ with agreed as (
 select category, kind, item, held, groups, key, aspects, aspect, sentiment, clause as snippet, lot
 from agreed
 where against = 0 and opinions = [word] and length(clause) <= 120
-    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?)\b')
+    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?|supposed|weather)\b')
     and not (sentiment = 'positive' and regexp_matches(lower(clause), '\b(?:not|no|never|nothing|hardly|barely|without)\b|n[''’]t\b'))
     and not (sentiment = 'negative' and regexp_matches(lower(clause), '\b(?:no|never|without)\b'))
 qualify row_number() over (partition by category, lower(clause) order by lot) = 1;
