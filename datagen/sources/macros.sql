@@ -154,3 +154,22 @@ create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s
 
 -- Whether a text stands in a title or in bullet points.
 create macro printed(text, title, bullets) as contains(lower(concat_ws(' ', title, array_to_string(bullets, ' '))), lower(text));
+
+-- A customer's review without HTML, links to videos and products, and the commonest entities.
+create macro review_text(text) as trim(regexp_replace(replace(replace(replace(replace(replace(replace(
+    regexp_replace(text, '<[^>]{0,200}>|\[\[\w+:[^\]]{0,200}\]\]', ' ', 'g'),
+    '&#34;', '"'), '&quot;', '"'), '&#39;', ''''), '&lt;', '<'), '&gt;', '>'), '&amp;', '&'), '\s+', ' ', 'g'));
+
+-- The clauses of a text: its sentences, and what is set apart in them by a semicolon, a dash or `but`; without full stops.
+create macro clauses(text) as list_filter(list_transform(
+    regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
+    lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);
+
+-- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
+-- people tell of in the same words, as softness is comfort or material.
+create macro aspects_hinted(text) as array_to_string(aspects_in(text, 'en') || aspect_hints_in(text, 'en'), ', ');
+create macro near_aspects(aspects) as aspects || flatten([kin for kin in [
+    ['comfort', 'material', 'thickness', 'stretch'], ['warmth', 'thickness', 'material'], ['appearance', 'color'],
+    ['delivery', 'packaging', 'customer service'], ['ease of use', 'instructions'], ['size', 'storage space', 'stretch'],
+    ['pockets', 'storage space', 'zipper'], ['quality', 'material'], ['screen', 'picture', 'light'], ['story', 'writing']]
+    if list_has_any(kin, aspects)]);

@@ -27,9 +27,9 @@ from datagen.sources.sample.market import (
     MOST,
     Block,
     Listing,
-    product_code,
     _judgements,
     ask,
+    product_code,
     stock,
 )
 from datagen.sources.sample.spanish import agree, agree_color, plural
