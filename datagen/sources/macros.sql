@@ -87,6 +87,9 @@ create macro attribute_name(kind, language) as coalesce(map {
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
 
+-- The first word of a brand, as shoppers type it.
+create macro maker(brand) as nullif(regexp_extract(lower(brand), '^[^ (（]+'), '');
+
 -- The two characters at either end must not be of one word, nor joined by an apostrophe, hyphen or ampersand.
 create macro stands_alone(text, place, size) as not regexp_matches(
     text[greatest(place - 1, 1):place] || ' | ' || text[place + size - 1:place + size],
