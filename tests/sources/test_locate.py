@@ -14,7 +14,8 @@ from datagen.sources.locate import find_seeds, remember, remembered
 
 @pytest.fixture
 def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sample.SIZES, "sample", (50, 700))
+    monkeypatch.setattr(sample, "QUERIES", 50)
+    monkeypatch.setattr(sample, "PRODUCTS", 700)
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -30,7 +31,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_sample_is_written_once(tmp_path: Path) -> None:
     said: list[str] = []
     folder = find_seeds("sample", ["esci"], tmp_path, said.append)
-    assert {path.name for path in (folder / "esci").iterdir()} == {table.file for table in TABLES.values()}
+    assert {path.name for path in (folder / "esci").glob("shopping*")} == {
+        table.file for table in TABLES.values()
+    }
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert find_seeds("sample", ["esci"], tmp_path, said.append) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
@@ -46,7 +49,7 @@ def test_two_that_write_the_sample_at_once_leave_one_whole(tmp_path: Path) -> No
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sample.SIZES, "sample")
+    monkeypatch.setattr(sample, "PRODUCTS", 1)
     with pytest.raises(UserError):
         find_seeds("sample", ["esci"], tmp_path)
     assert list((tmp_path / "seeds").iterdir()) == []
