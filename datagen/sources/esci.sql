@@ -11,6 +11,10 @@ select product_locale as locale, language(product_locale) as language, query_id,
 from esci.examples anti join unfit using (query_id)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
+-- Products for adults alone, which no task asks about, by words of their titles.
+create table esci.adult as
+select product_locale as locale, product_id from esci.products where len(adult_in(product_title, language(product_locale))) > 0;
+
 -- What a product's page says, where it has a title that can be shown: of 3 to 300 characters, without HTML. `brand` and
 -- `color` are null where the catalogue has none of a name's length. `points` are the bullet points, a line each; `bullets`
 -- six of them at most, without HTML, of 10 to 400 characters in the shop's language, that say more than the parcel's data.
@@ -21,12 +25,13 @@ select product_locale as locale, language(product_locale) as language, product_i
     product_description as description, product_bullet_point as points,
     list_transform([readable_lines(points, language)], lambda lines: list_filter(
         lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6] as bullets
-from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
+from esci.products anti join esci.adult on adult.locale = product_locale and adult.product_id = products.product_id
+where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
 
 -- The titles of those pages, with brand and color.
 create view esci.titles as select locale, language, product_id, title, brand, color from esci.pages;
 
--- The words of every query (`words_of`), which a task can ask how much of a title they are. `musts` are those that a product
+-- The words of every query (`words_of`) that is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
 -- can't do without: words with a digit, and the brands of exact products that the query names, the first word of each.
 create table esci.queries as
 with named as (
@@ -38,7 +43,8 @@ with named as (
 )
 select locale, query_id, words_of(min(query), min(language)) as words,
     regexp_extract_all(lower(min(query)), '[\p{L}\d.]*\d[\p{L}\d.]*') || coalesce(min(makers), []) as musts
-from esci.judged left join named using (locale, query_id) group by locale, query_id;
+from esci.judged left join named using (locale, query_id) group by locale, query_id
+having len(adult_in(min(query), min(language))) = 0;
 
 -- Judgements with titles in the shop's language. `overlap` is the share of the query's words that the title has. `backed` tells
 -- whether title, brand and color bear the judgement out, as one in four reads wrong: of an exact product they have half of the
@@ -135,11 +141,12 @@ beside as (
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
 
 -- For every product a query that it answers exactly, one by chance of those that its page bears out and that ask for nothing
--- to be absent: it can be guessed.
+-- to be absent: it can be guessed. All its words stand in the title of some exact product, so that it is not misspelt.
 create view esci.guesses as
-with fitting as (
+with spelled as (select locale, query_id from esci.titled where label = 'E' group by all having max(overlap) = 1),
+fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
-    from esci.titled where label = 'E' and backed and length(query) between 3 and 80
+    from esci.titled semi join spelled using (locale, query_id) where label = 'E' and backed and length(query) between 3 and 80
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )
