@@ -72,7 +72,7 @@ create macro overlap(words, text, language) as list_transform(
 create macro sizes_told(text, language) as list_transform(
     [regexp_replace(lower(text), '\bfor (?:small|medium|large)\b|\bpara \pL+ (?:peque[nñ]|median|grande)\pL*', ' ', 'g')],
     lambda own: list_distinct(sizes_in(own, language) || list_transform(
-        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|人|畳)'),
+        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|足|双|冊|脚|台|人|畳)'),
         lambda size: replace(replace(size, ' ', ''), '-', ''))))[1];
 
 -- What a text tells of a product's attributes: the words of one kind, all kinds with words, and a kind's name in a language.
