@@ -234,7 +234,7 @@ def _judgements(
     companions = 1 + int(4 * chance()) if chance() < 0.4 else 0
     room = size - wrong - companions
     exact, near = _same_type(asks, shelves[kind.key], rng)
-    wanted = max(1, round(room * (0.55 + 0.4 * chance())))
+    wanted = max(1, round(room * (0.6 + 0.4 * chance())))
     missed = near[: min(room - min(wanted, len(exact)), 3 + min(wanted, len(exact)))]
     right = exact[: max(1, room - len(missed))]
     judged = [(listing, "E") for listing in right] + [(listing, "S") for listing in missed]
