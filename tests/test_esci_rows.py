@@ -346,8 +346,7 @@ def test_an_answer_in_the_titles_language_is_in_the_shops(
     product = {"product_locale": locale, "product_title": title, "product_bullet_point": bullets}
     foreign = "" if locale == "us" else "foreign_"
     name = f"{task}_{foreign}{'features' if task == 'title_from' else 'product'}"
-    first, second = title.lower().split(maxsplit=2)[:2]
-    query = f"{second} {first}"
+    query = " ".join(reversed(title.lower().split(maxsplit=2)[:2]))
     assert bool(rows_of(tmp_path, f"esci_generation/{name}", [product], [query])) == fits
 
 
