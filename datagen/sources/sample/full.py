@@ -27,11 +27,12 @@ IDS = ("product_id", "id", "next_item", "asin", "parent_asin")
 LISTED_IDS = ("prev_items",)
 NUMBERS = ("example_id", "query_id")
 PEOPLE = ("user_id",)
-KEPT = tuple(
-    "product_locale locale esci_label small_version large_version split source price rating timestamp"
-    " helpful_vote verified_purchase average_rating rating_number details categories main_category"
-    " answer task setting options output size model".split()
-)
+KEPT = (
+    "product_locale", "locale", "esci_label", "small_version", "large_version", "split", "source",
+    "price", "rating", "timestamp", "helpful_vote", "verified_purchase", "average_rating",
+    "rating_number", "details", "categories", "main_category", "answer", "task", "setting",
+    "options", "output", "size", "model",
+)  # fmt: skip
 """Columns by how a copy writes them; any other one holds words."""
 
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -39,7 +40,7 @@ MOST_COPIES = len(_LETTERS) ** 2
 
 
 def multiply(sample: Path, folder: Path) -> None:
-    """Write every source of the sample in `sample` into `folder`, in its layout and of its publisher's size."""
+    """Write every source of the sample in `sample` into `folder`, in its publisher's layout and size."""
     from datagen.sources import SOURCES
     from datagen.sources.source import MADE_UP
 
@@ -84,8 +85,8 @@ def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
         written = ", ".join(f'{_written(name, type_, headed)} as "{name}"' for name, type_ in columns.items())
         connection.execute(
             f"create table copies as select k, {_code('k')} as code, 'abcdefghijklmnopqrstuvwxyz'[1 + k % 26]"
-            " || 'aeiou'[1 + k // 26 % 5] || 'lnrstkmp'[1 + k // 130 % 8] || repeat('o', (k // 1040)::int) as ending"
-            f" from range({copies}) as t(k)"
+            " || 'aeiou'[1 + k // 26 % 5] || 'lnrstkmp'[1 + k // 130 % 8] || repeat('o', (k // 1040)::int)"
+            f" as ending from range({copies}) as t(k)"
         )
         connection.execute(
             f"copy (select {written} from base cross join copies limit {rows})"
@@ -123,6 +124,9 @@ def _marked(name: str, kind: str) -> str:
     """SQL of a column with a mark behind every long word, where a copy puts its ending."""
     marked = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', '\1' || chr(1), 'g')"
     column = f'"{name}"'
+    if name == "input":  # may be a JSON object, whose keys stay
+        key = r"""'"(\w+)\x01?((?: \w+)?)\x01?(:?)": ', '"\1\2\3": ', 'g'"""
+        return f"regexp_replace({marked.format(column)}, {key})"
     return {"VARCHAR": marked.format(column), "VARCHAR[]": _each(column, marked)}.get(kind, column)
 
 
