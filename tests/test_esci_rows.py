@@ -429,5 +429,7 @@ def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path,
             draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
             with pa.OSFile(str(tmp_path / label)) as file:
                 rows = pa.ipc.open_file(file).read_all().to_pylist()
-            assert rows or task.type is TaskType.RETRIEVAL or label == "query_for_product", label  # a small market
+            assert rows or task.type is TaskType.RETRIEVAL or label == "query_for_product", (
+                label
+            )  # a small market
             assert not any(PRICED in str(row) for row in rows), label
