@@ -82,8 +82,8 @@ def views(options: Options) -> dict[str, str]:
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     price = f"if(try_cast(price as double) < {FILLER}, try_cast(price as double), null)"
     return {
-        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale, prev_items as printed"
-        f" from sessions_file where locale in ({locales})",
+        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale,"
+        f" prev_items as printed from sessions_file where locale in ({locales})",
         "products": f'select * exclude ("desc") replace ({price} as price), "desc" as description'
         f" from products_file where locale in ({locales})",
     }
