@@ -6,6 +6,8 @@ RECIPE = esci_small
 SEEDS =
 ROWS =
 WORKERS =
+SOURCES =
+LICENSES =
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -36,9 +38,11 @@ help:
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
 ##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
+##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
-		$(if $(WORKERS),--workers '$(WORKERS)')
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
+		$(if $(LICENSES),--licenses '$(LICENSES)')
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.

@@ -35,7 +35,7 @@ from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
@@ -55,7 +55,7 @@ LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 class Plan:
     """The build as all stages see it: the recipe, the folders, and the job of each task."""
 
-    recipe: Recipe
+    recipe: Loaded
     run: Path
     work: Path
     jobs: dict[str, Job]
@@ -66,7 +66,7 @@ class Plan:
 
 
 def build(
-    recipe: Recipe,
+    recipe: Loaded,
     seeds: Path,
     runs: Path,
     *,
@@ -111,7 +111,7 @@ def build(
             return _publish(plan)
 
 
-def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
+def _plan(recipe: Loaded, run: Path, opened: Seeds) -> Plan:
     lock = resolved(recipe, opened.hashes()) | {"made_with": _made_with()}
     jobs, constants = {}, {}
     for name, task in recipe.tasks.items():
@@ -299,6 +299,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "fingerprint": fingerprint(plan.lock),
         "tasks": tasks,
         "made_up": plan.made_up,
+        "left_out": plan.recipe.left_out,
     }
     write_card(plan.run, plan.recipe, manifest)
     write_report(plan.run, plan.recipe, manifest)

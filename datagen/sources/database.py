@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from datagen.console.progress import Say
 from datagen.sources import SOURCES
 from datagen.sources.query import own_name, quoted, reads
-from datagen.sources.seed_files import casts, one_file, scan, seed_files
+from datagen.sources.seed_files import casts, check_folders, one_file, scan, seed_files
 from datagen.sources.source import MADE_UP
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
@@ -102,6 +102,7 @@ def open_seeds(
         }
     )
     try:
+        check_folders(sources, location)
         files = {source: seed_files(source, location) for source in sources}
         _create_macros(connection, seed)
         for source, options in sources.items():
@@ -207,11 +208,18 @@ def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None
 
 def sources_of(seeds: Seeds, task: str, sql: str) -> tuple[str, ...]:
     """The seed sources that a task's query reads, be it through the recipe's own tables, sorted."""
+    return sources_read(seeds.connection, seeds.tables, task, sql)
+
+
+def sources_read(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], task: str, sql: str
+) -> tuple[str, ...]:
+    """The same on any connection; `tables` are those of the recipe, by name."""
     found: set[str] = set()
-    for name in reads(seeds.of(task), sql):
+    for name in reads(connection, sql):
         own = own_name(task, name)
-        if own in seeds.tables:
-            found.update(sources_of(seeds, own, seeds.tables[own]))
+        if own in tables:
+            found.update(sources_read(connection, tables, own, tables[own]))
         else:
             found |= {name.partition(".")[0]} & SOURCES.keys()
     return tuple(sorted(found))
