@@ -30,7 +30,14 @@ class Track(StrEnum):
     LANGUAGES = "multilingual_abilities"
 
 
-LANGUAGES = {"en": "English", "es": "Spanish", "ja": "Japanese"}
+LANGUAGES = {
+    "en": "English",
+    "de": "German",
+    "es": "Spanish",
+    "fr": "French",
+    "it": "Italian",
+    "ja": "Japanese",
+}
 """ISO 639-1 codes that a row's `language` may hold, with their English names."""
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

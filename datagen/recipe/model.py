@@ -21,7 +21,7 @@ Name = Annotated[
 Sources = Annotated[dict[str, SerializeAsAny[BaseModel]], Field(title="sources by name, such as `esci: {}`")]
 
 
-Language = Literal["en", "es", "ja"]
+Language = Literal["en", "de", "es", "fr", "it", "ja"]
 
 INHERITED = ("type", "track", "language")
 """Keys of a task that a recipe may say once for all of its tasks."""

@@ -96,11 +96,12 @@ def sources_by_task(recipe: Loaded) -> dict[str, tuple[str, ...]]:
 
 
 def known_license(name: str) -> str:
-    """A source's licence by its name, in whatever case. Raises UserError where no source has it."""
-    by_name = {source.LICENSE.lower(): source.LICENSE for source in SOURCES.values()}
-    if name.lower() not in by_name:
-        raise UserError(f"`{name}` is the licence of no source: {among(name, by_name.values())}")
-    return by_name[name.lower()]
+    """A source's licence by its name, in whatever case; the first word will do. Raises UserError for others."""
+    known = dict.fromkeys(source.LICENSE for source in SOURCES.values())
+    found = [licence for licence in known if name.lower() in (licence.lower(), licence.lower().split()[0])]
+    if not found:
+        raise UserError(f"`{name}` is the licence of no source: {among(name, known)}")
+    return found[0]
 
 
 def _tables_read(

@@ -178,7 +178,7 @@ def _licences(recipe: Loaded) -> str:
     rows = [[name, SOURCES[name].LICENSE, SOURCES[name].HOMEPAGE] for name in sorted(recipe.sources)]
     head = "Every row names its sources and their licences. It is under the terms of all of them:"
     parts = [f"{head}\n\n{_table(['source', 'licence', 'publisher'], rows)}"]
-    for words, text in (("-nc", NON_COMMERCIAL), ("unlicensed", UNLICENSED)):
+    for words, text in (("-nc", NON_COMMERCIAL), ("none granted", UNLICENSED)):
         named = [name for name in sorted(recipe.sources) if words in SOURCES[name].LICENSE.lower()]
         parts += [text.format(sources=", ".join(named))] if named else []
     return "\n\n".join(parts)

@@ -4,17 +4,17 @@ In the cage a query can only read the seed tables: no other file, no network, no
 written. One query may use `MEMORY_LIMIT` and run for `QUERY_SECONDS`.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from datagen.console.progress import Say
@@ -35,14 +35,15 @@ MACROS = Path(__file__).with_name("macros.sql")
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """An open cage: `connection` sees the seed tables, `files` are what they read.
+    """An open cage: `connection` sees the seed tables, `files` of each are what they read, below `location`.
 
     `tables` are the recipe's own, by name. `scopes` see them as well, by what stands before its tasks' names:
     nothing, or in a mixture the recipe that they come from.
     """
 
     connection: duckdb.DuckDBPyConnection
-    files: dict[str, dict[str, Path]]
+    location: Path
+    files: dict[str, dict[str, list[Path]]]
     tables: dict[str, str] = field(default_factory=dict)
     scopes: dict[str, duckdb.DuckDBPyConnection] = field(default_factory=dict)
 
@@ -52,21 +53,20 @@ class Seeds:
 
     def made_up(self) -> list[str]:
         """The sources whose files are the sample shop's."""
-        return sorted(
-            source for source, tables in self.files.items() if any(map(_is_made_up, tables.values()))
-        )
+        return sorted(source for source in self.files if (self.location / source / MADE_UP).is_file())
 
     def hashes(self) -> dict[str, dict[str, str]]:
-        """sha256 of every seed file, by source and table."""
+        """sha256 of what every seed table reads: of its file, or of the hashes of its files by name."""
         return {
-            source: {table: sha256(path) for table, path in sorted(tables.items())}
+            source: {table: _hash_of(paths) for table, paths in sorted(tables.items())}
             for source, tables in sorted(self.files.items())
         }
 
 
-def _is_made_up(path: Path) -> bool:
-    metadata = pq.read_schema(path).metadata if path.suffix == ".parquet" else None
-    return MADE_UP.encode() in (metadata or {})
+def _hash_of(paths: Sequence[Path]) -> str:
+    if len(paths) == 1:
+        return sha256(paths[0])
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in paths).encode()).hexdigest()
 
 
 @contextmanager
@@ -107,8 +107,10 @@ def open_seeds(
         _create_macros(connection, seed)
         for source, options in sources.items():
             _create_tables(connection, source, options, location / source, files[source], say)
-        _close_cage(connection, [str(path) for of_source in files.values() for path in of_source.values()])
-        opened = Seeds(connection, files, dict(tables or {}))
+        _close_cage(
+            connection, [path for found in files.values() for paths in found.values() for path in paths]
+        )
+        opened = Seeds(connection, location, files, dict(tables or {}))
         for name, select in opened.tables.items():
             _create_own(opened, name, select)
         yield opened
@@ -129,7 +131,7 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
         for source, options in sources.items():
             connection.execute(f"create schema {source}")
             for name, table in SOURCES[source].TABLES.items():
-                columns = ", ".join(f"{column} {kind}" for column, kind in table.columns.items())
+                columns = ", ".join(f'"{column}" {kind}' for column, kind in table.columns.items())
                 connection.execute(f"create table {source}.{name}_file ({columns})")
             _create_views(connection, source, options)
         _enter(connection, "")
@@ -150,7 +152,7 @@ def _create_tables(
     source: str,
     options: BaseModel,
     folder: Path,
-    files: dict[str, Path],
+    files: dict[str, list[Path]],
     say: Say,
 ) -> None:
     connection.execute(f"create schema {source}")
@@ -197,9 +199,9 @@ def tables_of(sources: Iterable[str]) -> list[str]:
     return [*found, *(f"{LISTS}.{subject}" for subject in lists())] if found else []
 
 
-def _close_cage(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
+def _close_cage(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
     # DuckDB asks for the pattern first, then for the file that it finds
-    names = [name for path in paths for name in (str(Path(path).resolve()), one_file(Path(path)))]
+    names = [name for path in paths for name in (str(path.resolve()), one_file(path))]
     allowed = ", ".join(map(quoted, names))
     connection.execute(f"set allowed_paths = [{allowed}]")
     connection.execute("set enable_external_access = false")

@@ -76,7 +76,7 @@ def _hash_of(folder: Path) -> str:
     """A short hash of all that the generator is made of: another generator, another sample."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".yaml"):
+        if path.suffix in (".py", ".yaml", ".csv", ".json"):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

@@ -10,12 +10,15 @@ create macro pick(l, n, k) as
 create macro shuffled(l, k) as pick(l, len(l), k);
 
 -- Macros for the texts of shops, in the languages of their marketplaces.
-create macro language(locale) as case locale when 'us' then 'en' when 'jp' then 'ja' else locale end;
+create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk' then 'en' when 'jp' then 'ja' else lower(locale) end;
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
     when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b')
     when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
+    when 'de' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|avec|pour|della|per)\b')
+    when 'fr' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|und|für|mit|della|per)\b')
+    when 'it' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|und|für|mit|avec|pour)\b')
     else regexp_matches(text, '[\p{Hiragana}\p{Katakana}\p{Han}]') end;
 
 create macro readable_lines(text, language) as list_filter(

@@ -32,27 +32,36 @@ def check_folders(sources: Iterable[str], location: Path) -> None:
         )
 
 
-def seed_files(source: str, location: Path) -> dict[str, Path]:
-    """The files of one source below `location`, checked to be there, or not needed, and to be data."""
+def seed_files(source: str, location: Path) -> dict[str, list[Path]]:
+    """The files of each table of a source below `location`, checked to be there and to be data."""
     folder = location / source
     module = SOURCES[source]
     found = {}
     for name, table in module.TABLES.items():
-        path = folder / table.file
-        if table.without and not path.exists():
+        paths = table_files(folder, table)
+        if not paths and table.without:
             continue
-        if not path.is_file():
+        if not paths:
             raise UserError(
-                f"{path}: no such file. Seeds of {source} are laid out as their publisher does "
-                f"({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
+                f"{folder / table.file}: no such file. Seeds of {source} are laid out as their publisher "
+                f"does ({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
                 "SEEDS=sample needs no files"
             )
-        with path.open("rb") as file:
-            head = file.read(64)
-        if head.startswith(b"version https://git-lfs"):
-            raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
-        found[name] = path
+        for path in paths:
+            with path.open("rb") as file:
+                head = file.read(64)
+            if head.startswith(b"version https://git-lfs"):
+                raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
+        found[name] = paths
     return found
+
+
+def table_files(folder: Path, table: Table) -> list[Path]:
+    """The files of a table in its source's folder, by name: what its first pattern that fits any matches."""
+    for pattern in (table.file, *table.others):
+        if paths := sorted(path for path in folder.glob(pattern) if path.is_file()):
+            return paths
+    return []
 
 
 _AS_IT_IS = "hive_partitioning = false, union_by_name = false"
@@ -65,37 +74,118 @@ _HEADER_BYTES = 65_536
 _NAMED = 10
 """Values that a message names."""
 
+_LONGEST_OBJECT = 64 * 1024 * 1024
+"""Bytes of one JSON object: a review may hold a megabyte of text."""
 
-def scan(connection: duckdb.DuckDBPyConnection, table_name: str, path: Path, table: Table, say: Say) -> str:
-    """SQL that reads one file with exactly the columns and types that the source documents."""
-    if path.suffix == ".csv":
-        has = _header(path)
-        kinds = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in _unlike(has, table.columns))
-        dialect = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
-        reader = f"read_csv({quoted(one_file(path))}, {dialect}, {_AS_IT_IS}, columns = {{{kinds}}})"
-    else:
-        reader = f"read_parquet({quoted(one_file(path))}, {_AS_IT_IS})"
+
+def scan(
+    connection: duckdb.DuckDBPyConnection, table_name: str, paths: Sequence[Path], table: Table, say: Say
+) -> str:
+    """SQL that reads the files of a table with exactly the columns and types that the source documents."""
+    path = paths[0] if len(paths) == 1 else paths[0].parent / f"{paths[0].name} and {len(paths) - 1} more"
+    kind = _kind(paths[0])
     try:
-        if path.suffix != ".csv":
-            has = [row[0] for row in connection.execute(f"describe select * from {reader}").fetchall()]
-        missing = [name for name in table.columns if name not in has]
+        reader, has = _READERS[kind](connection, paths, table)
+        missing = [
+            name for name in table.columns if name not in {*has, "filename"} and name not in table.optional
+        ]
         if missing:
             raise UserError(
                 f"{path}: lacks the column {', '.join(missing)}; it has {_some(has)}; "
                 f"expected are {', '.join(table.columns)}. Is it the publisher's file of this name?"
             )
-        if path.suffix != ".csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
+        if kind != "csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
             raise UserError(f"{path}: the table has no rows. Take the publisher's file, or SEEDS=sample")
         _check_types(connection, path, reader, table)
-        columns = {name: name for name in table.columns}
+        columns = {name: f'"{name}"' if name in {*has, "filename"} else "null" for name in table.columns}
         for name in table.values:
             columns[name] = _spelled(connection, path, reader, table, name, say)
         relation = f"select {casts(table, columns)} from {reader}"
+        if kind in ("json", "jsonl"):
+            relation = _readable(connection, path, table, relation, say)
         return _keyed(connection, table_name, path, table, relation, say) if table.key else relation
     except duckdb.Error as error:
         raise UserError(
             f"{path}: cannot be read: {first_line(error)}. Is it cut off? Fetch it again"
         ) from None
+
+
+def _kind(path: Path) -> str:
+    """How a file is read, by its name: `csv`, `parquet`, `json` (an array) or `jsonl`."""
+    return path.name.removesuffix(".gz").rpartition(".")[2]
+
+
+def _parquet(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], table: Table
+) -> tuple[str, list[str]]:
+    """A reader of Parquet files, and the names of their columns."""
+    reader = f"read_parquet({_listed(paths)}, {_AS_IT_IS})"
+    return reader, [row[0] for row in connection.execute(f"describe select * from {reader}").fetchall()]
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], table: Table) -> tuple[str, list[str]]:
+    """A reader of CSV files, and the names of their columns. Raises UserError where their headers differ."""
+    named = "filename" in table.columns
+    if table.headed:
+        has = _header(paths[0])
+        for path in paths[1:]:
+            if _header(path) != has:
+                raise UserError(f"{path}: its header is not that of {paths[0].name}. Fetch both again")
+    else:
+        has = [name for name in table.columns if name != "filename"]
+    kinds = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in _unlike(has, table.columns))
+    dialect = f"auto_detect = false, header = {table.headed}, delim = ',', quote = '\"', escape = '\"'"
+    return (
+        f"read_csv({_listed(paths)}, {dialect}, {_AS_IT_IS}, filename = {named}, columns = {{{kinds}}})",
+        has,
+    )
+
+
+def _json(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], table: Table
+) -> tuple[str, list[str]]:
+    """A reader of JSON files, each one array or a line an object, and the names in their first object.
+
+    A line that is no object of these types is read as nulls.
+    """
+    lines = _kind(paths[0]) == "jsonl"
+    form = f"format = '{'newline_delimited' if lines else 'array'}', maximum_object_size = {_LONGEST_OBJECT}"
+    form += f", {_AS_IT_IS}, ignore_errors = {lines}"
+    objects = f"read_json_objects({_listed(paths)}, {form})"
+    keys = connection.execute(
+        f"select json_keys(json) from {objects} where json is not null limit 1"
+    ).fetchone()
+    has = list(keys[0]) if keys else list(table.columns)
+    named = "filename" in table.columns
+    kinds = ", ".join(
+        f"{quoted(name)}: '{kind}'" for name, kind in table.columns.items() if name != "filename"
+    )
+    return f"read_json({_listed(paths)}, {form}, filename = {named}, columns = {{{kinds}}})", [
+        *has,
+        *table.optional,
+    ]
+
+
+_READERS = {"parquet": _parquet, "csv": _csv, "json": _json, "jsonl": _json}
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return f"[{', '.join(quoted(one_file(path)) for path in paths)}]"
+
+
+def _readable(
+    connection: duckdb.DuckDBPyConnection, path: Path, table: Table, relation: str, say: Say
+) -> str:
+    """SQL without what is no JSON object of these keys, which DuckDB reads as nulls; told by number.
+
+    It reads the whole of the files, so that damage is theirs and not a query's.
+    """
+    empty = " and ".join(f'"{name}" is null' for name in table.columns if name != "filename")
+    [(unread,)] = connection.execute(f"select count(*) from ({relation}) where {empty}").fetchall()
+    if unread:
+        say(f"{path}: {unread:,} of its rows left out, which are no JSON objects with such keys")
+        return f"select * from ({relation}) where not ({empty})"
+    return relation
 
 
 def _header(path: Path) -> list[str]:
@@ -159,7 +249,7 @@ def _keyed(
     connection: duckdb.DuckDBPyConnection, name: str, path: Path, table: Table, relation: str, say: Say
 ) -> str:
     """SQL for a table in which each row has a key of its own: of those with one the first, by its columns."""
-    keys, listed = ", ".join(table.key), ", ".join(table.columns)
+    keys, listed = ", ".join(table.key), ", ".join(f'"{name}"' for name in table.columns)
     whole = " and ".join(f"{column} is not null" for column in table.key)
     hashes = connection.execute(f"select hash({keys}) as h from ({relation}) where {whole}").fetchnumpy()["h"]
     [(rows,)] = connection.execute(f"select count(*) from ({relation})").fetchall()
@@ -195,7 +285,7 @@ def _keyed(
 
 def casts(table: Table, columns: Mapping[str, str]) -> str:
     """The columns that a table documents, from SQL for each, in their types."""
-    return ", ".join(f"cast({columns[name]} as {kind}) as {name}" for name, kind in table.columns.items())
+    return ", ".join(f'cast({columns[name]} as {kind}) as "{name}"' for name, kind in table.columns.items())
 
 
 def one_file(path: Path) -> str:

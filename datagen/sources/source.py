@@ -7,18 +7,22 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-MADE_UP = "shoptalk.made_up"
-"""Key in the metadata of a Parquet file that no publisher wrote."""
+MADE_UP = "made-up.txt"
+"""A file in the folder of a source whose files no publisher wrote; it says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """One file of a source in its publisher's layout; `columns` maps names to DuckDB types.
 
-    `key` are the columns that no two rows have in common: rows that do are one, listed twice. `number` is a
-    column by which the publisher counts rows, where a copy may have begun anew. `values` says of a column
-    what it may hold, each with other spellings, in lower case. `without` tells what is given up where there
-    is no such file; a table that does not say so needs its file.
+    `file` may be a pattern that several files match, below the source's folder; `others` are names or
+    patterns of other copies, tried in turn where there is no `file`. A column named `filename` is the
+    file's own name. A CSV file without a header (`headed`) has the columns in their order. `optional`
+    columns may be missing, and are null then. `key` are the columns that no two rows have in common: rows
+    that do are one, listed twice. `number` is a column by which the publisher counts rows, where a copy may
+    have begun anew. `values` says of a column what it may hold, each with other spellings, in lower case.
+    `without` tells what is given up where there is no such file; a table that does not say so needs its
+    file.
     """
 
     file: str
@@ -27,6 +31,9 @@ class Table:
     number: str = ""
     values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     without: str = ""
+    others: tuple[str, ...] = ()
+    headed: bool = True
+    optional: frozenset[str] = frozenset()
 
 
 class Source(Protocol):

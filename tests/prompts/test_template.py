@@ -83,7 +83,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(write: Write) -> None:
         ("{{ a is red }}", (1, 9), "template_syntax"),
         ("{% if a %}\n{{ b is red }}{% endif %}", (2, 9), "template_syntax"),
         ("{% for loop in a %}{% endfor %}", (1, 1), "template_syntax"),
-        ("--- de\nx", (1, 5), "unknown_language"),
+        ("--- pt\nx", (1, 5), "unknown_language"),
         ("a\n--- es-ES\nb", (2, 5), "unknown_language"),
         ("a\n-----\nb", (2, 1), "almost_separator"),
         ("{{ loop }}", (1, 1), "template_syntax"),
@@ -243,7 +243,7 @@ def test_a_name_may_be_a_slot_in_one_wording_and_of_a_loop_in_another(write: Wri
 
 
 def test_all_faults_of_a_template_are_told_at_once(write: Write) -> None:
-    path = write("{{ a + 1 }}{{ a - 1 }}\n{{ b|shout }}\n---\n---fr\n{% if a %}\n---\n{{ f(a) }}")
+    path = write("{{ a + 1 }}{{ a - 1 }}\n{{ b|shout }}\n---\n---pt\n{% if a %}\n---\n{{ f(a) }}")
     with pytest.raises(TemplateError) as caught:
         load_template(path)
     assert [(fault.line, fault.code) for fault in caught.value.faults] == [

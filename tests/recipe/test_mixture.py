@@ -154,6 +154,7 @@ def test_a_build_under_some_licences_names_what_it_lacks() -> None:
     [
         ({"sources": ["escii"]}, "`escii` is none of blend's: did you mean `esci`"),
         ({"licenses": ["MTI"]}, "`MTI` is the licence of no source: "),
+        ({"licenses": ["none"]}, "no task is left with none granted: research use alone"),
         ({"sources": ["toys"], "licenses": ["Apache-2.0"]}, "no task is left with toys, Apache-2.0 alone"),
     ],
 )

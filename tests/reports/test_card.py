@@ -100,7 +100,7 @@ def test_another_build_of_the_same_name_is_not_read_from_the_cache_of_the_first(
     ("licence", "told"),
     [
         ("CC-BY-NC-4.0", "**No commercial use.** esci may not be used commercially"),
-        ("unlicensed, research use", "**Without a licence.** The publisher of esci grants none"),
+        ("none granted: research use", "**Without a licence.** The publisher of esci grants none"),
     ],
 )
 def test_the_card_says_what_a_licence_does_to_the_whole(

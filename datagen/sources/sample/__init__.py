@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from datagen.errors import UserError
+from datagen.sources.source import MADE_UP
 from datagen.storage.files import writable
 
 SIZES = {"sample": (3_200, 40_000), "full": (130_652, 1_814_924)}
@@ -26,7 +27,7 @@ PRODUCTS_A_QUERY = 14
 
 
 def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample", seed: int = 7) -> None:
-    """Write the sample shop into `folder`, one subfolder a source (`esci/`).
+    """Write the sample shop into `folder`, one subfolder a source (`esci/`, `m2/` ...).
 
     `size` is a named one or an approximate number of judgements. Raises UserError for an unknown size,
     and where no folder can be made.
@@ -38,3 +39,7 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = SIZES[size] if isinstance(size, str) else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    for source in folder.iterdir():
+        (source / MADE_UP).write_text(
+            "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"
+        )

@@ -19,7 +19,6 @@ from datagen.errors import UserError
 from datagen.sources import esci
 from datagen.sources.sample.catalogue import LOCALES, ProductType, catalogue
 from datagen.sources.sample.market import Block, Judged, Shelves, ask, stock
-from datagen.sources.source import MADE_UP
 
 SHARES = (0.70, 0.13, 0.17)
 """Of queries and products, by locale, about as in ESCI."""
@@ -34,10 +33,7 @@ TEST_SHARE = 0.25
 
 TYPES = {"BIGINT": pa.int64(), "VARCHAR": pa.string()}
 SCHEMAS = {
-    table: pa.schema(
-        [(column, TYPES[sql]) for column, sql in esci.TABLES[table].columns.items()],
-        metadata={MADE_UP: "true"},
-    )
+    table: pa.schema([(column, TYPES[sql]) for column, sql in esci.TABLES[table].columns.items()])
     for table in ("examples", "products")
 }
 

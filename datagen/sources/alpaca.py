@@ -1,0 +1,41 @@
+"""Alpaca-Cleaned, instructions with answers that a language model wrote, as one seed table.
+
+Layout as in the publisher's repository: one JSON array of 51,800 rows. Its licence forbids commercial use
+(the hub's copy says otherwise; the stricter one counts).
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from datagen.errors import UserError
+from datagen.sources.source import Table
+
+NAME = "alpaca"
+LICENSE = "CC-BY-NC-4.0"
+HOMEPAGE = "https://github.com/gururise/AlpacaDataCleaned"
+
+TABLES = {
+    "rows": Table(
+        "alpaca_data_cleaned.json",
+        {"instruction": "VARCHAR", "input": "VARCHAR", "output": "VARCHAR"},
+    ),
+}
+
+HUB_ID = "yahma/alpaca-cleaned"
+
+
+class Options(BaseModel):
+    """What a recipe may set under `sources: {alpaca: ...}`: nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def views(options: Options) -> dict[str, str]:
+    """The SELECT behind the seed table, over a relation named like it with a `_file` suffix."""
+    return {"rows": "select * from rows_file"}
+
+
+def from_hub(folder: Path, revision: str) -> None:
+    """Download the file."""
+    raise UserError(f"seeds hub: {NAME} is not fetched. Get its file from {HOMEPAGE} and give its folder")

@@ -1,0 +1,134 @@
+"""Tests that each source is read in the layouts of its publisher: JSON, CSV without a header, many files."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from datagen.errors import UserError
+from datagen.sources import SOURCES
+from datagen.sources.database import open_seeds
+
+REVIEW = {
+    "rating": 4.0,
+    "title": "Warm",
+    "text": "A warm hat.",
+    "asin": "B01",
+    "parent_asin": "B00",
+    "user_id": "U1",
+    "timestamp": 1,
+    "helpful_vote": 2,
+    "verified_purchase": True,
+}
+ITEM = {
+    "parent_asin": "B00",
+    "main_category": None,
+    "title": "Wool hat",
+    "average_rating": 4.5,
+    "rating_number": 2,
+    "features": ["wool"],
+    "description": [],
+    "price": None,
+    "store": None,
+    "categories": [],
+    "details": {"Material": "Wool"},
+}
+
+
+def rows(
+    folder: Path, source: str, query: str, **options: object
+) -> tuple[list[tuple[object, ...]], list[str]]:
+    """What a query gives over one source in a folder, and what was told while it was opened."""
+    told: list[str] = []
+    with open_seeds({source: SOURCES[source].Options(**options)}, folder, 1, say=told.append) as seeds:
+        return seeds.connection.execute(query).fetchall(), told
+
+
+def put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+@pytest.mark.parametrize(
+    "names", [("Toys.jsonl", "meta_Toys.jsonl"), ("Toys.jsonl.gz", "meta_Toys.jsonl.gz")]
+)
+def test_reviews_are_json_lines_of_any_number_of_categories(tmp_path: Path, names: tuple[str, str]) -> None:
+    reviews, items = names
+    put(tmp_path / "reviews" / reviews, json.dumps(REVIEW) + "\n")
+    put(tmp_path / "reviews" / reviews.replace("Toys", "Books"), json.dumps({**REVIEW, "rating": 1.0}) + "\n")
+    old = {**ITEM, "parent_asin": "B09", "title": "Xylophone", "details": json.dumps({"Color": "Red"})}
+    lines = [json.dumps(ITEM), json.dumps({**old, "price": "None"}), '{"title": "cut o']
+    put(tmp_path / "reviews" / items, "\n".join(lines) + "\n")
+    found, _ = rows(tmp_path, "reviews", "select category, rating from reviews.reviews order by 1")
+    assert found == [("Books", 1.0), ("Toys", 4.0)]
+    query = (
+        "select category, price, details->>'Material', details->>'Color' from reviews.items order by title"
+    )
+    found, told = rows(tmp_path, "reviews", query)
+    assert found == [("Toys", None, "Wool", None), ("Toys", None, None, "Red")]
+    assert [f"{items}: 1 of its rows left out" in line for line in told] == [True]
+
+
+def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
+    whole = gzip.compress(
+        "\n".join(json.dumps({**ITEM, "parent_asin": str(n)}) for n in range(9999)).encode()
+    )
+    (tmp_path / "reviews" / "meta_Toys.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"meta_Toys\.jsonl\.gz: cannot be read: .*GZIP"):
+        rows(tmp_path, "reviews", "select 1")
+
+
+def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
+    put(tmp_path / "mmlu/data/dev/law_dev.csv", 'A "b"?,None,NA,0,,C\r\n"Two\nlines",1,2,3,4,D\r\n')
+    put(tmp_path / "mmlu/data/test/law_test.csv", "Held out,1,2,3,4,A\n")
+    found, _ = rows(
+        tmp_path, "mmlu", "select subject, split, question, options[1:3], answer from mmlu.questions"
+    )
+    assert sorted(found) == [
+        ("law", "dev", 'A "b"?', ["None", "NA", "0"], 2),
+        ("law", "dev", "Two\nlines", ["1", "2", "3"], 3),
+    ]
+    found, _ = rows(tmp_path, "mmlu", "select question from mmlu.questions", split=["test"])
+    assert found == [("Held out",)]
+
+
+def test_m2_prints_its_sessions(tmp_path: Path) -> None:
+    put(
+        tmp_path / "m2/sessions_train.csv",
+        "prev_items,next_item,locale\n\"['B01' 'B02'\n 'B03']\",B04,DE\n['B05'],B06,UK\n",
+    )
+    put(
+        tmp_path / "m2/products_train.csv",
+        "id,locale,title,price,brand,color,size,model,material,author,desc\n"
+        "B01,DE,Hut,40000000.07,,,,\u200e,,,\nB01,UK,Hat,9.5,,,,,,,Warm\n",
+    )
+    found, _ = rows(tmp_path, "m2", "select prev_items, next_item from m2.sessions", locale=["DE"])
+    assert found == [(["B01", "B02", "B03"], "B04")]
+    found, _ = rows(tmp_path, "m2", "select title, price, description from m2.products order by title")
+    assert found == [("Hat", 9.5, "Warm"), ("Hut", None, None)]
+
+
+def test_a_json_array_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    row = {
+        "task": "Sentiment",
+        "setting": "IND",
+        "split": "train",
+        "instruction": "a",
+        "input": "b",
+        "output": "c",
+    }
+    put(
+        tmp_path / "ecinstruct/dataset.json",
+        json.dumps([{**row, "options": None}, {**row, "options": '["x"]'}]),
+    )
+    found, _ = rows(tmp_path, "ecinstruct", "select options from ecinstruct.rows")
+    assert sorted(found, key=str) == [('["x"]',), (None,)]
+    put(
+        tmp_path / "alpaca/alpaca_data_cleaned.json",
+        '[{"instruction": "Hi", "input": "", "output": "Ho"}, {"inst',
+    )
+    with pytest.raises(UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON"):
+        rows(tmp_path, "alpaca", "select count(*) from alpaca.rows where output = 'x'")
