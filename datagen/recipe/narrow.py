@@ -4,7 +4,7 @@ What they read is worked out from their SQL; no seeds are opened.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import duckdb
 
@@ -23,7 +23,7 @@ def only(recipe: Loaded, names: Collection[str]) -> Loaded:
         return recipe
     queries = {name: task.query for name, task in tasks.items()}
     with duckdb.connect() as connection:
-        tables = _tables_read(connection, recipe.tables, queries)
+        tables = tables_read(recipe.tables, queries)
         used = {
             source for name, sql in queries.items() for source in sources_read(connection, tables, name, sql)
         }
@@ -96,7 +96,7 @@ def sources_by_task(recipe: Loaded) -> dict[str, tuple[str, ...]]:
 
 
 def known_license(name: str) -> str:
-    """A source's licence by its name, in whatever case; the first word will do. Raises UserError for others."""
+    """A source's licence by its name or first word, in any case. Raises UserError where there is none."""
     known = dict.fromkeys(source.LICENSE for source in SOURCES.values())
     found = [licence for licence in known if name.lower() in (licence.lower(), licence.lower().split()[0])]
     if not found:
@@ -104,24 +104,17 @@ def known_license(name: str) -> str:
     return found[0]
 
 
-def _tables_read(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], queries: Mapping[str, str]
-) -> dict[str, str]:
-    """The recipe's own tables that these queries read, directly or by others, in their order."""
+def tables_read(tables: Mapping[str, str], queries: Mapping[str, str]) -> dict[str, str]:
+    """Of a recipe's own tables those that these queries read, directly or by others, in their order."""
     found: set[str] = set()
 
     def visit(reader: str, sql: str) -> None:
-        for name in _own(connection, tables, reader, sql):
-            if name not in found:
-                found.add(name)
-                visit(name, tables[name])
+        for name in {own_name(reader, name) for name in reads(connection, sql)} & tables.keys() - found:
+            found.add(name)
+            visit(name, tables[name])
 
-    for task, sql in queries.items():
-        visit(task, sql)
+    if tables:
+        with duckdb.connect() as connection:
+            for task, sql in queries.items():
+                visit(task, sql)
     return {name: select for name, select in tables.items() if name in found}
-
-
-def _own(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], reader: str, sql: str
-) -> Iterable[str]:
-    return {own_name(reader, name) for name in reads(connection, sql)} & tables.keys()

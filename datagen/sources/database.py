@@ -51,22 +51,37 @@ class Seeds:
         """The connection on which a task's query runs."""
         return self.scopes.get(task.rpartition(".")[0], self.connection)
 
-    def made_up(self) -> list[str]:
-        """The sources whose files are the sample shop's."""
-        return sorted(source for source in self.files if (self.location / source / MADE_UP).is_file())
-
     def hashes(self) -> dict[str, dict[str, str]]:
-        """sha256 of what every seed table reads: of its file, or of the hashes of its files by name."""
-        return {
-            source: {table: _hash_of(paths) for table, paths in sorted(tables.items())}
-            for source, tables in sorted(self.files.items())
-        }
+        """sha256 of what every seed table reads, as `hashes_of` gives it."""
+        return hashes_of(self.files, {path: sha256(path) for path in paths_of(self.files)})
 
 
-def _hash_of(paths: Sequence[Path]) -> str:
+Files = Mapping[str, Mapping[str, Sequence[Path]]]
+"""The files of each table, by source and table."""
+
+
+def made_up(sources: Iterable[str], location: Path) -> list[str]:
+    """The sources whose files are the sample shop's."""
+    return sorted(source for source in sources if (location / source / MADE_UP).is_file())
+
+
+def paths_of(files: Files) -> list[Path]:
+    """All of the files."""
+    return [path for of_source in files.values() for paths in of_source.values() for path in paths]
+
+
+def hashes_of(files: Files, hashes: Mapping[Path, str]) -> dict[str, dict[str, str]]:
+    """sha256 of what every seed table reads: of its file, or of the hashes of its files by name."""
+    return {
+        source: {table: _hash_of(paths, hashes) for table, paths in sorted(tables.items())}
+        for source, tables in sorted(files.items())
+    }
+
+
+def _hash_of(paths: Sequence[Path], hashes: Mapping[Path, str]) -> str:
     if len(paths) == 1:
-        return sha256(paths[0])
-    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in paths).encode()).hexdigest()
+        return hashes[paths[0]]
+    return hashlib.sha256("".join(f"{path.name} {hashes[path]}\n" for path in paths).encode()).hexdigest()
 
 
 @contextmanager
@@ -102,14 +117,11 @@ def open_seeds(
         }
     )
     try:
-        check_folders(sources, location)
-        files = {source: seed_files(source, location) for source in sources}
+        files = files_of(sources, location)
         _create_macros(connection, seed)
         for source, options in sources.items():
             _create_tables(connection, source, options, location / source, files[source], say)
-        _close_cage(
-            connection, [path for found in files.values() for paths in found.values() for path in paths]
-        )
+        _close_cage(connection, paths_of(files))
         opened = Seeds(connection, location, files, dict(tables or {}))
         for name, select in opened.tables.items():
             _create_own(opened, name, select)
@@ -117,6 +129,12 @@ def open_seeds(
     finally:
         connection.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def files_of(sources: Iterable[str], location: Path) -> dict[str, dict[str, list[Path]]]:
+    """The files of some sources below `location`. Raises UserError where one is missing."""
+    check_folders(sources, location)
+    return {source: seed_files(source, location) for source in sources}
 
 
 @contextmanager
