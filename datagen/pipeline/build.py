@@ -126,7 +126,7 @@ def build(
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
             say(replaces(run, manifest, plan.lock))
-        _drop_other_work(plan)
+        _prepare(plan)
         with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
             for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
                 executor.submit(ready)
@@ -209,7 +209,7 @@ class _Made:
             )
 
     def wait(self) -> None:
-        """Wait for all batches, and read what no earlier build saw: later, all cores but one would be idle."""
+        """Wait for all batches, and read those that no earlier build saw: later, cores would be idle."""
         total = len(self.parts)
         self.report("word", len(self._contents), total)
         for number in range(len(self._contents), total):
@@ -422,11 +422,25 @@ def _publish(
     write_manifest(plan.run, manifest)
     shutil.rmtree(plan.work, ignore_errors=True)
     plan.kept.drop_others(decided)
+    home = _kept_for_later(plan)
+    home.parent.mkdir(exist_ok=True)
+    plan.kept.folder.rename(home)
+    shutil.rmtree(plan.work.parent)
     return read_manifest(plan.run)
 
 
-def _drop_other_work(plan: Plan) -> None:
-    """The last stages' work of another recipe or other seeds is of no use to this build."""
+def _kept_for_later(plan: Plan) -> Path:
+    """Where the work of a build waits for the next one: a run's own folder holds what is published alone."""
+    return plan.run.parent / ".kept" / plan.run.name
+
+
+def _prepare(plan: Plan) -> None:
+    """Get out what the last build kept, and drop the last stages' work of another recipe or other seeds."""
+    home = _kept_for_later(plan)
+    if home.is_dir():
+        shutil.rmtree(plan.kept.folder, ignore_errors=True)
+        plan.kept.folder.parent.mkdir(parents=True, exist_ok=True)
+        home.rename(plan.kept.folder)
     for folder in plan.work.parent.glob("*"):
         if folder not in (plan.work, plan.kept.folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,12 @@
 """The work that a build leaves for the next one: what each task's query gave, and its rows in words.
 
-    work/kept/drawn/<task>-<hash>.arrow          rows of the query, with counts beside it
-    work/kept/{parts,rejected}/<task>-<hash>/    examples and rejects of each batch of them
-    work/kept/decided/<hash>.arrow               what dedup said of all examples
+    drawn/<task>-<hash>.arrow          rows of the query, with counts beside it
+    {parts,rejected}/<task>-<hash>/    examples and rejects of each batch of them
+    decided/<hash>.arrow               what dedup said of all examples
 
-A hash is of all that shapes the content, so that a build that needs the same finds it, be it one that was
-killed or one of a changed recipe. What a build has not used is dropped at its end.
+They lie in the run's `work/kept/` while it is built, and in `runs/.kept/<recipe>/` until the next build. A
+hash is of all that shapes the content, so that a build that needs the same finds it, be it one that was
+killed, or one of a changed recipe. What a build has not used is dropped at its end.
 """
 
 import hashlib
