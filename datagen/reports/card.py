@@ -80,6 +80,7 @@ def write_card(run: Path, recipe: Loaded, manifest: Mapping[str, Any]) -> None:
         _counted(recipe, manifest, languages),
         USE,
         f"## Tasks\n\n{_tasks(recipe, manifest)}",
+        *filter(None, [_taken_over(manifest)]),
         *([f"Of the recipe, this is {'; '.join(left_out_lines(recipe))}."] if recipe.left_out else []),
         f"## One row of each type\n\n{_examples(shards)}",
         f"## Columns\n\n{_columns()}",
@@ -142,6 +143,19 @@ def _tasks(recipe: Loaded, manifest: Mapping[str, Any]) -> str:
         left_out = sum(rows for reason, rows in counts["rejected"].items() if reason != SPARE)
         rows.append([name, _words(task.type), _words(task.track), task.metric, *kept, left_out])
     return _table(["task", "type", "skill", "metric", "train", "test", "left out"], rows)
+
+
+def _taken_over(manifest: Mapping[str, Any]) -> str:
+    """Which tasks of a mixture lack rows, and which have more than their share for it."""
+    more = {name: sum(task["taken_over"].values()) for name, task in manifest["tasks"].items()}
+    if not any(more.values()):
+        return ""
+    short = []
+    for name, task in manifest["tasks"].items():
+        kept, wanted = (sum(task[count].values()) for count in ("kept", "wanted"))
+        short += [f"{name} has {kept:,} of {wanted:,} rows"] if kept < wanted else []
+    given = [f"{name} {rows:,} more" for name, rows in more.items() if rows]
+    return f"Where a task ran dry, its neighbours gave its rows: {'; '.join([*short, *given])}."
 
 
 def _examples(shards: Sequence[Path]) -> str:
