@@ -2,8 +2,8 @@
 
     make bench NAME=incremental [ROWS=20000]
 
-A copy of the recipe and its templates is built, one wording of its largest task is changed, and it is built
-again as it is, and from zero elsewhere: the bytes must be the same. Seeds are the sample shop's, or of --seeds.
+A copy of the recipe and its templates is built, its largest task's template is changed, and it is built again
+as it is, and from zero elsewhere: the bytes must be the same. Seeds are the sample's, or those of --seeds.
 """
 
 import argparse
@@ -38,8 +38,8 @@ def main() -> None:
     largest = max(recipe.tasks.values(), key=lambda task: task.rows)
     with tempfile.TemporaryDirectory(dir="runs", prefix="bench-") as folder:
         home = Path(folder)
-        for kind, name in (("recipes", arguments.recipe), ("templates", largest.template)):
-            shutil.copytree(find(kind, name).parents[len(Path(name).parts) - 1], home / kind)
+        shutil.copytree(find("recipes", arguments.recipe).parent, home / "recipes")
+        shutil.copytree(find("templates", largest.template).parents[1], home / "templates")
         command = ["build", arguments.recipe, "--seeds", str(seeds), "--rows", str(arguments.rows)]
         first = build(home, *command, "--runs", "one")
         template = home / "templates" / largest.template

@@ -24,6 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
 from datagen import dedup
@@ -45,6 +46,7 @@ from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
+from datagen.schema import SHARD
 from datagen.sources import SOURCES
 from datagen.sources.database import (
     SPILL_PREFIX,
@@ -56,10 +58,11 @@ from datagen.sources.database import (
     paths_of,
 )
 from datagen.sources.query import columns_of
-from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
+from datagen.storage.files import batches, full_disk, read_arrow, read_json, write_arrow
 from datagen.storage.folder_lock import held
 from datagen.storage.known_hashes import sha256_of
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
+from datagen.tasks import generation
 
 ROUNDS = 3
 """How often the reserve of a mixture is drawn from, where duplicates leave too few rows."""
@@ -158,7 +161,7 @@ def build(
                 say(fault)
             ids, quotas = _keep(plan, supply, made)
             _write(plan, made.parts, ids, executor, report)
-        return _publish(plan, supply, quotas, made.decided)
+            return _publish(plan, supply, quotas, made)
 
 
 def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
@@ -383,9 +386,7 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
     )
 
 
-def _publish(
-    plan: Plan, supply: Supply, quotas: Mapping[Cell, int], decided: Sequence[Path]
-) -> dict[str, Any]:
+def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made) -> dict[str, Any]:
     """Check the accounts, move what is written to the run's folder, write the manifest, drop the work."""
     tasks: dict[str, dict[str, Any]] = {}
     for task, found in shards.counts(plan.work, plan.jobs).items():
@@ -402,10 +403,10 @@ def _publish(
         shutil.rmtree(plan.run / name, ignore_errors=True)
         if any((plan.work / name).iterdir()):
             (plan.work / name).rename(plan.run / name)
-    train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
-    measured = shortcuts.of_run(train, plan.recipe.tasks)
+    measured = _shortcuts(plan, made.executor)
     for name, of_task in tasks.items():
-        of_task["shortcuts"] = measured[name].as_json() if name in measured else None
+        path = measured.get(name)
+        of_task["shortcuts"] = read_json(path, "Build the run again") if path else None
     lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
     (plan.run / LOCK).write_text(lock, encoding="utf-8")
     manifest = {
@@ -421,12 +422,36 @@ def _publish(
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)
     shutil.rmtree(plan.work, ignore_errors=True)
-    plan.kept.drop_others(decided)
+    plan.kept.drop_others([*made.decided, *measured.values()])
     home = _kept_for_later(plan)
     home.parent.mkdir(exist_ok=True)
     plan.kept.folder.rename(home)
     shutil.rmtree(plan.work.parent)
     return read_manifest(plan.run)
+
+
+def _shortcuts(plan: Plan, executor: Executor) -> dict[str, Path]:
+    """The files of each task's shortcuts, if it can be scored; measured by workers, where they are not yet."""
+    train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
+    ids = pa.concat_tables([SHARD.empty_table().select(["task", "id"]), *(_ids(path) for path in train)])
+    files = {}
+    for name, task in plan.recipe.tasks.items():
+        of_task = ids.filter(pc.equal(ids["task"], name))["id"]
+        if len(of_task) and not generation.embeds(task.metric):
+            shape = f"{plan.kept.worded[name]}\n{chr(10).join(of_task.to_pylist())}"
+            digest = blake2b(shape.encode(), digest_size=8).hexdigest()
+            files[name] = plan.kept.folder / "shortcuts" / f"{name}-{digest}.json"
+    unknown = {name: plan.recipe.tasks[name] for name, path in files.items() if not path.is_file()}
+    found = shortcuts.rows_of(train, unknown) if unknown else {}
+    finish(
+        [executor.submit(shortcuts.write, files[name], rows) for name, rows in found.items()],
+        lambda done, total: None,
+    )
+    return files
+
+
+def _ids(shard: Path) -> pa.Table:
+    return pq.read_table(shard, columns=["task", "id"]).replace_schema_metadata(SHARD.metadata)
 
 
 def _kept_for_later(plan: Plan) -> Path:

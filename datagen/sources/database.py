@@ -51,6 +51,10 @@ class Seeds:
         """The connection on which a task's query runs."""
         return self.scopes.get(task.rpartition(".")[0], self.connection)
 
+    def made_up(self) -> list[str]:
+        """The sources whose files are the sample shop's."""
+        return made_up(self.files, self.location)
+
     def hashes(self) -> dict[str, dict[str, str]]:
         """sha256 of what every seed table reads, as `hashes_of` gives it."""
         return hashes_of(self.files, {path: sha256(path) for path in paths_of(self.files)})

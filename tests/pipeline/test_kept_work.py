@@ -1,4 +1,4 @@
-"""Work that a build leaves for the next one: what is unchanged is not done again, and the bytes are the same."""
+"""Work that a build leaves for the next one: what is unchanged is not done again, to the same bytes."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from datagen import dedup
 from datagen.pipeline import build as stages
 from datagen.pipeline.build import build
 from datagen.recipe.load import load, scaled
@@ -41,10 +42,15 @@ def test_a_changed_template_rewords_its_task_alone(here: Path, monkeypatch: pyte
     before = files()
     edit("templates/ranking/order_of_fit.j2", "{{ query }}", "({{ query }})")
     monkeypatch.setattr(stages, "open_seeds", None)  # no query runs
-    monkeypatch.setattr(stages.dedup, "decide", None)  # what is asked about is the same
+    monkeypatch.setattr(dedup, "decide", None)  # what is asked about is the same
     built()
-    new = {path.parent.name.partition("-")[0] for path in files().keys() - before.keys()}
-    assert new == {"order_of_fit"}
+    new = files().keys() - before.keys()
+    assert {str(path).count("/order_of_fit-") for path in new} == {1}
+    assert {path.relative_to("runs/.kept/shop").parts[0] for path in new} == {
+        "parts",
+        "rejected",
+        "shortcuts",
+    }
     assert all(files()[path] == before[path] for path in files().keys() & before.keys())
     monkeypatch.undo()
     monkeypatch.chdir(here)
