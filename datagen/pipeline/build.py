@@ -431,7 +431,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
 
 
 def _shortcuts(plan: Plan, executor: Executor) -> dict[str, Path]:
-    """The files of each task's shortcuts, if it can be scored; measured by workers, where they are not yet."""
+    """The files of each task's shortcuts, if it can be scored; what is not known is measured by workers."""
     train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
     ids = pa.concat_tables([SHARD.empty_table().select(["task", "id"]), *(_ids(path) for path in train)])
     files = {}
