@@ -139,19 +139,9 @@ def build(
                 for name, path in plan.kept.drawn.items()
                 if not path.is_file() or not path.with_suffix(".json").is_file()
             }
-            with (
-                open_seeds(
-                    recipe.sources,
-                    seeds,
-                    recipe.seed,
-                    tables=recipe.tables,
-                    threads=cores,
-                    spill=run,
-                    say=say,
-                )
-                if missing
-                else nullcontext() as opened
-            ):
+            options: dict[str, Any] = {"tables": recipe.tables, "threads": cores, "spill": run, "say": say}
+            database = open_seeds(recipe.sources, seeds, recipe.seed, **options) if missing else nullcontext()
+            with database as opened:
                 _draw_and_word(plan, opened, missing, made)
             if not made.parts:
                 raise UserError(_nothing_kept(plan, made.parts))

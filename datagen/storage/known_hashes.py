@@ -19,7 +19,9 @@ def sha256_of(paths: Iterable[Path], note: Path) -> dict[Path, str]:
         found = dict(zip(unknown, threads.map(sha256, unknown), strict=True))
     if unknown:
         known |= {str(path.resolve()): [*looks[path], digest] for path, digest in found.items()}
-        write_json({path: look for path, look in known.items() if Path(path).is_file()}, note, sort_keys=True)
+        own = note.with_name(f"{note.stem}-{os.getpid()}.json")  # another build may write its own just now
+        write_json({path: look for path, look in known.items() if Path(path).is_file()}, own, sort_keys=True)
+        own.rename(note)
     return {path: known[str(path.resolve())][-1] for path in paths}
 
 

@@ -125,6 +125,15 @@ def test_what_duplicates_take_away_is_drawn_again() -> None:
     assert sum(kept(manifest).values()) == 400
 
 
+def test_the_same_row_in_two_recipes_counts_once() -> None:
+    write("copy", 100, **TASKS["far"])
+    manifest = mixed(include="[far, copy]", rows=400)
+    rows = pa.concat_tables(map(pq.read_table, Path("runs/blend/data").glob("*.parquet")))
+    products = [key.partition("/")[2] for key in rows["key"].to_pylist()]
+    assert len(products) == len(set(products)) == 400
+    assert sum(task["rejected"]["duplicate"] for task in manifest["tasks"].values()) > 20
+
+
 @pytest.mark.parametrize("most", [1, 2])
 def test_no_key_is_used_more_often_than_it_may(most: int) -> None:
     manifest = mixed(include="[many, far]", rows=400, max_per_key=most)
