@@ -5,6 +5,7 @@
 RECIPE = esci_small
 SEEDS =
 ROWS =
+DECONTAMINATE =
 WORKERS =
 SOURCES =
 LICENSES =
@@ -39,10 +40,11 @@ help:
 ##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 ##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
+##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
-		$(if $(LICENSES),--licenses '$(LICENSES)')
+		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)')
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -77,7 +79,7 @@ trained:
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.
@@ -89,8 +91,9 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, incremental, dedup, startup, train, engine, classifier or shortcuts.
-##     ROWS=50000 makes the first three smaller; QUESTIONS="file file" is for the last two.
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, incremental, dedup, decontaminate, startup,
+##     train, engine, classifier or shortcuts.
+##     ROWS=50000 makes the first four smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))

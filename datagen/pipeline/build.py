@@ -2,7 +2,7 @@
 
     draw       a task's query -> a file of its rows              (sampling)
     word       batches of it  -> examples and rejects            (render and filters, in worker processes)
-    keep       all examples   -> reasons against some            (dedup, selection, quotas)
+    keep       all examples   -> reasons against some            (dedup, decontamination, selection, quotas)
     write      kept, rejected -> data, rejects                   (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 
@@ -15,7 +15,6 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -29,8 +28,10 @@ import yaml
 
 from datagen import dedup
 from datagen.console.progress import Progress, Say
+from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
 from datagen.pipeline import selection, shards
+from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations
 from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.quotas import Supply
@@ -58,7 +59,7 @@ from datagen.sources.database import (
     paths_of,
 )
 from datagen.sources.query import columns_of
-from datagen.storage.files import batches, full_disk, read_arrow, read_json, write_arrow
+from datagen.storage.files import batches, full_disk, read_arrow, read_json, write_arrow, write_json
 from datagen.storage.folder_lock import held
 from datagen.storage.known_hashes import sha256_of
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
@@ -93,6 +94,7 @@ class Plan:
     made_up: list[str]
     kept: Kept
     drawn: dict[str, Drawn] = field(default_factory=dict)
+    evaluations: list[Evaluation] = field(default_factory=list)
 
     def part(self, task: str, batch: int) -> Part:
         """The files of one batch."""
@@ -139,10 +141,22 @@ def build(
                 for name, path in plan.kept.drawn.items()
                 if not path.is_file() or not path.with_suffix(".json").is_file()
             }
-            options: dict[str, Any] = {"tables": recipe.tables, "threads": cores, "spill": run, "say": say}
-            database = open_seeds(recipe.sources, seeds, recipe.seed, **options) if missing else nullcontext()
-            with database as opened:
-                _draw_and_word(plan, opened, missing, made)
+            tests = {name: path for name, path in plan.kept.tests.items() if not path.is_file()}
+            if missing or tests:
+                with open_seeds(
+                    *(recipe.sources, seeds, recipe.seed),
+                    tables=recipe.tables,
+                    threads=cores,
+                    spill=run,
+                    columns=runs / "seeds" / "columns",
+                    say=say,
+                ) as opened:
+                    _draw_and_word(plan, opened, missing, made)
+                    for source, path in tests.items():
+                        write_json({"texts": own_tests(opened, source)}, path)
+            else:
+                _draw_and_word(plan, None, {}, made)
+            plan.evaluations.extend(evaluations_of_tests(plan.kept.tests))
             if not made.parts:
                 raise UserError(_nothing_kept(plan, made.parts))
             supply = Supply.of(plan.drawn, recipe.groups)
@@ -168,7 +182,8 @@ def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
         )
     kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
     work = run / "work" / fingerprint(lock)[:16]
-    return Plan(recipe, run, work, jobs, constants, lock, made_up(recipe.sources, seeds), kept)
+    made = made_up(recipe.sources, seeds)
+    return Plan(recipe, run, work, jobs, constants, lock, made, kept, evaluations=read_evaluations(recipe))
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
@@ -224,6 +239,21 @@ class _Made:
             write_arrow(found.replace_schema_metadata({CONTENTS: "\n".join(self._contents)}), path)
         self.decided.append(path)
         return read_arrow(path).cast(dedup.RESULT)
+
+    def contaminated(self) -> list[str | None]:
+        """For each example the evaluation question that it repeats, from a file where it was asked before."""
+        tests = [repr(evaluation) for evaluation in self.plan.evaluations]
+        worded = [str(part.examples.relative_to(self.plan.kept.folder)) for part in self.parts]
+        path = _decided(self.plan, [*tests, *worded])
+        if not path.is_file():
+            texts = [self._read(number) for number in range(len(self.parts))]
+            prompts = [read_arrow(part.examples)["prompt"].combine_chunks() for part in self.parts]
+            of = contaminated(texts, pa.chunked_array(prompts), self.plan.evaluations)
+            found = pa.table({"of": pa.array(of, pa.string())}).replace_schema_metadata({CONTENTS: ""})
+            write_arrow(found, path)
+        self.decided.append(path)
+        repeated: list[str | None] = read_arrow(path)["of"].to_pylist()
+        return repeated
 
     def _read(self, number: int) -> dedup.Read:
         if number not in self._texts:
@@ -294,7 +324,10 @@ def _keep(plan: Plan, supply: Supply, made: _Made) -> tuple[dict[str, list[str]]
     made.report("keep", 0, 1)
     for left in reversed(range(ROUNDS)):
         examples = pa.concat_tables([_sided(part) for part in made.parts])
-        decisions = selection.decide(examples, made.repeats(), plan.recipe.max_per_key)
+        repeats = made.repeats()
+        if plan.evaluations:
+            repeats = selection.decontaminated(repeats, made.contaminated())
+        decisions = selection.decide(examples, repeats, plan.recipe.max_per_key)
         passed = selection.counted(examples, decisions)
         lacking = supply.lacking(passed)
         if not left or sum(lacking.values()) <= LACKING * sum(supply.wanted.values()):
@@ -405,9 +438,10 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "tasks": tasks,
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
+        "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)
-    write_report(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest, lock)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)

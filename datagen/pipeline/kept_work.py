@@ -2,7 +2,9 @@
 
     drawn/<task>-<hash>.arrow          rows of the query, with counts beside it
     {parts,rejected}/<task>-<hash>/    examples and rejects of each batch of them
-    decided/<hash>.arrow               what dedup said of all examples
+    decided/<hash>.arrow               what dedup said of all examples, or decontamination
+    tests/<source>-<hash>.json         the questions of a source's own test
+    shortcuts/<task>-<hash>.json       what answers a task's rows without skill
 
 They lie in the run's `work/kept/` while it is built, and in `runs/.kept/<recipe>/` until the next build. A
 hash is of all that shapes the content, so that a build that needs the same finds it, be it one that was
@@ -19,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from datagen.pipeline.evaluation import tested
 from datagen.pipeline.render import Job
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import tables_read
@@ -31,15 +34,20 @@ _PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The files of each task below `folder`: what its query gave, and the folder name of its examples."""
+    """The files of each task below `folder`: what its query gave, and the folder name of its examples.
+
+    `tests` are the files of the sources' own tests.
+    """
 
     folder: Path
     drawn: dict[str, Path]
     worded: dict[str, str]
+    tests: dict[str, Path]
 
-    def drop_others(self, decided: Iterable[Path]) -> None:
-        """Remove what is no task's of this build, and the decisions that it has not read."""
-        used = {*self.drawn.values(), *(path.with_suffix(".json") for path in self.drawn.values()), *decided}
+    def drop_others(self, others: Iterable[Path]) -> None:
+        """Remove what is neither a task's of this build nor among the `others` that it has read."""
+        used = {*self.tests.values(), *others}
+        used |= {file for path in self.drawn.values() for file in (path, path.with_suffix(".json"))}
         used |= {self.folder / part / name for part in ("parts", "rejected") for name in self.worded.values()}
         for path in self.folder.glob("*/*"):
             if path not in used:
@@ -68,17 +76,26 @@ def kept_work(
         "test": recipe.split.test,
         "mixture": bool(recipe.groups),
     }
+    of_source = {
+        source: {
+            "seeds": seeds[source],
+            "options": options.model_dump(mode="json"),
+            "staged": _code([staged[source]]) if source in staged else "",
+        }
+        for source, options in recipe.sources.items()
+    }
+    tests = {
+        source: folder / "tests" / f"{source}-{_hash(common | of_source[source])}.json"
+        for source in tested(recipe)
+    }
     drawn, worded = {}, {}
     for name, task in recipe.tasks.items():
-        read = sources[name]
         shape: dict[str, Any] = {
             "task": name,
             "query": task.query,
             "rows": task.rows,
             "tables": tables_read(recipe.tables, {name: task.query}),
-            "seeds": {source: seeds[source] for source in read},
-            "options": {source: recipe.sources[source].model_dump(mode="json") for source in read},
-            "staged": {source: _code([staged[source]]) for source in read if source in staged},
+            "sources": {source: of_source[source] for source in sources[name]},
         }
         first = _hash(common | shape)
         job = jobs[name]
@@ -86,7 +103,7 @@ def kept_work(
         second = _hash([first, *wording, templates[task.template]])
         drawn[name] = folder / "drawn" / f"{name}-{first}.arrow"
         worded[name] = f"{name}-{second}"
-    return Kept(folder, drawn, worded)
+    return Kept(folder, drawn, worded, tests)
 
 
 def _hash(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Selection: which examples of all tasks are kept, and why the others are not.
 
     duplicate, near_duplicate, label_conflict   see `dedup`
+    contaminated                                see `dedup.decontaminate`
     crosses_split                               a train row shares a group with a test row
     key_used_up                                 one of its groups has as many rows as any may have
     over_rows                                   its task has enough rows without it
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from datagen import dedup
 from datagen.dedup.ragged import sorted_unique
 from datagen.pipeline.sampling import Cell
-from datagen.reject_reasons import SPARE
+from datagen.reject_reasons import CONTAMINATED, SPARE
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -41,6 +42,13 @@ def decide(examples: pa.Table, repeats: pa.Table, max_per_key: int | None = None
         used_up = _used_up(examples, _bools(reason.is_null()), order, max_per_key)
         reason = pc.if_else(pa.array(used_up), "key_used_up", reason)
     return pa.table([reason, other], schema=dedup.RESULT)
+
+
+def decontaminated(repeats: pa.Table, questions: list[str | None]) -> pa.Table:
+    """dedup.RESULT rows where the rows that repeat a question say so, whatever else they repeat."""
+    of = pa.array(questions, pa.string())
+    reason = pc.if_else(of.is_valid(), CONTAMINATED, repeats["reason"].combine_chunks())
+    return pa.table([reason, pc.coalesce(of, repeats["of"].combine_chunks())], schema=dedup.RESULT)
 
 
 def counted(examples: pa.Table, decisions: pa.Table) -> dict[Cell, int]:

@@ -25,6 +25,8 @@ from datagen.sources import SOURCES
 from datagen.storage.files import sha256
 from datagen.suggest import among
 
+NO_EVALUATION = "no such file. Name a file of evaluation questions, from where the command runs"
+
 
 class RecipeError(UserError):
     """A recipe that cannot be used; `problems` are all that was found, in the order of the files."""
@@ -130,8 +132,21 @@ def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": recipe.model_dump(mode="json"),
         **worked_out,
         "templates": {name: sha256(find("templates", name)) for name in templates},
+        "evaluation": {name: evaluation_hash(name) for name in recipe.decontaminate},
         "seeds": dict(seeds),
     }
+
+
+def evaluation_hash(name: str) -> str:
+    """sha256 of a file of evaluation questions. Raises UserError where there is no such file."""
+    if not Path(name).is_file():
+        raise UserError(f"{name}: {NO_EVALUATION}")
+    return sha256(Path(name))
+
+
+def with_evaluation(recipe: Loaded, files: Sequence[str]) -> Loaded:
+    """The same recipe, decontaminated of these files as well."""
+    return recipe.model_copy(update={"decontaminate": list(dict.fromkeys([*recipe.decontaminate, *files]))})
 
 
 def fingerprint(resolved: Mapping[str, Any]) -> str:
@@ -152,6 +167,12 @@ def _checked(document: Document, kind: type[Kind]) -> Kind | None:
     if isinstance(name, str) and name != document.path.stem:
         message = f"`{name}` is not the file's name: write `{document.path.stem}`, or rename the file"
         document.problem(document.value(("name",)), "name_mismatch", message)
+    given = document.data.get("decontaminate")
+    for index, file in enumerate(given if isinstance(given, list) else []):
+        if isinstance(file, str) and file and not Path(file).is_file():
+            document.problem(
+                document.value(("decontaminate", index)), "unknown_file", f"`{file}`: {NO_EVALUATION}"
+            )
     return None if document.problems else whole
 
 
@@ -219,11 +240,15 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded 
     groups = _weighed(document, mixture, blend)
     if document.problems:
         return None, documents
+    files = [name for part in (mixture, *parts) for name in part.decontaminate]
     rows: dict[str, float] = {name: task.rows for name, task in tasks.items()}
     shares = fitted(rows, groups, mixture.weights) if mixture.weights else [*rows.values()]
     shared = zip(tasks.items(), share(mixture.rows, shares), strict=True)
     tasks = {name: task.model_copy(update={"rows": count}) for (name, task), count in shared}
-    blend = blend.model_copy(update={"tasks": tasks, "groups": groups})
+    # what one part is judged by, the whole is
+    blend = blend.model_copy(
+        update={"tasks": tasks, "groups": groups, "decontaminate": list(dict.fromkeys(files))}
+    )
     return _with_licenses(document, blend), documents
 
 

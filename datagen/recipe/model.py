@@ -140,6 +140,11 @@ class Common(_Model):
         gt=0,
         description="rows of one name in `groups` (a product, a query), in all tasks; null: any number",
     )
+    decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        title="a list of files",
+        description="files of evaluation questions: rows that ask what one of these asks are left out",
+    )
 
 
 class Recipe(Common):

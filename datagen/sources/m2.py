@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources.source import Table
 
@@ -74,20 +75,21 @@ class Options(BaseModel):
 def views(options: Options) -> dict[str, str]:
     """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix.
 
-    `prev_items` are a list, in the order of the session: a CSV file holds the print of a numpy array.
+    `prev_items` are a list, in the order of the session: a CSV file holds the print of a numpy array
+    (`printed`, by which sessions are drawn before they are read).
     What the file calls `desc`, a word of SQL, is `description`.
     """
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     price = f"if(try_cast(price as double) < {FILLER}, try_cast(price as double), null)"
     return {
-        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale"
+        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale, prev_items as printed"
         f" from sessions_file where locale in ({locales})",
         "products": f'select * exclude ("desc") replace ({price} as price), "desc" as description'
         f" from products_file where locale in ({locales})",
     }
 
 
-def from_hub(folder: Path, revision: str) -> None:
+def from_hub(folder: Path, revision: str, say: Say) -> None:
     """There is none: the publisher has no data set on the hub."""
     raise UserError(
         f"seeds hub: {NAME} is not on the hub. Get its files from {HOMEPAGE} and give their folder"
