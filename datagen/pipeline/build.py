@@ -169,6 +169,7 @@ def build(
 
 
 def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
+    evaluations = read_evaluations(recipe)
     files = files_of(recipe.sources, seeds)
     hashes = hashes_of(files, sha256_of(paths_of(files), run.parent / "seeds" / HASHES))
     lock = resolved(recipe, hashes) | {"made_with": made_with()}
@@ -183,7 +184,7 @@ def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
     kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
     work = run / "work" / fingerprint(lock)[:16]
     made = made_up(recipe.sources, seeds)
-    return Plan(recipe, run, work, jobs, constants, lock, made, kept, evaluations=read_evaluations(recipe))
+    return Plan(recipe, run, work, jobs, constants, lock, made, kept, evaluations=evaluations)
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
