@@ -14,7 +14,8 @@ from datagen.sources.locate import find_seeds, remember, remembered
 
 @pytest.fixture
 def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sample.SIZES, "sample", (50, 700))
+    monkeypatch.setattr(sample, "QUERIES", 50)
+    monkeypatch.setattr(sample, "PRODUCTS", 700)
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_two_that_write_the_sample_at_once_leave_one_whole(tmp_path: Path) -> No
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sample.SIZES, "sample")
+    monkeypatch.setattr(sample, "PRODUCTS", 1)
     with pytest.raises(UserError):
         find_seeds("sample", ["esci"], tmp_path)
     assert list((tmp_path / "seeds").iterdir()) == []

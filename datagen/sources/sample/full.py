@@ -1,0 +1,131 @@
+"""Seeds of the publishers' sizes, for benchmarks: the sample shop many times over, each time in other words.
+
+DuckDB does the whole. In the copy number k every long word ends in a syllable of its own and every id begins
+with a code of its own, so that copies are no duplicates of each other, and what one id or word joins in the
+sample it joins in each copy. They read like no language: nothing can be learnt from them.
+"""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from datagen.sources.query import quoted
+from datagen.sources.seed_files import table_files
+
+COPIES: dict[str, dict[str, int]] = {
+    "esci": {"examples": 2_621_288, "products": 1_814_924, "sources": 130_652},
+    "m2": {"sessions": 3_606_249, "products": 1_410_675},
+    "reviews": {"reviews": 5_000_000, "items": 500_000},
+    "ecinstruct": {"rows": 264_000},
+    "mmlu": {"questions": 115_700},
+    "alpaca": {"rows": 51_760},
+}
+"""Rows of each table: the publishers', of the reviews a part."""
+
+IDS = ("product_id", "id", "next_item", "asin", "parent_asin")
+LISTED_IDS = ("prev_items",)
+NUMBERS = ("example_id", "query_id")
+PEOPLE = ("user_id",)
+KEPT = (
+    "product_locale", "locale", "esci_label", "small_version", "large_version", "split", "source",
+    "price", "rating", "timestamp", "helpful_vote", "verified_purchase", "average_rating",
+    "rating_number", "details", "categories", "main_category", "answer", "task", "setting",
+    "options", "output", "size", "model",
+)  # fmt: skip
+"""Columns by how a copy writes them; any other one holds words."""
+
+_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MOST_COPIES = len(_LETTERS) ** 2
+
+
+def multiply(sample: Path, folder: Path) -> None:
+    """Write every source of the sample in `sample` into `folder`, in its publisher's layout and size."""
+    from datagen.sources import SOURCES
+    from datagen.sources.source import MADE_UP
+
+    for source, sizes in COPIES.items():
+        if not (sample / source).is_dir():
+            continue
+        for name, rows in sizes.items():
+            files = table_files(sample / source, SOURCES[source].TABLES[name])
+            share = rows // len(files)
+            for path in files:
+                target = folder / path.relative_to(sample)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(path, target, share, SOURCES[source].TABLES[name].headed)
+        shutil.copy(sample / source / MADE_UP, folder / source / MADE_UP)
+
+
+def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
+    """Write about `rows` rows from those of one file into another one of its kind."""
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    reader, form = {
+        "parquet": ("read_parquet({})", "format parquet, compression zstd"),
+        "csv": (
+            f"read_csv({{}}, header = {headed}, all_varchar = true, nullstr = '')",
+            f"format csv, header {headed}",
+        ),
+        "jsonl": ("read_json({}, format = 'newline_delimited', map_inference_threshold = -1)", "format json"),
+        "json": ("read_json({}, format = 'array')", "format json, array true"),
+    }[kind]
+    with duckdb.connect(config={"preserve_insertion_order": False, "memory_limit": "3GB"}) as connection:
+        source = f"from {reader.format(quoted(str(path)))}"
+        columns = {name: type_ for name, type_, *_ in connection.execute(f"describe {source}").fetchall()}
+        marked = ", ".join(
+            f'{_marked(name, type_)} as "{name}"'
+            for name, type_ in columns.items()
+            if _of_words(name, headed)
+        )
+        connection.execute(
+            f"create table base as select * {f'replace ({marked})' if marked else ''} {source}"
+        )
+        [(count,)] = connection.execute("select count(*) from base").fetchall()
+        copies = min(MOST_COPIES, -(-rows // count))
+        written = ", ".join(f'{_written(name, type_, headed)} as "{name}"' for name, type_ in columns.items())
+        connection.execute(
+            f"create table copies as select k, {_code('k')} as code, 'abcdefghijklmnopqrstuvwxyz'[1 + k % 26]"
+            " || 'aeiou'[1 + k // 26 % 5] || 'lnrstkmp'[1 + k // 130 % 8] || repeat('o', (k // 1040)::int)"
+            f" as ending from range({copies}) as t(k)"
+        )
+        connection.execute(
+            f"copy (select {written} from base cross join copies limit {rows})"
+            f" to {quoted(str(target))} ({form})"
+        )
+
+
+def _code(number: str) -> str:
+    letters = quoted(_LETTERS)
+    return f"{letters}[1 + {number} // {len(_LETTERS)}] || {letters}[1 + {number} % {len(_LETTERS)}]"
+
+
+def _written(name: str, kind: str, headed: bool) -> str:
+    """SQL of a column in a copy."""
+    column = f'"{name}"'
+    if name in IDS:
+        return f"code || {column}[3:]"
+    if name in LISTED_IDS:
+        return rf"regexp_replace({column}, '''\w\w(\w+)''', '''' || code || '\1''', 'g')"
+    if name in NUMBERS:
+        return f"({column}::bigint + k * 10000000)::bigint"
+    if name in PEOPLE:
+        return f"{column} || code"
+    if not _of_words(name, headed) or kind not in ("VARCHAR", "VARCHAR[]"):
+        return column
+    respelled = "replace({}, chr(1), ending)"
+    return respelled.format(column) if kind == "VARCHAR" else _each(column, respelled)
+
+
+def _of_words(name: str, headed: bool) -> bool:
+    return name not in (*IDS, *LISTED_IDS, *NUMBERS, *PEOPLE, *KEPT) and (headed or name == "column0")
+
+
+def _marked(name: str, kind: str) -> str:
+    """SQL of a column with a mark behind every long word, where a copy puts its ending."""
+    marked = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', '\1' || chr(1), 'g')"
+    column = f'"{name}"'
+    return {"VARCHAR": marked.format(column), "VARCHAR[]": _each(column, marked)}.get(kind, column)
+
+
+def _each(texts: str, change: str) -> str:
+    return f"list_transform({texts}, lambda text: {change.format('text')})"

@@ -1,0 +1,53 @@
+"""Tests of the seeds of full size: as many rows as asked, no duplicates, joins that hold."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from datagen.sources import SOURCES, sample
+from datagen.sources.database import open_seeds
+from datagen.sources.sample import full
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("full")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "QUERIES", 60)
+        patch.setattr(sample, "PRODUCTS", 900)
+        sizes = {"examples": 6_000, "products": 4_500, "sources": 300}
+        patch.setitem(full.COPIES, "esci", sizes)
+        sample.write_sample(folder, "full")
+    return folder
+
+
+def test_copies_have_their_own_ids_and_words(seeds: Path) -> None:
+    with open_seeds({"esci": SOURCES["esci"].Options()}, seeds, 1) as opened:
+        assert opened.made_up() == ["esci"]
+        products, ids, titles = opened.connection.execute(
+            "select count(*), count(distinct product_id || product_locale), count(distinct product_title)"
+            " from esci.products"
+        ).fetchall()[0]
+        joined = opened.connection.execute(
+            "select count(*) from esci.examples join esci.products using (product_id, product_locale)"
+        ).fetchall()[0][0]
+    assert products == ids == 4_500
+    assert titles > 0.9 * products
+    assert joined > 4_000
+
+
+def test_every_source_of_the_sample_is_copied(seeds: Path) -> None:
+    assert {path.name for path in seeds.iterdir()} <= set(full.COPIES)
+    assert set(full.COPIES) == set(SOURCES)
+    for source, tables in full.COPIES.items():
+        assert set(tables) <= set(SOURCES[source].TABLES)
+
+
+def test_a_session_s_ids_are_those_of_its_copy(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("prev_items,next_item,locale\n\"['B01' 'B02'\n 'B03']\",B04,DE\n")
+    full._copy(tmp_path / "s.csv", tmp_path / "t.csv", 3, headed=True)
+    found = duckdb.sql(
+        f"from read_csv('{tmp_path / 't.csv'}', all_varchar = true) order by next_item"
+    ).fetchall()
+    assert found[1] == ("['011' '012'\n '013']", "014", "DE")
