@@ -139,25 +139,34 @@ create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s
 -- Whether a text stands in a title or in bullet points.
 create macro printed(text, title, bullets) as contains(lower(concat_ws(' ', title, array_to_string(bullets, ' '))), lower(text));
 
+-- Whether a text may tell a measure: a number before what some unit begins with. It is asked of a million titles.
+create macro may_measure(text) as regexp_matches(text, '\d[ -]?(?:["”″]|''''|(?i:[ckm]?[mgl]\b|fl|oz|ou|lb|po|pu|pi|gr|gal|in|ft|fe|fo|ya|yd|qu|qt|co|ct|pc|pz|un|ud|st|te|lit|lt|met|mèt|cen|zen|mil|kil|kg|chil|zo|ml|cl)|[\p{Katakana}個枚本粒錠])');
+
 -- The measures that a text tells, in its order: a `number` before a `word` that may be a unit (`lists.units` knows), and what
--- stands around them. `chain` is what ends in an `x`, as in `12 x 330 ml` and `4 x 6 ft`, `ahead` the rest of its first word,
--- `previous` the word before, `before` the rest of the number's own word, `times` the number in `330ml×24`, and `behind` what else
--- tells that it is no amount: a second number, `per`, `of protein`. `7"` is inches, `3 to 5 oz` is read as `3~5 oz`; generations of
--- networks (`5G`) are no grams, sizes (`12M`) and the brand `3M` no meters.
+-- stands around them. `chain` is what ends in an `x`, as in `12 x 330 ml` and `4 x 6 ft`, `ahead` and `between` are what else its
+-- words hold, `before` is what stands in the number's own word where there is none, `previous` the word before, `times` the number in
+-- `16 oz x 2`, and `behind` what else tells that it is no amount: a second number, `per`, `of protein`. `7"` is inches, `3 to 5 oz`
+-- is read as `3~5 oz` and `330ml×24本` as `24 x 330ml`; generations of networks (`5G`) are no grams, sizes (`12M`) and the brand `3M`
+-- no meters.
 create macro measures_in(text, language) as list_transform(
     regexp_extract_all(
-        lower(regexp_replace(regexp_replace(regexp_replace(regexp_replace(if(language = 'ja', text, strip_accents(text)),
-            '\b\d{1,2}(?:\.\d)?[ -]?M\b|\b\d(?:\.\d)?G\b', ' ', 'g'), '(\d) ?(?:"|”|″|'''')', '\1 inch ', 'g'),
-            '(?i)\bfl(?:uid)?\.? ?(?:oz|ounces?)\b', 'floz', 'g'), '(?i)(\d)(?: ?- ?| (?:to|or|and|bis|und|y|et|a) )(\d)', '\1~\2', 'g')),
-        '(?:\pL+ )?\S*?(?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)*\S*?\d+(?:[.,]\d+)?[ -]?(?:[glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?\d+| ?/| per\b| of \pL+|[~-]\d+)?'),
+        lower(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(if(language = 'ja', text, strip_accents(text)),
+            '\b\d{1,2}(?:\.\d)?[ -]?M\b|\b\d(?:\.\d)?G\b', ' ', 'g'), '(\d) ?(?:"|”|″|'''') ?', '\1 inch ', 'g'),
+            '(?i)\bfl(?:uid)?\.? ?(?:oz|ounces?)\b', 'floz', 'g'), '(?i)(\d)(?: ?- ?| (?:to|or|and|bis|und|y|et|a) )(\d)', '\1~\2', 'g'),
+            '(?i)(\d+(?:[.,]\d+)? ?(?:ml|l|kg|g)) ?[x×] ?(\d{1,3}) ?(?:個|本|袋|箱|缶|枚|パック)', '\2 x \1 ', 'g')),
+        '(?:\pL+ )?(?:\S*?(?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)+\S*?|\S*?)\d+(?:[.,]\d+)?[ -]?(?:[glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?\d+| ?/| per\b| of \pL+|[~-]\d+)?'),
     lambda found: regexp_extract(found,
-        '^(?:(\pL+) )?(\S*?)((?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)*)(\S*?)(\d+(?:[.,]\d+)?)[ -]?([glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?(\d+)|( ?/| per| of \pL+|[~-]\d+))?$',
-        ['previous', 'ahead', 'chain', 'before', 'number', 'word', 'times', 'behind']));
+        '^(?:(\pL+) )?(?:(\S*?)((?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)+)(\S*?)|(\S*?))(\d+(?:[.,]\d+)?)[ -]?([glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?(\d+)|( ?/| per| of \pL+|[~-]\d+))?$',
+        ['previous', 'ahead', 'chain', 'between', 'before', 'number', 'word', 'times', 'behind']));
 
 -- How many of a product come together, as `Pack of 6`, `(2-Pack)` and `×24本` tell: each number once.
 create macro packs_in(text) as list_distinct(list_transform(
-    regexp_extract_all(lower(text), '(?:^|[^\w.,/-])(?:pack|case|packung|lot|lote|paquete|confezione|pacco)s? (?:of|de|da|mit|di) \d{1,3}\b|(?:^|[^\w.,/-])\d{1,3}(?:er)?[ -]?(?:packs?|pk|packungen|paquetes)\b|[x×] ?\d{1,3} ?(?:個|本|袋|箱|缶|パック)|(?:^|[^\w.,/-])\d{1,3}(?:個|本|袋|箱|缶|パック)?(?:セット|パック)'),
+    regexp_extract_all(lower(text), '(?:^|[^\w.,/-])(?:pack|case|packung|lot|lote|paquete|confezione|pacco)s? (?:of|de|da|mit|di) \d{1,3}\b|(?:^|[^\w.,/-])\d{1,3}(?:er)?[ -]?(?:packs?|pk|packungen|paquetes)\b|[x×] ?\d{1,3} ?(?:個|本|袋|箱|缶|枚|パック)|(?:^|[^\w.,/-])\d{1,3} ?(?:個|本|袋|箱|缶|枚|点|足)?(?:セット|パック)'),
     lambda found: regexp_extract(found, '\d+')::integer));
+
+-- A number of bottles, cans and the like, from two on: whether the amount is of one or of all is not told. Null where there is none.
+create macro parts_told(text) as try_cast(regexp_extract(lower(text),
+    '(?:^|[^\w.,/-])([2-9]|[1-9]\d{1,2})(?:[ -]|er )?(?:bottles?|cans?|bags?|boxes|bars?|tubes?|jars?|pouch(?:es)?|packets?|rolls?|cups?|servings?|pods?|sachets?|cartons?|tubs?|sticks?|refills?|tins?|loaf|loaves|botellas?|latas?|bolsas?|cajas?|sobres?|frascos?|tubos?|rollos?|barras?|flaschen?|dosen|beutel|rollen|tuben|bouteilles?|boîtes?|sachets?|tubes?|rouleaux|bottiglie?|lattine?|buste|scatole|rotoli|個|本|袋|箱|缶|包|組)(?:[^a-zà-ÿ]|$)', 1) as integer);
 
 -- A number as shops of that language write it; null of one that could be read in two ways, such as `1.500` in Spanish.
 create macro number_told(number, language) as case
