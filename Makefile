@@ -5,6 +5,7 @@
 RECIPE = esci_small
 SEEDS =
 ROWS =
+DECONTAMINATE =
 WORKERS =
 CONFIG = smollm2-135m
 SET =
@@ -36,9 +37,10 @@ help:
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
 ##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
+##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
-		$(if $(WORKERS),--workers '$(WORKERS)')
+		$(if $(WORKERS),--workers '$(WORKERS)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)')
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -73,7 +75,7 @@ trained:
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.
@@ -85,8 +87,9 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, dedup, startup, train, engine, classifier or shortcuts.
-##     ROWS=50000 makes build and dedup smaller; QUESTIONS="file file" is for the last two.
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, dedup, decontaminate, startup, train, engine,
+##     classifier or shortcuts.
+##     ROWS=50000 makes build, dedup and decontaminate smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))

@@ -124,20 +124,30 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
 @_ROWS
 @_RUNS
 @_WORKERS
-def build(recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None) -> None:
+@click.option(
+    "--decontaminate",
+    multiple=True,
+    metavar="FILE",
+    help="Evaluation questions: rows that ask the same are left out. May be given several times.",
+)
+def build(
+    recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None, decontaminate: tuple[str, ...]
+) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
     \b
-    Example:
+    Examples:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
+      datagen build esci_mcq --decontaminate shopping_mmlu/data.zip
     """
     from datagen.commands import tables
     from datagen.pipeline import build
+    from datagen.recipe.load import with_evaluation
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
 
-    loaded, start = _load(recipe, rows), time.monotonic()
+    loaded, start = with_evaluation(_load(recipe, rows), decontaminate), time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
@@ -182,6 +192,34 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
 
 
 @main.command()
+@click.option(
+    "--diff",
+    "pair",
+    nargs=2,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN RUN",
+    help="Two runs to set side by side.",
+)
+def report(pair: tuple[Path, Path]) -> None:
+    """Set two runs side by side: rows of each task, and what they are made of.
+
+    Each run's own report is report.html in its folder.
+
+    \b
+    Example:
+      datagen report --diff runs/esci_small runs/esci_all
+    """
+    from datagen.pipeline.lockfile import read_lock, recipe_of
+    from datagen.reports.difference import difference
+    from datagen.storage.manifest import read_manifest
+
+    first, second = pair
+    recipes = recipe_of(read_lock(first)), recipe_of(read_lock(second))
+    click.echo(difference(pair, recipes, (read_manifest(first), read_manifest(second))))
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--rebuild", is_flag=True, help="Build it again in a temporary folder and compare byte by byte."
@@ -211,6 +249,57 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
     if problems:
         raise UserError("\n  ".join([f"{run} is not as it was built:", *problems]))
     click.echo(f"{run}: " + ("built again, the same bytes" if rebuild else "as its manifest says"))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["shopbench", "alpaca", "sharegpt", "openai"]),
+    help="ShopBench's questions with their answers, or what other trainers read.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the files. [default: exports/<name of the run>-<format>]",
+)
+def export(run: Path, form: str, out: Path | None) -> None:
+    """Write a run as JSON Lines, a file for each shard.
+
+    \b
+    Example:
+      datagen export runs/esci_mcq --format alpaca
+    """
+    from datagen.commands.export import export
+
+    with progress_bars() as (progress, _):
+        for path in export(run, form, out or Path("exports") / f"{run.resolve().name}-{form}", progress):
+            click.echo(path)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("repository")
+@click.option("--yes", is_flag=True, help="Send it. Without, only what would be sent is printed.")
+@click.option("--public", is_flag=True, help="Let everybody read it. Without, a new repository is private.")
+def push(run: Path, repository: str, yes: bool, public: bool) -> None:
+    """Upload a run to the Hugging Face hub, with its card.
+
+    Rows that were left out stay here. The token is the one of `hf auth login`, or HF_TOKEN.
+
+    \b
+    Example:
+      datagen push runs/esci_mcq your_name/esci_mcq --yes
+    """
+    from datagen.commands.push import described, planned, push
+
+    upload = planned(run, repository, private=not public)
+    for line in described(upload):
+        click.echo(line)
+    click.echo(push(upload) if yes else "Nothing was sent. Say --yes to send it")
 
 
 @main.command()

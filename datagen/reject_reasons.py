@@ -9,6 +9,9 @@ SPARE = "over_rows"
 NOT_RENDERED = "not_rendered"
 """The reason of a row that its template fails on: the reject's detail holds the error."""
 
+CONTAMINATED = "contaminated"
+"""The reason of a row that repeats an evaluation question: the reject's detail holds that."""
+
 STAGES = {
     "question": {
         "missing_value": "a required column of the query is null",
@@ -54,6 +57,9 @@ STAGES = {
         "special_token": "text that imitates a chat template's own tokens",
         "too_long": "more text than a training context holds",
         "wrong_language": "the seed text is not in the row's language",
+    },
+    "evaluation": {
+        CONTAMINATED: "asks what a question of an evaluation set asks",
     },
     "content": {
         "duplicate": "the same content as another row",

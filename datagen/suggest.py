@@ -1,16 +1,21 @@
-"""Suggestions for a misspelt name: the nearest known name, then all known ones."""
+"""Suggestions for a misspelt name: the nearest known name, then others that are known."""
 
 import difflib
 from collections.abc import Callable, Iterable
 
+LISTED = 30
+"""Known names that a message holds; of more the first, and how many there are."""
+
 
 def among(name: object, known: Iterable[str], part: Callable[[str], str] = str) -> str:
-    """What to say after a name that is not known: the nearest known one, then all of them.
+    """What to say after a name that is not known: the nearest known one, then others.
 
     `part` gives what is compared of a name, where the rest is the same in many.
     """
     known = list(known)
-    near, listed = nearest(name, known, part), ", ".join(known) or "none"
+    near, listed = nearest(name, known, part), ", ".join(known[:LISTED]) or "none"
+    if len(known) > LISTED:
+        listed += f" and {len(known) - LISTED} more"
     return f"did you mean `{near}`? Known: {listed}" if near else f"known: {listed}"
 
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from datagen.recipe.load import load
+from datagen.recipe.model import Recipe
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would fetch something fails at once instead of hanging
 
 # What a script runs in the background ignores Ctrl-C, and so do its children: tests that send it would wait.
@@ -67,3 +70,45 @@ def shop_run(shop: Path) -> Path:
     with chdir(shop):
         build(load("shop"), Path("seeds"), Path("runs"), workers=1)
     return shop / "runs" / "shop"
+
+
+ROWS_A_TASK = 80
+"""Rows of each task in `everything`, before some are held out."""
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every task of every recipe that ships, built from the whole sample. Tests only look at it.
+
+    Those who use it are in the xdist group `everything`, so that one process builds it.
+    """
+    from datagen.pipeline.build import build
+    from datagen.sources.locate import find_seeds
+
+    folder = tmp_path_factory.mktemp("everything")
+    build(all_tasks(), find_seeds("sample", (), folder), folder, workers=1)
+    return folder / "everything"
+
+
+def all_tasks() -> Recipe:
+    """The tasks of all recipes that ship, by `recipe.task`, with the same number of rows each."""
+    recipes = Path(__file__).parents[1] / "recipes"
+    parts = [
+        load(path.stem) for path in sorted(recipes.glob("*.yaml")) if "\ninclude:" not in path.read_text()
+    ]
+    tasks = {
+        f"{part.name}.{name}": task.model_copy(update={"rows": ROWS_A_TASK})
+        for part in parts
+        for name, task in part.tasks.items()
+    }
+    return parts[0].model_copy(
+        update={
+            "name": "everything",
+            "description": "Every task that ships.",
+            "sources": {name: source for part in parts for name, source in part.sources.items()},
+            "tables": {
+                f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()
+            },
+            "tasks": tasks,
+        }
+    )

@@ -121,7 +121,7 @@ def _decision(run: Path, recipe: Recipe, found: Found) -> list[str]:
         lines.append(block("kept", f"in {found.side}: {found.file}, row {found.position} (from 0)"))
         return lines
     lines.append(block("left out", f"{found.reason}: {explain(found.reason)}"))
-    if row["detail"] and stage_of(found.reason) == "wording":
+    if row["detail"] and stage_of(found.reason) in ("wording", "evaluation"):
         lines.append(block("caused by", row["detail"]))
     elif row["detail"]:
         lines.append(block("caused by", f"{row['detail']} (`datagen show {row['detail'][:12]} --run {run}`)"))

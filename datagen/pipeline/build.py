@@ -2,7 +2,7 @@
 
     draw       a task's query -> work/drawn/<task>.arrow          (sampling)
     word       batches of it  -> work/parts/<task>/NNNNN.arrow    (render and filters, in worker processes)
-    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, selection)
+    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, decontamination, selection)
     write      kept, rejected -> work/data, work/rejects          (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 
@@ -26,8 +26,10 @@ import yaml
 
 from datagen import dedup
 from datagen.console.progress import Progress, Say
+from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
 from datagen.pipeline import selection, shards
+from datagen.pipeline.evaluation import read_evaluations
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.render import Job, job_of, ready, word_part
 from datagen.pipeline.sampling import Drawn, draw, read_drawn
@@ -62,6 +64,7 @@ class Plan:
     constants: dict[str, Constants]
     lock: dict[str, Any]
     made_up: list[str]
+    evaluations: list[Evaluation]
     drawn: dict[str, Drawn] = field(default_factory=dict)
 
 
@@ -87,9 +90,14 @@ def build(
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
         with open_seeds(
-            recipe.sources, seeds, recipe.seed, tables=recipe.tables, threads=cores, spill=run, say=say
+            *(recipe.sources, seeds, recipe.seed),
+            tables=recipe.tables,
+            threads=cores,
+            spill=run,
+            columns=runs / "seeds" / "columns",
+            say=say,
         ) as opened:
-            plan = _plan(recipe, run, opened)
+            plan = _plan(recipe, run, opened, read_evaluations(recipe, opened))
             if (run / MANIFEST).is_file():
                 manifest = _readable_manifest(run)
                 if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
@@ -111,7 +119,7 @@ def build(
             return _publish(plan)
 
 
-def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
+def _plan(recipe: Recipe, run: Path, opened: Seeds, evaluations: list[Evaluation]) -> Plan:
     lock = resolved(recipe, opened.hashes()) | {"made_with": _made_with()}
     jobs, constants = {}, {}
     for name, task in recipe.tasks.items():
@@ -121,7 +129,8 @@ def _plan(recipe: Recipe, run: Path, opened: Seeds) -> Plan:
             *(task.type, task.track.value, task.metric, task.template),
             *(names, tuple(SOURCES[source].LICENSE for source in names)),
         )
-    return Plan(recipe, run, run / "work" / fingerprint(lock)[:16], jobs, constants, lock, opened.made_up())
+    work = run / "work" / fingerprint(lock)[:16]
+    return Plan(recipe, run, work, jobs, constants, lock, opened.made_up(), evaluations)
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
@@ -200,7 +209,11 @@ def _keep(plan: Plan, parts: list[Part], texts: list[dedup.Read], report: Progre
     tables = [_sided(part) for part in parts]
     quota = {(task, side): rows for task, drawn in plan.drawn.items() for side, rows in drawn.wanted.items()}
     examples = pa.concat_tables(tables)
-    decisions = selection.decide(examples, dedup.decide(texts, plan.recipe.dedup.near), quota)
+    repeats = dedup.decide(texts, plan.recipe.dedup.near)
+    if plan.evaluations:
+        prompts = pa.chunked_array([read_arrow(part.examples)["prompt"].combine_chunks() for part in parts])
+        repeats = selection.decontaminated(repeats, contaminated(texts, prompts, plan.evaluations))
+    decisions = selection.decide(examples, repeats, quota)
     start = 0
     for part, table in zip(parts, tables, strict=True):
         write_arrow(decisions.slice(start, table.num_rows), part.reasons)
@@ -299,9 +312,10 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "fingerprint": fingerprint(plan.lock),
         "tasks": tasks,
         "made_up": plan.made_up,
+        "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)
-    write_report(plan.run, plan.recipe, manifest)
+    write_report(plan.run, plan.recipe, manifest, lock)
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)

@@ -1,7 +1,7 @@
 """The lockfile of a run, `recipe.lock.yaml`: everything that shapes it.
 
-It holds the recipe with every default, and hashes of its templates and seed files. Comparing these tells
-whether the same run can be built again.
+It holds the recipe with every default, and hashes of its templates, seeds and evaluation files. Comparing
+these tells whether the same run can be built again.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def read_lock(run: Path) -> dict[str, Any]:
 def recipe_of(lock: Mapping[str, Any]) -> Recipe:
     """The recipe in the lockfile; a mixture comes resolved to its tasks."""
     data = lock["recipe"]
-    common = Common.model_validate({name: data[name] for name in Common.model_fields})
+    common = Common.model_validate({name: data[name] for name in Common.model_fields if name in data})
     return Recipe.model_construct(
         **dict(common),
         sources={
@@ -96,6 +96,11 @@ def _other_files(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         f"templates/{name} has changed"
         for name, digest in new["templates"].items()
         if digest != old["templates"].get(name, digest)
+    ]
+    found += [
+        f"{name} has changed"
+        for name, digest in new["evaluation"].items()
+        if digest != old.get("evaluation", {}).get(name, digest)
     ]
     for source, tables in new["seeds"].items():
         built_from = old["seeds"].get(source, tables)

@@ -1,6 +1,7 @@
 """Selection: which examples of all tasks are kept, and why the others are not.
 
     duplicate, near_duplicate, label_conflict   see `dedup`
+    contaminated                                see `dedup.decontaminate`
     crosses_split                               a train row shares a group with a test row
     over_rows                                   its task has enough rows without it
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen import dedup
-from datagen.reject_reasons import SPARE
+from datagen.reject_reasons import CONTAMINATED, SPARE
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -40,6 +41,13 @@ def decide(examples: pa.Table, repeats: pa.Table, quotas: Mapping[tuple[str, str
         pa.array(_over_rows(examples, _bools(reason.is_null()), order, quotas)), SPARE, reason
     )
     return pa.table([reason, other], schema=dedup.RESULT)
+
+
+def decontaminated(repeats: pa.Table, questions: list[str | None]) -> pa.Table:
+    """dedup.RESULT rows where the rows that repeat a question say so, whatever else they repeat."""
+    of = pa.array(questions, pa.string())
+    reason = pc.if_else(of.is_valid(), CONTAMINATED, repeats["reason"].combine_chunks())
+    return pa.table([reason, pc.coalesce(of, repeats["of"].combine_chunks())], schema=dedup.RESULT)
 
 
 def _crossing(examples: pa.Table, kept: Bools, order: Ints) -> Ints:

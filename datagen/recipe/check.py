@@ -44,6 +44,7 @@ CODES = {
     "unknown_source": "no seed source of this name",
     "unknown_metric": "a metric that the task's type does not have",
     "unmeasured_shortcut": "a bound for a metric that a build does not score by",
+    "unknown_file": "a file that is not there",
     "unknown_recipe": "an included recipe that is nowhere",
     "include_cycle": "a mixture that includes itself, directly or by others",
     "duplicate_include": "a recipe is included twice",

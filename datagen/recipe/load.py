@@ -22,6 +22,8 @@ from datagen.sources import SOURCES
 from datagen.storage.files import sha256
 from datagen.suggest import among
 
+NO_EVALUATION = "no such file. Name a file of evaluation questions, from where the command runs"
+
 
 class RecipeError(UserError):
     """A recipe that cannot be used; `problems` are all that was found, in the order of the files."""
@@ -125,8 +127,21 @@ def resolved(recipe: Recipe, seeds: Mapping[str, Any]) -> dict[str, Any]:
         "shoptalk": metadata.version("shoptalk"),
         "recipe": recipe.model_dump(mode="json"),
         "templates": {name: sha256(find("templates", name)) for name in templates},
+        "evaluation": {name: evaluation_hash(name) for name in recipe.decontaminate},
         "seeds": dict(seeds),
     }
+
+
+def evaluation_hash(name: str) -> str:
+    """sha256 of a file of evaluation questions. Raises UserError where there is no such file."""
+    if not Path(name).is_file():
+        raise UserError(f"{name}: {NO_EVALUATION}")
+    return sha256(Path(name))
+
+
+def with_evaluation(recipe: Recipe, files: Sequence[str]) -> Recipe:
+    """The same recipe, decontaminated of these files as well."""
+    return recipe.model_copy(update={"decontaminate": list(dict.fromkeys([*recipe.decontaminate, *files]))})
 
 
 def fingerprint(resolved: Mapping[str, Any]) -> str:
@@ -147,6 +162,12 @@ def _checked(document: Document, kind: type[Kind]) -> Kind | None:
     if isinstance(name, str) and name != document.path.stem:
         message = f"`{name}` is not the file's name: write `{document.path.stem}`, or rename the file"
         document.problem(document.value(("name",)), "name_mismatch", message)
+    given = document.data.get("decontaminate")
+    for index, file in enumerate(given if isinstance(given, list) else []):
+        if isinstance(file, str) and file and not Path(file).is_file():
+            document.problem(
+                document.value(("decontaminate", index)), "unknown_file", f"`{file}`: {NO_EVALUATION}"
+            )
     return None if document.problems else whole
 
 
@@ -190,6 +211,8 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Recipe 
     }
     tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
     shared = {name: getattr(mixture, name) for name in Common.model_fields}
+    files = [name for part in (mixture, *parts) for name in part.decontaminate]
+    shared["decontaminate"] = list(dict.fromkeys(files))  # what one part is judged by, the whole is
     # Not validated again: a name with a dot is for a mixture's tasks and tables alone, no file may have it.
     return Recipe.model_construct(**shared, sources=sources, tables=tables, tasks=tasks), documents
 

@@ -131,6 +131,11 @@ class Common(_Model):
     filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
     dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
     split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+    decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        title="a list of files",
+        description="files of evaluation questions: rows that ask what one of these asks are left out",
+    )
 
 
 class Recipe(Common):

@@ -177,6 +177,9 @@ def _making(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
         f"content{near}. Every gold answer was parsed and scored as ShopBench does; "
         "a row whose answer did not score 1.0 is not here."
     )
+    if manifest.get("evaluation"):
+        sets = ", ".join(f"{name} ({count:,})" for name, count in sorted(manifest["evaluation"].items()))
+        text += f" Rows that ask what a question of these evaluation sets asks were left out: {sets}."
     reasons: Counter[str] = Counter()
     for task in manifest["tasks"].values():
         reasons.update(task["rejected"])

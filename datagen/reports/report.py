@@ -29,6 +29,9 @@ LOOKED_AT = 5_000
 EXAMPLES = 3
 """Rows of each task that are printed."""
 
+TWINS = 4
+"""Pairs of near-duplicates that are printed."""
+
 BINS = 12
 """Columns of a chart of lengths."""
 
@@ -52,8 +55,8 @@ class Chart:
         return sum(count for _, count in self.bars) / max(len(self.bars), 1)
 
 
-def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
-    """Write `report.html` into a run whose shards are in place."""
+def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: str) -> None:
+    """Write `report.html` into a run whose shards are in place; `lock` is its lockfile, which it prints."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -69,6 +72,9 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None
         reasons=_reasons(manifest),
         shortcuts=shortcuts,
         families=[name for name in FAMILIES if any(name in task.get("families", ()) for task in shortcuts)],
+        shares=shares(run, recipe),
+        twins=_twins(run),
+        lock=lock,
         looked_at=min(LOOKED_AT, sum(task["train"] + task["test"] for task in tasks)),
     )
     (run / REPORT).write_text(page, encoding="utf-8")
@@ -77,7 +83,7 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None
 def _tasks(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     files = shard_files(run)
     sample = _first_rows(files)
-    languages = _languages(files)
+    languages = _languages(run)
     return [
         _counts(manifest["tasks"][name])
         | _looks(task, sample.filter(pc.equal(sample["task"], name)))
@@ -97,15 +103,61 @@ def _first_rows(files: Iterable[Path]) -> pa.Table:
     return pa.Table.from_batches(found)
 
 
-def _languages(files: Iterable[Path]) -> dict[str, Counter[str]]:
+def _languages(run: Path) -> dict[str, Counter[str]]:
     """Rows of each language, by task."""
     found: dict[str, Counter[str]] = defaultdict(Counter)  # a task may have no row
-    for file in files:
-        table = pq.read_table(file, columns=["task", "language"])
-        for row in table.group_by(["task", "language"]).aggregate([([], "count_all")]).to_pylist():
-            name = LANGUAGES.get(row["language"], row["language"])
-            found[row["task"]][name] += row["count_all"]
+    for task, made in _made_of(run).items():
+        for (language, *_), rows in made.items():
+            found[task][LANGUAGES.get(language, language)] += rows
     return found
+
+
+def _made_of(run: Path) -> dict[str, Counter[tuple[str, ...]]]:
+    """Rows of each task by language, sources and licences, as (language, source ..., "", licence ...)."""
+    found: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    for file in shard_files(run):
+        table = pq.read_table(file, columns=["task", "language", "source", "license"])
+        made_of = [pc.binary_join(table[name], "\n") for name in ("source", "license")]
+        flat = pa.table(
+            [table["task"], table["language"], *made_of], names=["task", "language", "of", "under"]
+        )
+        for row in flat.group_by(flat.column_names).aggregate([([], "count_all")]).to_pylist():
+            made = (row["language"], *row["of"].split("\n"), "", *row["under"].split("\n"))
+            found[row["task"]][made] += row["count_all"]
+    return found
+
+
+def shares(run: Path, recipe: Recipe) -> dict[str, Counter[str]]:
+    """Rows of a run by type, track, language, source and licence; a row of two sources counts for both."""
+    found: dict[str, Counter[str]] = {
+        name: Counter() for name in ("type", "track", "language", "source", "licence")
+    }
+    for name, made in _made_of(run).items():
+        for (language, *rest), rows in made.items():
+            sources, licences = rest[: rest.index("")], rest[rest.index("") + 1 :]
+            task = recipe.tasks[name]
+            found["type"][_words(task.type.value)] += rows
+            found["track"][_words(task.track.value)] += rows
+            found["language"][LANGUAGES.get(language, language)] += rows
+            found["source"].update(dict.fromkeys(sources, rows))
+            found["licence"].update(dict.fromkeys(sorted(set(licences)), rows))
+    return found
+
+
+def _twins(run: Path) -> list[dict[str, str]]:
+    """Some rows that were left out as nearly the same as another one, each with that one."""
+    files = sorted((run / "rejects").glob("*.parquet"))
+    pairs = [
+        {"task": row["task"], "out": row["prompt"], "answer": row["answer"], "of": row["detail"]}
+        for file in files
+        for row in pq.read_table(file, filters=[("reason", "=", "near_duplicate")]).slice(0, 1).to_pylist()
+    ][:TWINS]
+    wanted = pa.array([pair["of"] for pair in pairs], pa.string())
+    kept: dict[str, str] = {}
+    for file in shard_files(run) if pairs else []:
+        rows = pq.read_table(file, columns=["id", "prompt"], filters=pc.field("id").isin(wanted)).to_pylist()
+        kept |= {row["id"]: row["prompt"][-1]["content"] for row in rows}
+    return [pair | {"kept": kept[pair["of"]]} for pair in pairs if pair["of"] in kept]
 
 
 def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ TABLE = pa.schema(
 )
 """Columns of `questions.parquet`: the fields of `Asked`."""
 
-_TRACKS = {
+TRACKS = {
     "amazon-kdd-cup-24-understanding-shopping-concepts": Track.CONCEPTS.value,
     "amazon-kdd-cup-24-shopping-knowledge-reasoning": Track.REASONING.value,
     "amazon-kdd-cup-24-user-behavior-alignment": Track.BEHAVIOR.value,
@@ -273,7 +273,7 @@ def _of_row(row: Any, place: str, name: str, track: str) -> Asked:
         is_multiple_choice=flag,
         task=str(row.get("task_name") or ""),
         task_type=kind,
-        track=_TRACKS.get(said, said),
+        track=TRACKS.get(said, said),
         metric=str(row.get("metric") or ""),
         target=_target(row.get("output_field"), kind, place),
         language=str(row["language"]) if row.get("language") else None,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from datagen.errors import UserError
+from datagen.console.progress import Say
+from datagen.hf.hub import dataset_files
 from datagen.sources.source import Table
 
 NAME = "alpaca"
@@ -36,6 +37,6 @@ def views(options: Options) -> dict[str, str]:
     return {"rows": "select * from rows_file"}
 
 
-def from_hub(folder: Path, revision: str) -> None:
-    """Download the file."""
-    raise UserError(f"seeds hub: {NAME} is not fetched. Get its file from {HOMEPAGE} and give its folder")
+def from_hub(folder: Path, revision: str, say: Say) -> None:
+    """Download the publisher's file, which the hub has as it is."""
+    dataset_files(HUB_ID, revision, [TABLES["rows"].file], folder, say)

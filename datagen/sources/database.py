@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from datagen.console.progress import Say
 from datagen.sources import SOURCES
+from datagen.sources.columns import columns_of_files
 from datagen.sources.query import own_name, quoted, reads
 from datagen.sources.seed_files import casts, one_file, scan, seed_files
 from datagen.sources.source import MADE_UP
@@ -78,13 +79,15 @@ def open_seeds(
     tables: Mapping[str, str] | None = None,
     threads: int | None = None,
     spill: Path | None = None,
+    columns: Path | None = None,
     say: Say = lambda text: None,
 ) -> Iterator[Seeds]:
     """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
 
     `tables` are the recipe's own, by name: SELECTs, each after those that it reads.
     What does not fit into MEMORY_LIMIT goes to a folder of its own below `spill`, by default the system's
-    place for temporary files. `say` is told in a line each what is not as the publisher has it, and yet read.
+    place for temporary files. The columns of large CSV and JSON files are kept below `columns`. `say` is
+    told in a line each what is not as the publisher has it, and yet read.
     Raises UserError where a file is missing, unreadable, empty or lacks a column.
     """
     folder = tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=spill)
@@ -103,11 +106,15 @@ def open_seeds(
     )
     try:
         files = {source: seed_files(source, location) for source in sources}
+        kept: list[Path] = []
         _create_macros(connection, seed)
         for source, options in sources.items():
-            _create_tables(connection, source, options, location / source, files[source], say)
+            kept += _create_tables(
+                connection, source, options, location / source, files[source], columns, say
+            )
         _close_cage(
-            connection, [path for found in files.values() for paths in found.values() for path in paths]
+            connection,
+            [path for found in files.values() for paths in found.values() for path in paths] + kept,
         )
         opened = Seeds(connection, location, files, dict(tables or {}))
         for name, select in opened.tables.items():
@@ -152,17 +159,30 @@ def _create_tables(
     options: BaseModel,
     folder: Path,
     files: dict[str, list[Path]],
+    columns: Path | None,
     say: Say,
-) -> None:
+) -> list[Path]:
+    """Make the tables of a source; gives the files of kept columns that they read."""
     connection.execute(f"create schema {source}")
+    found = []
     for name, table in SOURCES[source].TABLES.items():
-        if name in files:
-            relation = scan(connection, f"{source}.{name}", files[name], table, say)
+        full = f"{source}.{name}"
+        kept = (
+            columns_of_files(connection, full, files[name], table, columns, say)
+            if columns and name in files
+            else None
+        )
+        if kept:
+            found.append(kept)
+            relation = f"from read_parquet({quoted(one_file(kept))})"
+        elif name in files:
+            relation = scan(connection, full, files[name], table, say)
         else:
             relation = f"select {casts(table, dict.fromkeys(table.columns, 'null'))} where false"
             say(f"{folder / table.file}: no such file, so {table.without}")
         connection.execute(f"create view {source}.{name}_file as {relation}")
     _create_views(connection, source, options)
+    return found
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel) -> None:

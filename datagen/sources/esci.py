@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from datagen.console.progress import Say
 from datagen.sources.source import Table
 
 NAME = "esci"
@@ -115,7 +116,7 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str) -> None:
+def from_hub(folder: Path, revision: str, say: Say) -> None:
     """Write the hub's joined table into `folder` in the publisher's layout.
 
     Needs the network. The hub's table does not say where a query came from, so `sources` gets no rows.

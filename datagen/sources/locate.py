@@ -88,7 +88,7 @@ def _hub(sources: Iterable[str], home: Path, say: Say) -> Path:
             say(f"Fetching {SOURCES[source].HUB_ID}, once ...")
             with _whole(home / source) as unfinished:
                 try:
-                    SOURCES[source].from_hub(unfinished, revision)
+                    SOURCES[source].from_hub(unfinished, revision, say)
                 except OSError as error:
                     raise _unreachable(source, error) from error
     return home

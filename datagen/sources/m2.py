@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources.source import Table
 
@@ -87,7 +88,7 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str) -> None:
+def from_hub(folder: Path, revision: str, say: Say) -> None:
     """There is none: the publisher has no data set on the hub."""
     raise UserError(
         f"seeds hub: {NAME} is not on the hub. Get its files from {HOMEPAGE} and give their folder"

@@ -90,6 +90,22 @@ create macro attribute_name(kind, language) as coalesce(map {
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
 
+-- What a language is called in a language.
+create macro language_name(code, language) as map {
+    'en en': 'English', 'en de': 'German', 'en es': 'Spanish', 'en fr': 'French', 'en it': 'Italian', 'en ja': 'Japanese',
+    'de en': 'Englisch', 'de de': 'Deutsch', 'de es': 'Spanisch', 'de fr': 'Französisch', 'de it': 'Italienisch', 'de ja': 'Japanisch',
+    'es en': 'inglés', 'es de': 'alemán', 'es es': 'español', 'es fr': 'francés', 'es it': 'italiano', 'es ja': 'japonés',
+    'fr en': 'anglais', 'fr de': 'allemand', 'fr es': 'espagnol', 'fr fr': 'français', 'fr it': 'italien', 'fr ja': 'japonais',
+    'it en': 'inglese', 'it de': 'tedesco', 'it es': 'spagnolo', 'it fr': 'francese', 'it it': 'italiano', 'it ja': 'giapponese',
+    'ja en': '英語', 'ja de': 'ドイツ語', 'ja es': 'スペイン語', 'ja fr': 'フランス語', 'ja it': 'イタリア語', 'ja ja': '日本語'
+}[language || ' ' || code];
+
+-- A value of a catalogue's column that can be shown: without invisible signs; null where it is blank, longer than so many
+-- characters, HTML, or says that there is none.
+create macro plain(value, longest) as list_transform([trim(regexp_replace(value, '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g'))],
+    lambda own: if(length(own) <= longest
+        and not regexp_matches(lower(own), '^(?:n[/\\]?a|none|null|unknown|other|keine?|ninguno|aucune?|nessuno|なし|[^\p{L}\p{N}]*)$|&#?\w+;|<'), own, null))[1];
+
 -- The two characters at either end must not be of one word, nor joined by an apostrophe, hyphen or ampersand.
 create macro stands_alone(text, place, size) as not regexp_matches(
     text[greatest(place - 1, 1):place] || ' | ' || text[place + size - 1:place + size],
@@ -138,6 +154,16 @@ create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s
 
 -- Whether a text stands in a title or in bullet points.
 create macro printed(text, title, bullets) as contains(lower(concat_ws(' ', title, array_to_string(bullets, ' '))), lower(text));
+
+-- A customer's review without HTML, links to videos and products, and the commonest entities.
+create macro review_text(text) as trim(regexp_replace(replace(replace(replace(replace(replace(replace(
+    regexp_replace(text, '<[^>]{0,200}>|\[\[\w+:[^\]]{0,200}\]\]', ' ', 'g'),
+    '&#34;', '"'), '&quot;', '"'), '&#39;', ''''), '&lt;', '<'), '&gt;', '>'), '&amp;', '&'), '\s+', ' ', 'g'));
+
+-- The clauses of a text: its sentences, and what is set apart in them by a semicolon, a dash or `but`; without full stops.
+create macro clauses(text) as list_filter(list_transform(
+    regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
+    lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);
 
 -- Whether a text may tell a measure: a number before what some unit begins with. It is asked of a million titles.
 create macro may_measure(text) as regexp_matches(text, '\d[ -]?(?:["”″]|''''|(?i:[ckm]?[mgl]\b|fl|oz|ou|lb|po|pu|pi|gr|gal|in|ft|fe|fo|ya|yd|qu|qt|co|ct|pc|pz|un|ud|st|te|lit|lt|met|mèt|cen|zen|mil|kil|kg|chil|zo|ml|cl)|[\p{Katakana}個枚本粒錠])');

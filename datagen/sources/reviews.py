@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources.source import Table
 
@@ -77,6 +78,6 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str) -> None:
+def from_hub(folder: Path, revision: str, say: Say) -> None:
     """Download the files of a category."""
     raise UserError(f"seeds hub: {NAME} is not fetched. Get its files from {HOMEPAGE} and give their folder")

@@ -120,7 +120,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], table: Ta
             if _header(path) != has:
                 raise UserError(f"{path}: its header is not that of {paths[0].name}. Fetch both again")
     else:
-        has = [name for name in table.columns if name != "filename"]
+        has = [name for name in table.columns if name != "filename"][: len(_header(paths[0]))]
     kinds = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in _unlike(has, table.columns))
     dialect = f"auto_detect = false, header = {table.headed}, delim = ',', quote = '\"', escape = '\"'"
     return (
@@ -177,7 +177,7 @@ def _readable(
 
 
 def _header(path: Path) -> list[str]:
-    """The names in the first line of a CSV file. Raises UserError where the file is empty."""
+    """The names in the first line of a CSV file, or what stands there. Raises UserError where it is empty."""
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
     names = next(csv.reader(io.StringIO(head)), [])

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from datagen.console.progress import Say
+
 MADE_UP = "made-up.txt"
 """A file in the folder of a source whose files no publisher wrote; it says so."""
 
@@ -37,7 +39,12 @@ class Table:
 
 
 class Source(Protocol):
-    """A module that describes a source; its staging tables stand in `<name>.sql` beside it."""
+    """A module that describes a source; its staging tables stand in `<name>.sql` beside it.
+
+    A staging table `evaluation` with a column `text` has the questions of the publisher's own test, which
+    others score models by: every recipe over the source is decontaminated of them. A source whose tasks hold its
+    test out as theirs (ESCI, by the column `split`) has none: those rows are wanted, in the test split.
+    """
 
     NAME: str
     """As a recipe's `sources:` and SQL write it."""
@@ -61,5 +68,5 @@ class Source(Protocol):
     def views(self, options: Any, /) -> dict[str, str]:
         """SQL that turns the files into seed tables, with the options applied."""
 
-    def from_hub(self, folder: Path, revision: str) -> None:
-        """Download the source at a revision and write it in the publisher's layout."""
+    def from_hub(self, folder: Path, revision: str, say: Say) -> None:
+        """Download the source at a revision, in the publisher's layout; `say` is told how much."""

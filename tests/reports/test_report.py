@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from datagen.pipeline.lockfile import read_lock, recipe_of
 from datagen.reject_reasons import explain
-from datagen.reports.report import BINS, binned, write_report
+from datagen.reports.report import BINS, binned, shares, write_report
 from datagen.schema import SHARD
 from datagen.storage.manifest import read_manifest, shard_files
 
@@ -45,6 +45,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data.strip())
+
+
+LOCKED = "recipe: {}\n"
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_the_page_shows_what_answers_without_skill(
     }
     manifest = read_manifest(run)
     manifest["tasks"]["search_for"]["shortcuts"] = None
-    write_report(run, recipe.model_copy(update={"tasks": tasks}), manifest)
+    write_report(run, recipe.model_copy(update={"tasks": tasks}), manifest, LOCKED)
     texts = Page((run / "report.html").read_text(encoding="utf-8")).texts
     assert texts.count("exceeded") == 1
     assert "not measured: no train row, or a metric that takes a model" in texts
@@ -113,14 +116,27 @@ def test_a_shortcut_that_no_task_has_gets_no_column(shop_run: Path, tmp_path: Pa
         if task["shortcuts"]:
             found = task["shortcuts"]["found"]
             task["shortcuts"]["found"] = [shortcut for shortcut in found if shortcut["family"] != "copy"]
-    write_report(run, recipe_of(read_lock(run)), manifest)
+    write_report(run, recipe_of(read_lock(run)), manifest, LOCKED)
     assert "copy" not in Page((run / "report.html").read_text(encoding="utf-8")).texts
+
+
+def test_the_page_shows_what_its_rows_are_made_of(shop_run: Path, page: Page) -> None:
+    recipe = recipe_of(read_lock(shop_run))
+    found = shares(shop_run, recipe)
+    rows = sum(sum(task["kept"].values()) for task in read_manifest(shop_run)["tasks"].values())
+    assert list(found) == ["type", "track", "language", "source", "licence"]
+    assert all(counts.total() == rows for counts in found.values())
+    for counts in found.values():
+        for label, count in counts.items():
+            assert label in page.texts
+            assert f"{count:,}" in page.texts
+    assert any("recipe:" in text and "templates:" in text for text in page.texts)
 
 
 def test_tables_scroll_in_a_box_of_their_own(shop_run: Path, page: Page) -> None:
     """Else a phone's reader pushes whole cards aside, or the page."""
     boxes = [before for before, (tag, _) in zip(page.tags, page.tags[1:], strict=False) if tag == "table"]
-    assert boxes == [("div", {"class": "wide"})] * 3
+    assert boxes == [("div", {"class": "wide"})] * 8
     style = (shop_run / "report.html").read_text(encoding="utf-8").partition("</style>")[0]
     assert re.findall(r"([^{}]+?) { [^}]*overflow-x: auto", style)[0].split()[-1] == ".wide"
 
@@ -132,7 +148,7 @@ def test_seed_text_stays_text(shop_run: Path, tmp_path: Path) -> None:
     evil = '</pre><script>alert("x")</script>{{ 7*7 }}'
     rows[0]["prompt"][-1]["content"] = evil
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), path)
-    write_report(run, recipe_of(read_lock(run)), read_manifest(run))
+    write_report(run, recipe_of(read_lock(run)), read_manifest(run), LOCKED)
     text = (run / "report.html").read_text(encoding="utf-8")
     assert "<script>" not in text
     assert evil in Page(text).texts
@@ -140,7 +156,8 @@ def test_seed_text_stays_text(shop_run: Path, tmp_path: Path) -> None:
 
 def test_the_report_depends_on_nothing_but_the_run(shop_run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(shop_run, tmp_path / "elsewhere"))
-    write_report(copy, recipe_of(read_lock(copy)), read_manifest(copy))
+    lock = (copy / "recipe.lock.yaml").read_text(encoding="utf-8")
+    write_report(copy, recipe_of(read_lock(copy)), read_manifest(copy), lock)
     assert (copy / "report.html").read_bytes() == (shop_run / "report.html").read_bytes()
 
 

@@ -47,7 +47,9 @@ def test_every_source_of_the_sample_is_copied(seeds: Path) -> None:
 def test_a_session_s_ids_are_those_of_its_copy(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("prev_items,next_item,locale\n\"['B01' 'B02'\n 'B03']\",B04,DE\n")
     full._copy(tmp_path / "s.csv", tmp_path / "t.csv", 3, headed=True)
-    found = duckdb.sql(
-        f"from read_csv('{tmp_path / 't.csv'}', all_varchar = true) order by next_item"
-    ).fetchall()
+    found = (
+        duckdb.connect()
+        .execute(f"from read_csv('{tmp_path / 't.csv'}', all_varchar = true) order by next_item")
+        .fetchall()
+    )
     assert found[1] == ("['011' '012'\n '013']", "014", "DE")

@@ -37,11 +37,12 @@ ITEM = {
 
 
 def rows(
-    folder: Path, source: str, query: str, **options: object
+    folder: Path, source: str, query: str, columns: Path | None = None, **options: object
 ) -> tuple[list[tuple[object, ...]], list[str]]:
     """What a query gives over one source in a folder, and what was told while it was opened."""
     told: list[str] = []
-    with open_seeds({source: SOURCES[source].Options(**options)}, folder, 1, say=told.append) as seeds:
+    chosen = {source: SOURCES[source].Options(**options)}
+    with open_seeds(chosen, folder, 1, columns=columns, say=told.append) as seeds:
         return seeds.connection.execute(query).fetchall(), told
 
 
@@ -132,3 +133,21 @@ def test_a_json_array_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON"):
         rows(tmp_path, "alpaca", "select count(*) from alpaca.rows where output = 'x'")
+
+
+def test_columns_of_large_files_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.sources.columns.LARGE", 1)
+    for name, row in (("Toys.jsonl", REVIEW), ("meta_Toys.jsonl", ITEM)):
+        put(tmp_path / "reviews" / name, json.dumps(row) + "\nnot json\n")
+    query = "select rating from reviews.reviews"
+    plain, told = rows(tmp_path, "reviews", query)
+    first, told_first = rows(tmp_path, "reviews", query, tmp_path / "columns")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "columns").iterdir()}
+    again, told_again = rows(tmp_path, "reviews", query, tmp_path / "columns")
+    assert plain == first == again == [(4.0,)]
+    assert told == told_again
+    assert [line for line in told_first if "into columns, once" not in line] == told
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "columns").iterdir()} == kept
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps({**REVIEW, "rating": 2.0}))
+    assert rows(tmp_path, "reviews", query, tmp_path / "columns")[0] == [(2.0,)]
+    assert len(list((tmp_path / "columns").iterdir())) == len(kept)

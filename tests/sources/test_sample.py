@@ -27,9 +27,9 @@ from datagen.sources.sample.market import (
     MOST,
     Block,
     Listing,
-    _code,
     _judgements,
     ask,
+    product_code,
     stock,
 )
 from datagen.sources.sample.spanish import agree, agree_color, plural
@@ -111,7 +111,7 @@ def test_ids_repeat_across_locales_only(market: duckdb.DuckDBPyConnection) -> No
 
 def test_no_two_numbers_share_a_product_id() -> None:
     numbers = random.Random(0).sample(range(2**33), 200_000)
-    assert len({_code(number) for number in numbers}) == len(numbers)
+    assert len({product_code(number) for number in numbers}) == len(numbers)
 
 
 # Determinism

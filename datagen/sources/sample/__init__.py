@@ -7,6 +7,11 @@
     asks.py                              what a query asks for, and whether a product has it
     market.py                            shelves of listings, and queries judged among them
     esci.py                              the market as ESCI's files
+    items.py, items.yaml                 items with categories and details, and who bought them when
+    reviews.py, reviews.yaml             what the buyers write about them
+    ecinstruct.py                        its listings and queries as ECInstruct's tasks
+    texts.py, mmlu.yaml, alpaca.yaml     general questions and instructions, in MMLU's and Alpaca's files
+    m2.py, m2.yaml                       products and sessions of six marketplaces as Amazon-M2's files
     full.py                              the publishers' sizes, for benchmarks
 
 Attributes are the truth: a label says how a product's attributes, as its listing shows them, meet what
@@ -24,6 +29,9 @@ from datagen.storage.files import writable
 QUERIES, PRODUCTS = 3_200, 40_000
 """Of the sample, with about 62,000 judgements."""
 
+M2_PRODUCTS, M2_SESSIONS = 2_400, 4_000
+"""In Amazon-M2's layout, of six marketplaces."""
+
 JUDGEMENTS_A_QUERY = 20
 PRODUCTS_A_QUERY = 14
 
@@ -34,8 +42,13 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     `size` is `sample`, `full` (the publishers' sizes), or an approximate number of ESCI's judgements. Raises
     UserError for an unknown size, and where no folder can be made.
     """
+    from datagen.sources.sample.ecinstruct import write_ecinstruct
     from datagen.sources.sample.esci import write_esci
     from datagen.sources.sample.full import multiply
+    from datagen.sources.sample.items import items, purchases, write_items
+    from datagen.sources.sample.m2 import write_m2
+    from datagen.sources.sample.reviews import write_reviews
+    from datagen.sources.sample.texts import write_alpaca, write_mmlu
 
     if size < 1000 if isinstance(size, int) else size not in ("sample", "full"):
         raise UserError(f"sample size {size!r}: give sample, full, or a number of judgements from 1000 up")
@@ -47,6 +60,15 @@ def write_sample(folder: Path, size: Literal["sample", "full"] | int = "sample",
     asked = size // JUDGEMENTS_A_QUERY if isinstance(size, int) else 0
     queries, products = (QUERIES, PRODUCTS) if size == "sample" else (asked, asked * PRODUCTS_A_QUERY)
     write_esci(writable(folder) / "esci", queries=queries, products=products, seed=seed)
+    of_reviews = folder / "reviews"
+    of_reviews.mkdir(exist_ok=True)
+    made = items(products, seed)
+    write_items(of_reviews, made)
+    write_reviews(of_reviews, purchases(made, seed), seed=seed)
+    write_ecinstruct(folder / "ecinstruct", seed)
+    write_mmlu(folder / "mmlu", seed)
+    write_alpaca(folder / "alpaca")
+    write_m2(folder / "m2", products=M2_PRODUCTS, sessions=M2_SESSIONS, seed=seed)
     for source in folder.iterdir():
         (source / MADE_UP).write_text(
             "No publisher wrote these files: shoptalk made them up.\n", encoding="utf-8"

@@ -113,11 +113,11 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """Everything the generator can say; read once a process."""
     folder = Path(__file__).parent
-    words = _read(folder / "words.yaml")
-    features = {key: _feature(key, row) for key, row in _read(folder / "features.yaml").items()}
+    words = load_yaml(folder / "words.yaml")
+    features = {key: _feature(key, row) for key, row in load_yaml(folder / "features.yaml").items()}
     types: dict[str, ProductType] = {}
     for path in sorted((folder / "types").glob("*.yaml")):
-        for key, row in _read(path).items():
+        for key, row in load_yaml(path).items():
             types[key] = _type(key, path.stem, row, words, features)
     departments: dict[str, tuple[str, ...]] = {}
     for kind in types.values():
@@ -140,7 +140,8 @@ def catalogue() -> Catalogue:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A file of words."""
     # libyaml's loader is ten times faster, but not there with every build of PyYAML
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)

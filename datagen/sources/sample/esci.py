@@ -53,20 +53,27 @@ def write_esci(
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
     with _no_collector(), _Files(folder, seed) as files:
-        for locale, (asked, sold) in enumerate(zip(_split(queries), _split(products), strict=True)):
-            kinds = _types_sold(sold, seed)
-            blocks = max(1, round(sold / (SHELF * len(kinds))))
+        for locale, asked in enumerate(_split(queries)):
             taken: set[str] = set()
-            for number in range(blocks):
-                first, after = sold * number // blocks, sold * (number + 1) // blocks
-                wanted = asked * (number + 1) // blocks - asked * number // blocks
-                block = Block(kinds, locale, number, seed)
-                shelves = stock(block, after - first, first)
+            parts = list(blocks(products, locale, seed))
+            for block, first, count in parts:
+                wanted = asked * (block.number + 1) // len(parts) - asked * block.number // len(parts)
+                shelves = stock(block, count, first)
                 files.add_products(shelves, LOCALES[locale])
                 files.add_queries(ask(block, shelves, wanted, taken), LOCALES[locale])
-                done += after - first
+                done += count
                 if progress:
                     progress(done, products)
+
+
+def blocks(products: int, locale: int, seed: int) -> Iterator[tuple[Block, int, int]]:
+    """A locale's blocks where all sell so many products; each with its first's number and its size."""
+    sold = _split(products)[locale]
+    kinds = _types_sold(sold, seed)
+    count = max(1, round(sold / (SHELF * len(kinds))))
+    for number in range(count):
+        first = sold * number // count
+        yield Block(kinds, locale, number, seed), first, sold * (number + 1) // count - first
 
 
 @contextmanager

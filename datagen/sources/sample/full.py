@@ -124,6 +124,9 @@ def _marked(name: str, kind: str) -> str:
     """SQL of a column with a mark behind every long word, where a copy puts its ending."""
     marked = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', '\1' || chr(1), 'g')"
     column = f'"{name}"'
+    if name == "input":  # may be a JSON object, whose keys stay
+        key = r"""'"(\w+)\x01?((?: \w+)?)\x01?(:?)": ', '"\1\2\3": ', 'g'"""
+        return f"regexp_replace({marked.format(column)}, {key})"
     return {"VARCHAR": marked.format(column), "VARCHAR[]": _each(column, marked)}.get(kind, column)
 
 

@@ -87,23 +87,23 @@ def stock(block: Block, count: int, first: int) -> Shelves:
         room = count * (place + 1) // len(kinds) - count * place // len(kinds)
         brands = rng.sample(catalogue().brands[kind.department], BRANDS_A_SHELF)
         shelf = [
-            _listed(code, traits, language, rng) for code, traits in _sold_abroad(kind, block)[: room // 8]
+            _listed(code, traits, language, rng) for code, traits in sold_abroad(kind, block)[: room // 8]
         ]
         while len(shelf) < room:
-            code = _code(_HOME + first * len(LOCALES) + block.locale)
+            code = product_code(_HOME + first * len(LOCALES) + block.locale)
             shelf.append(_listed(code, draw(kind, brands, rng), language, rng))
             first += 1
         shelves[kind.key] = shelf
     return shelves
 
 
-def _sold_abroad(kind: ProductType, block: Block) -> list[tuple[str, Traits]]:
+def sold_abroad(kind: ProductType, block: Block) -> list[tuple[str, Traits]]:
     """The products of a type and block that every locale sells: the same ids and traits in each."""
     rng = random.Random(f"{block.seed}/abroad/{block.number}/{kind.key}")
     brands = catalogue().brands[kind.department]
     types = list(catalogue().types)
     first = (block.number * len(types) + types.index(kind.key)) * ABROAD
-    return [(_code(first + place), draw(kind, brands, rng)) for place in range(ABROAD)]
+    return [(product_code(first + place), draw(kind, brands, rng)) for place in range(ABROAD)]
 
 
 _SPACE = 36**8
@@ -113,7 +113,7 @@ _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _STEP = 1_726_583_920_171  # no common factor with _SPACE, so that no two numbers share a code
 
 
-def _code(number: int) -> str:
+def product_code(number: int) -> str:
     """A product id like the publisher's: B0 and eight letters or digits, another for every number."""
     high, low = divmod(number * _STEP % _SPACE, 36**4)
     return f"B0{_PAIRS[high // 1296]}{_PAIRS[high % 1296]}{_PAIRS[low // 1296]}{_PAIRS[low % 1296]}"

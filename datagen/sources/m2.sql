@@ -1,0 +1,157 @@
+-- What was looked at in sessions, a row for each product: of up to 20,000 sessions of each marketplace, drawn by chance. `place`
+-- counts them from 1, each where it came first, and `last` marks what the session ended with, which nobody saw before.
+create table m2.steps as
+with drawn as (
+    select locale, unnest(min({lot: draw(prev_items), before: prev_items, after: next_item}, 20000), recursive := true)
+    from m2.sessions where len(prev_items) > 1 and not list_contains(prev_items, next_item) group by locale
+),
+step as (
+    select locale, lot, md5(array_to_string(before, ' ') || ' ' || after)[:12] as session, after,
+        unnest(before || [after]) as id, generate_subscripts(before || [after], 1) as place
+    from drawn
+)
+select locale, language(locale) as language, session, min(lot) as lot, id, min(place) as place, bool_or(id = after) as last
+from step group by locale, session, id;
+
+-- What the pages of those products say, in every marketplace that has them. `title` has 10 to 300 characters and no HTML.
+-- `brand`, `color`, `size`, `material` and `author` are null where they say nothing, or more than a name. `words` are those of
+-- the title that may tell what it is: of four letters or more, of Japanese two or three characters.
+create table m2.pages as
+with seen as (select distinct id from m2.steps),
+page as (
+    select locale, language(locale) as language, id,
+        trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
+        if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
+        plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
+    from m2.products semi join seen using (id)
+)
+select *, list_distinct(regexp_extract_all(
+    regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),
+    '[\p{Latin}\p{N}]{4,}|[\p{Katakana}ー]{3,}|\p{Han}{2,}')) as words
+from page where length(title) between 10 and 300 and not regexp_matches(title, '&#?\w+;|<[^>]*>|[.]{3}$');
+
+-- Sessions of three products or more with titles, up to 6,000 of each marketplace, where what came last (`after`) has two words or
+-- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all,
+-- `shared` is the number of words in common.
+create table m2.visits as
+with visit as (
+    select locale, language, session, lot, list(id order by place) as ids,
+        list({id: id, title: title, brand: brand, words: words} order by place) filter (not last) as before,
+        min({id: id, title: title, brand: brand, words: words, price: price}) filter (last) as after
+    from m2.steps join m2.pages using (locale, language, id)
+    group by locale, language, session, lot having len(before) >= 2 and after is not null
+)
+select *, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
+    [item.title for item in before][-5:] as titles, len(list_intersect(flatten([item.words for item in before]), after.words)) as shared
+from visit where len(list_distinct([lower(item.title) for item in before] || [lower(after.title)])) = len(ids)
+    and (list_contains([item.brand for item in before], after.brand)
+        or shared >= 2)
+qualify row_number() over (partition by locale order by lot, session) <= 6000;
+
+-- For each visit what it did not come to: products that ended others there, of other brands, never seen in one session with its
+-- last two. `near` share words with the session, those with most of them first, which are `nearest` words; `popular` share none,
+-- and are of the price of what came last, by chance. Titles.
+create table m2.lures as
+with shelf as (
+    select locale, word, min({lot: draw(session || word), id: id}, 8) as offers
+    from (select locale, session, after.id as id, unnest(after.words) as word from m2.visits)
+    group by locale, word having count(*) between 2 and 500
+),
+candidate as (
+    select locale, session, unnest(list(after.id) over (partition by locale, floor(2 * ln(after.price))
+        order by draw(session) rows between 1 following and 16 following)) as id from m2.visits
+    union
+    select locale, session, unnest(offers).id
+    from (select locale, session, unnest(pick(before[-1].words, 4, session)) as word from m2.visits) join shelf using (locale, word)
+),
+met as (
+    select distinct locale, one.id, other.id as other from m2.steps as one join m2.steps as other using (locale, session)
+),
+apart as (
+    select candidate.*, page.title, len(list_intersect(flatten([item.words for item in before]), page.words)) as shared
+    from candidate join m2.visits using (locale, session) join m2.pages as page on page.locale = candidate.locale and page.id = candidate.id
+        anti join met as seen on seen.locale = candidate.locale and seen.id = before[-1].id and seen.other = candidate.id
+        anti join met as ended on ended.locale = candidate.locale and ended.id = after.id and ended.other = candidate.id
+    where not list_contains(ids, candidate.id)
+        and not coalesce(list_contains([item.brand for item in before] || [after.brand], page.brand), false)
+)
+select locale, session, coalesce(list(title order by shared desc, draw(session || id)) filter (shared > 0), [])[:8] as near,
+    coalesce(list(title order by draw(session || id)) filter (shared = 0), [])[:12] as popular, max(shared) as nearest
+from apart group by locale, session;
+
+-- Brands that the same sessions looked at: `together` many, which are `lift` times as many as if by chance.
+create table m2.kindred as
+with carried as (
+    select distinct locale, language, session, brand from m2.steps join m2.pages using (locale, language, id) where brand is not null
+),
+known as (select locale, brand, count(*) as n from carried group by all),
+visited as (select locale, count(distinct session) as sessions from carried group by locale)
+select one.locale, one.language, one.brand, other.brand as other, count(*) as together,
+    round(count(*) * sessions / (known.n * met.n), 1) as lift
+from carried as one join carried as other using (locale, session) join visited using (locale)
+    join known on known.locale = one.locale and known.brand = one.brand
+    join known as met on met.locale = one.locale and met.brand = other.brand
+where one.brand <> other.brand group by one.locale, one.language, one.brand, other.brand, sessions, known.n, met.n;
+
+-- Up to 8,000 pages of each marketplace, and for each what is like it there (`others`): pages that share one of its words that
+-- fewer than one in twenty has, but not its title.
+create table m2.akin as
+with drawn as (
+    select locale, id, title, words from m2.pages qualify row_number() over (partition by locale order by draw(id)) <= 8000
+),
+worded as (select locale, id, title, unnest(words) as word from drawn),
+rare as (
+    select * from worded
+    qualify count(*) over (partition by locale, word) between 2 and 0.05 * (count(distinct id) over (partition by locale))
+),
+beside as (
+    select locale, id, title, word, list({id: id, title: title}) over (
+        partition by locale, word order by draw(id || word) rows between 1 following and 5 following) as others from rare
+)
+select locale, id, list_distinct(list_filter(flatten(list(others order by word)), lambda other: lower(other.title) <> lower(title))) as others
+from beside group by locale, id, title;
+
+-- One product in two marketplaces of different languages: up to 6,000 for each pair, where both titles are in their languages, no
+-- copies, and of about one length. `words` are those of `title`, `lot` is a large whole number by chance.
+create table m2.parallel as
+with page as (select * from m2.pages where in_language(title, language) and length(title) between 20 and 200)
+select one.id, one.locale, one.language, one.title, other.locale as other_locale, other.language as other_language,
+    other.title as other_title, one.words, draw(id) as lot
+from page as one join page as other using (id)
+where one.language <> other.language
+    and len(list_intersect(one.words, other.words)) <= 0.6 * least(len(one.words), len(other.words))
+    and length(one.title) < 2.5 * length(other.title) and length(other.title) < 2.5 * length(one.title)
+qualify row_number() over (partition by one.language, other.language order by draw(id)) <= 6000;
+
+-- Up to 8,000 pages of each marketplace with a description that can be shown (`text`): of 40 to 600 characters, in the language of
+-- the marketplace, without HTML. Japanese ones come with blanks between their words, which are left out.
+create table m2.told as
+with drawn as (
+    select * from m2.pages where length(description) between 40 and 2000 and in_language(title, language)
+    qualify row_number() over (partition by locale order by draw(id)) <= 8000
+),
+clean as (
+    select *, trim(regexp_replace(replace(prose(description), '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as plain,
+        '([\p{Hiragana}\p{Katakana}\p{Han}ー、。「」()]) ([\p{Hiragana}\p{Katakana}\p{Han}ー、。「」()])' as split
+    from drawn
+)
+select * exclude (description, plain, split), if(language = 'ja',
+    regexp_replace(regexp_replace(plain, split, '\1\2', 'g'), split, '\1\2', 'g'), plain) as text
+from clean where length(plain) between 40 and 600 and in_language(plain, language)
+    and not regexp_matches(plain, '&#?\w+;|https?://|[.]{3}$|[<>]');
+
+-- The same pages with titles of what is like them (`titles`), those first that have most words of the description. Each lacks one
+-- of its words that the page's own title has.
+create table m2.likely as
+with worded as (
+    select *, list_distinct(regexp_extract_all(lower(text), '\p{Latin}{4,}|[\p{Katakana}ー]{2,}|\p{Han}{2,}')) as said
+    from m2.told join m2.akin using (locale, id)
+),
+scored as (
+    select * exclude (others, said), list_filter(said, lambda word: contains(lower(title), word)) as own,
+        list_reverse_sort(list_transform(others, lambda other: {
+            n: len(list_filter(said, lambda word: contains(lower(other.title), word))), title: other.title})) as scores
+    from worded
+)
+select * exclude (own, scores), [other.title for other in scores
+    if len(list_filter(own, lambda word: not contains(lower(other.title), word))) > 0] as titles from scored;

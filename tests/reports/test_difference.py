@@ -1,0 +1,33 @@
+"""Tests of two runs side by side."""
+
+import shutil
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from datagen.cli import main
+from datagen.storage.files import write_json
+from datagen.storage.manifest import MANIFEST, read_manifest
+
+
+def test_a_run_is_as_itself_and_unlike_another(shop_run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(shop_run, tmp_path / "other"))
+    same = CliRunner().invoke(main, ["report", "--diff", str(shop_run), str(other)]).output
+    tasks = read_manifest(shop_run)["tasks"]
+    assert f"{len(tasks)} of {len(tasks)} tasks have the same numbers" in same
+    assert "100.0%" in same
+    manifest = read_manifest(other)
+    changed = next(iter(manifest["tasks"]))
+    manifest["tasks"][changed]["kept"]["train"] += 1_000
+    write_json(manifest, other / MANIFEST)
+    unlike = CliRunner().invoke(main, ["report", "--diff", str(shop_run), str(other)]).output
+    kept = sum(tasks[changed]["kept"].values())
+    [line] = [line for line in unlike.splitlines() if line.startswith(changed)]
+    assert f"{kept:,}" in line
+    assert f"{kept + 1_000:,}" in line
+
+
+def test_what_is_no_run_is_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["report", "--diff", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert result.exit_code == 1
+    assert "a" in result.output
