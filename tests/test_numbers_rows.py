@@ -218,7 +218,7 @@ def seeds(tmp_path: Path) -> Any:
         schema = pa.schema([(name, pa.string()) for name in product])
         pq.write_table(pa.Table.from_pylist(rows, schema), folder / esci.TABLES["products"].file)
         columns = esci.TABLES["examples"].columns
-        example = {name: None if kind == "VARCHAR" else 1 for name, kind in columns.items()}
+        example: dict[str, Any] = {name: None if kind == "VARCHAR" else 1 for name, kind in columns.items()}
         example |= {
             "query": "thing",
             "product_id": "0",
