@@ -1,4 +1,4 @@
-"""Seeds from a hub that is a server on this machine: asked for at one revision, and resumed where it broke off."""
+"""Seeds from a hub that is a server on this machine: at one revision, and resumed where it broke off."""
 
 import hashlib
 import json
@@ -20,7 +20,8 @@ REVIEW = {
     "timestamp": 1, "helpful_vote": 0, "verified_purchase": True,
 }  # fmt: skip
 ITEM = {
-    "parent_asin": "A1", "main_category": "Toys", "title": "A kite", "average_rating": 5.0, "rating_number": 1,
+    "parent_asin": "A1", "main_category": "Toys", "title": "A kite", "average_rating": 5.0,
+    "rating_number": 1,
     "features": [], "description": [], "price": "3.50", "store": None, "categories": [], "details": {},
 }  # fmt: skip
 FILES = {
@@ -44,7 +45,8 @@ try:
 except UserError as error:
     sys.exit(str(error))
 with open_seeds(options, seeds, 7) as opened:
-    print(opened.connection.execute("select category, count(*) from reviews.reviews group by 1 order by 1").fetchall())
+    query = "select category, count(*) from reviews.reviews group by 1 order by 1"
+    print(opened.connection.execute(query).fetchall())
 """
 
 
@@ -77,9 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.server.asked.append((self.command, path, self.headers.get("Range", "")))
         if path.startswith(f"/api/datasets/{REPOSITORY}/tree/"):
-            self.as_json([
-                {"type": "file", "path": name, "size": self.server.size(name), "oid": _sha(name)} for name in FILES
-            ])  # fmt: skip
+            named = [(name, self.server.size(name), _sha(name)) for name in FILES]
+            self.as_json([{"type": "file", "path": name, "size": n, "oid": oid} for name, n, oid in named])
         elif path.startswith(f"/api/datasets/{REPOSITORY}"):
             siblings = [{"rfilename": name, "size": self.server.size(name)} for name in FILES]
             self.as_json({"id": REPOSITORY, "sha": REVISION, "siblings": siblings})
