@@ -354,18 +354,28 @@ def sources(
 
 @main.command()
 @click.argument("name")
-def new(name: str) -> None:
+@click.option("--source", default="esci", show_default=True, metavar="NAME", help="Seed source of its rows.")
+@click.option(
+    "--type",
+    "task_type",
+    default="multiple_choice",
+    show_default=True,
+    type=click.Choice(["multiple_choice", "ranking", "retrieval", "named_entity_recognition", "generation"]),
+    help="Shape of its questions.",
+)
+def new(name: str, source: str, task_type: str) -> None:
     """Write a recipe and a template to start from.
 
     They build on the made-up shop as they are.
 
     \b
     Example:
-      datagen new my_recipe
+      datagen new my_recipe --source reviews --type ranking
     """
     from datagen.commands.new import write_starter
+    from datagen.schema import TaskType
 
-    for path in write_starter(name):
+    for path in write_starter(name, source, TaskType(task_type)):
         click.echo(f"wrote {path}")
     click.echo(f"Next:\n  datagen check {name}\n  datagen preview {name}\n  datagen build {name}")
 

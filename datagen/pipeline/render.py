@@ -77,7 +77,7 @@ def job_of(recipe: "Recipe", task: str) -> Job:
     template = find("templates", wanted.template).resolve()
     return Job(
         *(recipe.seed, task, wanted.type, wanted.metric, wanted.language, template),
-        *(recipe.filters.max_tokens, recipe.filters.language),
+        *(recipe.filters.max_tokens, recipe.filters.language and not wanted.bilingual),
     )
 
 

@@ -78,14 +78,15 @@ class Options(BaseModel):
 def views(options: Options) -> dict[str, str]:
     """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix.
 
-    `prev_items` are a list, in the order of the session: a CSV file holds the print of a numpy array.
+    `prev_items` are a list, in the order of the session: a CSV file holds the print of a numpy array
+    (`printed`, by which sessions are drawn before they are read).
     What the file calls `desc`, a word of SQL, is `description`.
     """
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     price = f"if(try_cast(price as double) < {FILLER}, try_cast(price as double), null)"
     return {
-        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale"
-        f" from sessions_file where locale in ({locales})",
+        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale,"
+        f" prev_items as printed from sessions_file where locale in ({locales})",
         "products": f'select * exclude ("desc") replace ({price} as price), "desc" as description'
         f" from products_file where locale in ({locales})",
     }

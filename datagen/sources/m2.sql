@@ -1,83 +1,91 @@
--- What was looked at in sessions, a row for each product: of up to 20,000 sessions of each marketplace, drawn by chance. `place`
+-- What was looked at in sessions, a row for each product: of up to 8,000 sessions of each marketplace, drawn by chance. `place`
 -- counts them from 1, each where it came first, and `last` marks what the session ended with, which nobody saw before.
 create table m2.steps as
 with drawn as (
-    select locale, unnest(min({lot: draw(prev_items), before: prev_items, after: next_item}, 20000), recursive := true)
-    from m2.sessions where len(prev_items) > 1 and not list_contains(prev_items, next_item) group by locale
+    select locale, unnest(min({lot: draw(printed || next_item), printed: printed, after: next_item}, 8000), recursive := true)
+    from m2.sessions where contains(printed, ' ') group by locale
 ),
+visit as (select locale, lot, after, md5(printed || after)[:12] as session, regexp_extract_all(printed, '\w+') as before from drawn),
 step as (
-    select locale, lot, md5(array_to_string(before, ' ') || ' ' || after)[:12] as session, after,
-        unnest(before || [after]) as id, generate_subscripts(before || [after], 1) as place
-    from drawn
+    select locale, lot, session, after, unnest(before || [after]) as id, generate_subscripts(before || [after], 1) as place
+    from visit where not list_contains(before, after)
 )
 select locale, language(locale) as language, session, min(lot) as lot, id, min(place) as place, bool_or(id = after) as last
 from step group by locale, session, id;
 
--- What the pages of those products say, in every marketplace that has them. `title` has 10 to 300 characters and no HTML.
--- `brand`, `color`, `size`, `material` and `author` are null where they say nothing, or more than a name. `words` are those of
--- the title that may tell what it is: of four letters or more, of Japanese two or three characters.
+-- What the pages of those products say, and of up to 8,000 others that several marketplaces sell under one id (`paired`). `title`
+-- has 10 to 300 characters and no HTML. `brand`, `color`, `size`, `material` and `author` are null where they say nothing, or
+-- more than a name. `words` are those of the title that may tell what it is: of four letters or more, of Japanese two or three
+-- characters.
 create table m2.pages as
-with seen as (select distinct id from m2.steps),
+with pair as (select id from m2.products group by id having min(locale) <> max(locale) order by draw(id), id limit 8000),
+wanted as (
+    select locale, id, true as paired from m2.products semi join pair using (id)
+    union select locale, id, false from m2.steps anti join pair using (id)
+),
 page as (
-    select locale, language(locale) as language, id,
+    select locale, language(locale) as language, id, paired, draw(id) as lot,
         trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
         if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
         plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
-    from m2.products semi join seen using (id)
+    from m2.products join wanted using (locale, id)
 )
 select *, list_distinct(regexp_extract_all(
     regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),
     '[\p{Latin}\p{N}]{4,}|[\p{Katakana}ー]{3,}|\p{Han}{2,}')) as words
 from page where length(title) between 10 and 300 and not regexp_matches(title, '&#?\w+;|<[^>]*>|[.]{3}$');
 
--- Sessions of three products or more with titles, up to 6,000 of each marketplace, where what came last (`after`) has two words or
+-- Sessions of three products or more with titles, up to 4,000 of each marketplace, where what came last (`after`) has two words or
 -- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all,
 -- `shared` is the number of words in common.
 create table m2.visits as
 with visit as (
-    select locale, language, session, lot, list(id order by place) as ids,
+    select locale, language, session, steps.lot as lot, list(id order by place) as ids,
         list({id: id, title: title, brand: brand, words: words} order by place) filter (not last) as before,
         min({id: id, title: title, brand: brand, words: words, price: price}) filter (last) as after
     from m2.steps join m2.pages using (locale, language, id)
-    group by locale, language, session, lot having len(before) >= 2 and after is not null
+    group by locale, language, session, steps.lot having len(before) >= 2 and after is not null
 )
 select *, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
-    [item.title for item in before][-5:] as titles, len(list_intersect(flatten([item.words for item in before]), after.words)) as shared
+    [item.title for item in before][-5:] as titles, list_distinct(flatten([item.words for item in before])) as said,
+    len(list_intersect(said, after.words)) as shared
 from visit where len(list_distinct([lower(item.title) for item in before] || [lower(after.title)])) = len(ids)
-    and (list_contains([item.brand for item in before], after.brand)
-        or shared >= 2)
-qualify row_number() over (partition by locale order by lot, session) <= 6000;
+    and (list_contains([item.brand for item in before], after.brand) or shared >= 2)
+qualify row_number() over (partition by locale order by lot, session) <= 4000;
 
 -- For each visit what it did not come to: products that ended others there, of other brands, never seen in one session with its
 -- last two. `near` share words with the session, those with most of them first, which are `nearest` words; `popular` share none,
 -- and are of the price of what came last, by chance. Titles.
 create table m2.lures as
-with shelf as (
-    select locale, word, min({lot: draw(session || word), id: id}, 8) as offers
-    from (select locale, session, after.id as id, unnest(after.words) as word from m2.visits)
-    group by locale, word having count(*) between 2 and 500
+with offer as (select locale, session, after.id as id, after.words as words, floor(2 * ln(after.price)) as class from m2.visits),
+shelf as (
+    select locale, word, min({lot: draw(session || word), id: id}, 6) as offers
+    from (select locale, session, id, unnest(words) as word from offer) group by locale, word having count(*) between 2 and 300
 ),
 candidate as (
-    select locale, session, unnest(list(after.id) over (partition by locale, floor(2 * ln(after.price))
-        order by draw(session) rows between 1 following and 16 following)) as id from m2.visits
+    select locale, session, unnest(list(id) over (partition by locale, class
+        order by draw(session) rows between 1 following and 12 following)) as id from offer
     union
     select locale, session, unnest(offers).id
     from (select locale, session, unnest(pick(before[-1].words, 4, session)) as word from m2.visits) join shelf using (locale, word)
 ),
+ending as (select locale, session, unnest([before[-1].id, after.id]) as id from m2.visits),
 met as (
-    select distinct locale, one.id, other.id as other from m2.steps as one join m2.steps as other using (locale, session)
+    select distinct ending.locale, ending.session, other.id from ending
+        join m2.steps as one using (locale, id) join m2.steps as other on other.locale = one.locale and other.session = one.session
 ),
 apart as (
-    select candidate.*, page.title, len(list_intersect(flatten([item.words for item in before]), page.words)) as shared
-    from candidate join m2.visits using (locale, session) join m2.pages as page on page.locale = candidate.locale and page.id = candidate.id
-        anti join met as seen on seen.locale = candidate.locale and seen.id = before[-1].id and seen.other = candidate.id
-        anti join met as ended on ended.locale = candidate.locale and ended.id = after.id and ended.other = candidate.id
-    where not list_contains(ids, candidate.id)
-        and not coalesce(list_contains([item.brand for item in before] || [after.brand], page.brand), false)
+    select candidate.* from candidate anti join met using (locale, session, id) anti join m2.steps using (locale, session, id)
+),
+scored as (
+    select apart.locale, apart.session, apart.id, pages.title, len(list_intersect(said, pages.words)) as shared
+    from apart join m2.pages using (locale, id) join (
+        select locale, session, said, [item.brand for item in before] || [after.brand] as brands from m2.visits) using (locale, session)
+    where not coalesce(list_contains(brands, pages.brand), false)
 )
 select locale, session, coalesce(list(title order by shared desc, draw(session || id)) filter (shared > 0), [])[:8] as near,
     coalesce(list(title order by draw(session || id)) filter (shared = 0), [])[:12] as popular, max(shared) as nearest
-from apart group by locale, session;
+from scored group by locale, session;
 
 -- Brands that the same sessions looked at: `together` many, which are `lift` times as many as if by chance.
 create table m2.kindred as
@@ -93,42 +101,43 @@ from carried as one join carried as other using (locale, session) join visited u
     join known as met on met.locale = one.locale and met.brand = other.brand
 where one.brand <> other.brand group by one.locale, one.language, one.brand, other.brand, sessions, known.n, met.n;
 
--- Up to 8,000 pages of each marketplace, and for each what is like it there (`others`): pages that share one of its words that
--- fewer than one in twenty has, but not its title.
+-- Up to 4,000 pages of each marketplace, `paired` ones first, and for each what is like it there (`others`): pages that share one of
+-- its words that fewer than one in twenty has, but not its title.
 create table m2.akin as
 with drawn as (
-    select locale, id, title, words from m2.pages qualify row_number() over (partition by locale order by draw(id)) <= 8000
+    select locale, id, title, words from m2.pages qualify row_number() over (partition by locale order by paired desc, lot) <= 4000
 ),
 worded as (select locale, id, title, unnest(words) as word from drawn),
 rare as (
-    select * from worded
-    qualify count(*) over (partition by locale, word) between 2 and 0.05 * (count(distinct id) over (partition by locale))
+    select locale, word from worded join (select locale, count(*) as pages from drawn group by locale) using (locale)
+    group by locale, word, pages having count(*) between 2 and greatest(0.05 * pages, 2)
 ),
 beside as (
-    select locale, id, title, word, list({id: id, title: title}) over (
-        partition by locale, word order by draw(id || word) rows between 1 following and 5 following) as others from rare
+    select locale, id, title, list({id: id, title: title}) over (
+        partition by locale, word order by draw(id || word) rows between 1 following and 5 following) as others
+    from worded semi join rare using (locale, word)
 )
-select locale, id, list_distinct(list_filter(flatten(list(others order by word)), lambda other: lower(other.title) <> lower(title))) as others
+select locale, id, list_distinct(list_filter(flatten(list(others)), lambda other: lower(other.title) <> lower(title))) as others
 from beside group by locale, id, title;
 
--- One product in two marketplaces of different languages: up to 6,000 for each pair, where both titles are in their languages, no
+-- One product in two marketplaces of different languages, up to 3,000 for each pair, where both titles are in their languages, no
 -- copies, and of about one length. `words` are those of `title`, `lot` is a large whole number by chance.
 create table m2.parallel as
-with page as (select * from m2.pages where in_language(title, language) and length(title) between 20 and 200)
+with page as (select * from m2.pages where paired and in_language(title, language) and length(title) between 20 and 200)
 select one.id, one.locale, one.language, one.title, other.locale as other_locale, other.language as other_language,
-    other.title as other_title, one.words, draw(id) as lot
+    other.title as other_title, one.words, one.lot
 from page as one join page as other using (id)
 where one.language <> other.language
     and len(list_intersect(one.words, other.words)) <= 0.6 * least(len(one.words), len(other.words))
     and length(one.title) < 2.5 * length(other.title) and length(other.title) < 2.5 * length(one.title)
-qualify row_number() over (partition by one.language, other.language order by draw(id)) <= 6000;
+qualify row_number() over (partition by one.language, other.language order by one.lot) <= 3000;
 
--- Up to 8,000 pages of each marketplace with a description that can be shown (`text`): of 40 to 600 characters, in the language of
--- the marketplace, without HTML. Japanese ones come with blanks between their words, which are left out.
+-- Those of the pages in `m2.akin` with a description that can be shown (`text`): of 40 to 600 characters, in the language of the
+-- marketplace, without HTML. Japanese ones come with blanks between their words, which are left out.
 create table m2.told as
 with drawn as (
-    select * from m2.pages where length(description) between 40 and 2000 and in_language(title, language)
-    qualify row_number() over (partition by locale order by draw(id)) <= 8000
+    select * from m2.pages semi join m2.akin using (locale, id)
+    where length(description) between 40 and 2000 and in_language(title, language)
 ),
 clean as (
     select *, trim(regexp_replace(replace(prose(description), '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as plain,

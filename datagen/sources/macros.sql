@@ -14,7 +14,7 @@ create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
-    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b')
+    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b|(?: (?:con|del|los|las|por|sin|mujer|hombre|niños|niñas)\b.*){2}')
     when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     when 'de' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|avec|pour|della|per)\b')
     when 'fr' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|und|für|mit|della|per)\b')
@@ -72,7 +72,7 @@ create macro overlap(words, text, language) as list_transform(
 create macro sizes_told(text, language) as list_transform(
     [regexp_replace(lower(text), '\bfor (?:small|medium|large)\b|\bpara \pL+ (?:peque[nñ]|median|grande)\pL*', ' ', 'g')],
     lambda own: list_distinct(sizes_in(own, language) || list_transform(
-        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|人|畳)'),
+        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|足|双|冊|脚|台|人|畳)'),
         lambda size: replace(replace(size, ' ', ''), '-', ''))))[1];
 
 -- What a text tells of a product's attributes: the words of one kind, all kinds with words, and a kind's name in a language.
@@ -89,6 +89,9 @@ create macro attribute_name(kind, language) as coalesce(map {
 
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
+
+-- The first word of a brand, as shoppers type it.
+create macro maker(brand) as nullif(regexp_extract(lower(brand), '^[^ (（]+'), '');
 
 -- What a language is called in a language.
 create macro language_name(code, language) as map {
@@ -164,6 +167,15 @@ create macro review_text(text) as trim(regexp_replace(replace(replace(replace(re
 create macro clauses(text) as list_filter(list_transform(
     regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
     lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);
+
+-- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
+-- people tell of in the same words, as softness is comfort or material.
+create macro aspects_hinted(text) as array_to_string(aspects_in(text, 'en') || aspect_hints_in(text, 'en'), ', ');
+create macro near_aspects(aspects) as aspects || flatten([kin for kin in [
+    ['comfort', 'material', 'thickness', 'stretch'], ['warmth', 'thickness', 'material'], ['appearance', 'color'],
+    ['delivery', 'packaging', 'customer service'], ['ease of use', 'instructions'], ['size', 'storage space', 'stretch'],
+    ['pockets', 'storage space', 'zipper'], ['quality', 'material'], ['screen', 'picture', 'light'], ['story', 'writing']]
+    if list_has_any(kin, aspects)]);
 
 -- Whether a text may tell a measure: a number before what some unit begins with. It is asked of a million titles.
 create macro may_measure(text) as regexp_matches(text, '\d[ -]?(?:["”″]|''''|(?i:[ckm]?[mgl]\b|fl|oz|ou|lb|po|pu|pi|gr|gal|in|ft|fe|fo|ya|yd|qu|qt|co|ct|pc|pz|un|ud|st|te|lit|lt|met|mèt|cen|zen|mil|kil|kg|chil|zo|ml|cl)|[\p{Katakana}個枚本粒錠])');

@@ -50,29 +50,29 @@ with agreed as (
 select category, kind, item, held, groups, key, aspects, aspect, sentiment, clause as snippet, lot
 from agreed
 where against = 0 and opinions = [word] and length(clause) <= 120
-    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?)\b')
+    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?|supposed|weather)\b')
     and not (sentiment = 'positive' and regexp_matches(lower(clause), '\b(?:not|no|never|nothing|hardly|barely|without)\b|n[''’]t\b'))
     and not (sentiment = 'negative' and regexp_matches(lower(clause), '\b(?:no|never|without)\b'))
 qualify row_number() over (partition by category, lower(clause) order by lot) = 1;
 
 -- Items with a title that can be shown: of 10 to 250 characters, English, without HTML. `category` is the last name of its
--- path in the tree of categories, null where it has none, where another path ends in the same name, or where that is only
--- one of people; `trail` is the path as one text, `above` that of the category's parent, `top` the first name. `brand` is
+-- path in the tree of categories, null where it has none, where more than a tenth of the items of that name have another path,
+-- or where the name tells little (`Women`, `Accessories`); `trail` is the path as one text, `above` that of the category's parent, `top` the first name. `brand` is
 -- the store, null where it has none of a name's length.
 create table reviews.products as
 with item as (
     select parent_asin as product_id, replace(trim(regexp_replace(title, '\s+', ' ', 'g')), '&amp;', '&') as title,
-        if(length(trim(store)) between 2 and 40, known_brand(store), null) as brand, features, description,
+        if(length(trim(store)) between 2 and 40, known_brand(store), null) as brand, features, description, details,
         list_filter(categories, lambda name: length(name) > 1) as path,
         array_to_string(path, ' > ') as trail, array_to_string(path[:-2], ' > ') as above, path[1] as top, path[-1] as leaf
     from reviews.items where length(title) between 10 and 250
 ),
-unclear as (
-    select leaf from item group by leaf
-    having count(distinct trail) > 1 or regexp_full_match(lower(leaf), '(?:wo)?men|girls|boys|unisex|kids|baby|adults?|others?|accessories|parts|sets|general|bundles')
+leaf as (
+    select trail, leaf from item where len(path) >= 2 group by trail, leaf
+    qualify count(*) >= 0.9 * sum(count(*)) over (partition by lower(leaf)) and not regexp_full_match(lower(leaf),
+        '(?:wo)?men|girls|boys|unisex|kids|baby|adults?|others?|accessories|parts|sets|general|bundles')
 )
-select item.* exclude (leaf), if(len(path) >= 2 and unclear.leaf is null, item.leaf, null) as category
-from item left join unclear on lower(unclear.leaf) = lower(item.leaf)
+select item.* exclude (leaf), leaf.leaf as category from item left join leaf using (trail)
 where not regexp_matches(title, '&#?\w+;|[<>]') and in_language(title, 'en');
 
 -- The categories of these items, with the number of items. `words` are those of the name (`singulars`).
@@ -80,23 +80,22 @@ create table reviews.categories as
 select category, trail, above, top, count(*) as items, singulars(category) as words
 from reviews.products where category is not null group by all;
 
--- What the pages tell of the items in their details, of up to 200,000 items: each as `name` and `value`. Data of the parcel,
+-- What the pages tell of the items in their details, of up to 120,000 items: each as `name` and `value`. Data of the parcel,
 -- dates, numbers of the item and its maker are none. `given` is the value without regard to case.
 create table reviews.details as
 with drawn as (
-    select product_id, title, category, draw(product_id) as lot from reviews.products
-    qualify row_number() over (order by lot) <= 200000
+    select product_id, title, category, details from reviews.products
+    qualify row_number() over (order by draw(product_id)) <= 120000
 ),
 told as (
-    select drawn.*, unnest(map_entries(try_cast(details as map(varchar, varchar))), recursive := true)
-    from drawn join (select parent_asin as product_id, details from reviews.items) using (product_id)
+    select * exclude (details), unnest(map_entries(try_cast(details as map(varchar, varchar))), recursive := true) from drawn
 )
 select product_id, title, category, trim(regexp_replace(key, ' *\([^)]*\)|\s+$', '', 'g')) as name,
     trim(regexp_replace(value, '[\s\x{200E}\x{200F}]+', ' ', 'g')) as value, lower(value) as given
 from told
 where length(trim(key)) between 3 and 40 and length(trim(value)) between 1 and 60
     and not regexp_matches(lower(key), 'package|dimension|\bdate\b|model|\bpart\b|number of items|\b(?:upc|asin|isbn|ean|gtin)\b|\brank|manufactur|discontinued|country|origin|review|brand|warranty|unit count|quantity|batteries|trade|import|domestic|weight$')
-    and not regexp_matches(lower(value), '^(?:n/?a|none|no|yes|other|unknown|see description|does not apply|not applicable|generic|default|-+)$|[<>]');
+    and not regexp_matches(lower(value), '^(?:n/?a|none|no|yes|other|unknown|see description|does not apply|not applicable|generic|default|-+)$|^[{[]|[<>]');
 
 -- How many items of a category tell an attribute in their details, and how many of all that have details. A category has 200
 -- such items or more; in smaller seeds as many as one in 2,500 of all items, and 12 at least.
@@ -114,12 +113,18 @@ create table reviews.values as
 select category, name, given, min(value) as value, count(distinct product_id) as items
 from reviews.details semi join reviews.attributes using (category, name) group by category, name, given;
 
--- What users bought within a week: for every item that a user reviewed, `basket` is a number for user and week. Baskets have
--- two to ten items; those of whom writes more in a week are no purchases of that week.
-create table reviews.baskets as
-select distinct draw(user_id || '|' || timestamp // 604800000) as basket, parent_asin as product_id
+-- Who reviewed which items in which week, of users who are drawn by chance so that they wrote about 1,500,000 reviews. `buyer`
+-- is a number for the user.
+create table reviews.purchases as
+select distinct draw(user_id) as buyer, timestamp // 604800000 as week, parent_asin as product_id
 from reviews.reviews semi join (select product_id as parent_asin from reviews.products) using (parent_asin)
-qualify count(*) over (partition by basket) between 2 and 10;
+where draw(user_id) < (select 1500000 / count(*) from reviews.reviews) * 18446744073709551616;
+
+-- What such a user bought within a week: `basket` is a number for user and week. Baskets have two to ten items; those of whom
+-- writes more in a week are no purchases of that week.
+create table reviews.baskets as
+select draw(buyer || '|' || week) as basket, product_id from reviews.purchases
+qualify count(*) over (partition by buyer, week) between 2 and 10;
 
 -- Pairs of items in one basket, both ways, with their categories.
 create table reviews.together as
@@ -139,10 +144,9 @@ select pair.category, other, count(*) as baskets,
 from pair join alone as one on one.category = pair.category join alone as beside on beside.category = other, whole
 group by pair.category, other;
 
--- The brands that a user bought, of users with two to twenty; `buyer` is a number for the user.
+-- The brands that such a user bought, where they are two to twenty.
 create table reviews.tastes as
-select distinct draw(user_id) as buyer, brand, top
-from reviews.reviews join (select product_id as parent_asin, brand, top from reviews.products where brand is not null) using (parent_asin)
+select distinct buyer, brand, top from reviews.purchases join reviews.products using (product_id) where brand is not null
 qualify count(*) over (partition by buyer) between 2 and 20;
 
 -- Brands with buyers in common, both ways: how many of them, and how often as much as chance would have it. Brands have

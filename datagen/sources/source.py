@@ -42,8 +42,8 @@ class Source(Protocol):
     """A module that describes a source; its staging tables stand in `<name>.sql` beside it.
 
     A staging table `evaluation` with a column `text` has the questions of the publisher's own test, which
-    others score models by: every recipe over the source is decontaminated of them. A source whose tasks hold its
-    test out as theirs (ESCI, by the column `split`) has none: those rows are wanted, in the test split.
+    others score models by: every recipe over the source is decontaminated of them. A source whose tasks
+    hold its test out as theirs (ESCI, by the column `split`) has none: it is wanted, in the test split.
     """
 
     NAME: str

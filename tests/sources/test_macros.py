@@ -96,6 +96,13 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("cited_color('Dark green mug', 'Green', 'en')", None),
         ("cited_color('Mug, green, red lid', 'Green', 'en')", None),
         ("type_words('red dog bed for kids', 'en')", ["dog", "bed"]),
+        ("review_text('Soft &amp; warm.<br />It&#39;s [[VIDEOID:a1]] mine')", "Soft & warm. It's mine"),
+        (
+            "clauses('Fits well, but the color is off. Cost $1.50; fine!')",
+            ["Fits well", "the color is off", "Cost $1.50", "fine"],
+        ),
+        ("aspects_hinted('Small, with a zipper')", "zipper, size or storage space, pockets"),
+        ("near_aspects(['color'])", ["color", "appearance", "color"]),
     ],
 )
 def test_what_a_macro_gives(cage: duckdb.DuckDBPyConnection, call: str, value: Any) -> None:

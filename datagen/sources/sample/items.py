@@ -18,7 +18,7 @@ from datagen.sources.sample.esci import blocks
 from datagen.sources.sample.market import Block, Listing, stock
 from datagen.sources.sample.traits import one
 
-ITEMS_A_TYPE, PARTS_A_TYPE = 22, 18
+ITEMS_A_TYPE, PARTS_A_TYPE = 22, 24
 
 USERS = 1_500
 
@@ -185,10 +185,10 @@ def _row(
 
 
 def _parts(key: str, made: Sequence[Item], rng: random.Random) -> list[Item]:
-    """Parts for items that have a model, two for each, and for other models of their brands."""
+    """Parts for items that have a model, three for each, and for other models of their brands."""
     own = _words()["parts"][key]
     models = [item.model for item in made if item.kind == own["of"] and item.model]
-    models = [*models, *models, *(_sister(model, rng) for model in models * PARTS_A_TYPE)]
+    models = [*models, *models, *models, *(_sister(model, rng) for model in models * PARTS_A_TYPE)]
     brands = catalogue().brands[catalogue().types[own["of"]].department]
     parts = []
     for number, model in enumerate(models[:PARTS_A_TYPE]):

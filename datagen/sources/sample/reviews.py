@@ -1,7 +1,7 @@
-"""The reviews of the sample shop's items, in the layout of Amazon Reviews 2023: JSON Lines, a file a category.
+"""The reviews of the sample shop's items in the layout of Amazon Reviews: JSON Lines, a file a category.
 
-An item has a temper: most of its reviews agree. A rating says how many of a review's sentences praise, and how many complain; what is
-helpful tells details, what is not fills as many lines with nothing.
+An item has a temper: most of its reviews agree. A rating says how many of a review's sentences praise, and
+how many complain; what is helpful tells details, what is not fills as many lines with nothing.
 """
 
 import json
