@@ -152,3 +152,52 @@ fitting as (
     group by all
 )
 select locale, product_id, best.query_id as query_id, best.query as query, best.split as split from fitting;
+
+-- Measures that titles tell (`measures_in`), of up to 100,000 products of each marketplace: every number with a unit. `sound` is
+-- whether it is one amount and no other: not one end of a range, a fraction, `up to` or `for` so much, an amount `per` something or
+-- of an ingredient. `packs` are the numbers in which the product comes, in the title's words, and `packed` that in `12 x 330 ml`.
+-- Ounces of what is eaten are of weight; others may be of weight or of a liquid, and so are of the kind `ounces`.
+create table esci.measures as
+with drawn as (
+    select locale, language, product_id, title, packs_in(title) as packs from esci.titles where may_measure(title)
+    qualify row_number() over (partition by locale order by draw(product_id)) <= 100000
+),
+told as (select *, unnest(measures_in(title, language), recursive := true) from drawn),
+units as (select language, if(language = 'ja', word, strip_accents(word)) as word, canonical as unit from lists.units)
+select * exclude (previous), if(unit = 'oz' and of_food(title), 'weight', unit_kind(unit)) as kind, number_told(number, language) as value,
+    nullif(if(kind = 'length', '', regexp_extract(times || chain, '^(\d{1,3}) ?[x×*]? ?$', 1)), '')::integer as packed,
+    coalesce(value > 0 and behind = '' and (chain = '' and times = '' or packed > 1) and between = ''
+        and begins_number(ahead || before, language) and not of_other_amount(previous, language), false) as sound
+from told join units using (language, word);
+
+-- The one amount of a kind that a title tells: `value` in `unit`, of the `kind` weight, volume, length, pieces or ounces, and `pack`,
+-- how many of these come together; null where the title says nothing of it. `size` is the value in grams, milliliters or millimeters,
+-- `kinds` the number of kinds that the title tells amounts of. Left out are titles that tell two amounts of a kind or two packs, that
+-- tell of sets, of what is included or of so many bottles, a weight of paper or for a scale, and amounts that no product of a shop has.
+create table esci.amounts as
+with one as (
+    select locale, language, product_id, title, kind, min(unit) as unit, min(word) as word, min(value) as value,
+        list_distinct(min(packs) || coalesce(list(packed) filter (packed is not null), [])) as packs,
+        bool_and(sound) and count(distinct (value, unit)) = 1 as sound
+    from esci.measures group by all
+),
+counted as (select *, count(*) over (partition by locale, product_id) as kinds from one)
+select * exclude (sound, packs), list_max(packs) as pack, value * unit_size(unit) as size,
+    locale || '/' || product_id as key, ['product:' || locale || ':' || product_id] as groups
+from counted where sound and len(packs) < 2 and coalesce(list_max(packs), 1) between 1 and 200 and size between 1
+    and case kind when 'weight' then 50000 when 'volume' then 200000 when 'length' then 100000 when 'ounces' then 15000 else 5000 end
+    and not (kind = 'pieces' and (value < 2 or value <> floor(value))) and not (kind = 'weight' and of_other_weight(title)) and not of_sets(title)
+    and (kind in ('pieces', 'length') or coalesce(parts_told(title) = list_max(packs), parts_told(title) is null));
+
+-- Titles that tell one width and one depth, as in `4 x 6 ft`, and no other length: `sides`, the shorter first, in `unit`.
+create table esci.rectangles as
+with one as (
+    select locale, language, product_id, title, min(unit) as unit, min(word) as word, min(chain) as chain, min(value) as value
+    from esci.measures where kind = 'length' group by all
+    having count(*) = 1 and regexp_full_match(min(ahead || between || behind || times), '[(\[]?')
+),
+read as (select *, number_told(regexp_extract(chain, '^[\d.,]*\d'), language) as other from one)
+select locale, language, product_id, title, unit, [least(value, other), greatest(value, other)] as sides,
+    locale || '/' || product_id as key, ['product:' || locale || ':' || product_id] as groups
+from read where regexp_full_match(chain, '[\d.,]+ ?(?:' || word || ')? ?[x×*] ?') and unit in ('in', 'ft', 'cm')
+    and sides[1] * unit_size(unit) >= 20 and sides[2] * unit_size(unit) <= 10000;

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.console.progress import Say
-from datagen.errors import UserError
 from datagen.sources.source import Table
 
 NAME = "m2"
 LICENSE = "Apache-2.0"
 HOMEPAGE = "https://kddcup23.github.io"
+DOWNLOAD = (
+    "https://www.aicrowd.com/challenges/amazon-kdd-cup-23-multilingual-recommendation-challenge/dataset_files"
+)
 
 LOCALES: dict[str, tuple[str, ...]] = {
     "UK": (),
@@ -55,6 +57,7 @@ TABLES = {
 }
 
 HUB_ID = ""
+HUB_BY: tuple[str, ...] = ()
 
 FILLER = 40_000_000
 """Prices from here on stand for none: the publisher writes 40000000.07."""
@@ -89,8 +92,5 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
-    """There is none: the publisher has no data set on the hub."""
-    raise UserError(
-        f"seeds hub: {NAME} is not on the hub. Get its files from {HOMEPAGE} and give their folder"
-    )
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
+    """Nothing: the publisher has no data set on the hub."""
