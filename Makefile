@@ -7,6 +7,8 @@ SEEDS =
 ROWS =
 DECONTAMINATE =
 WORKERS =
+SOURCES =
+LICENSES =
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -37,10 +39,12 @@ help:
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
 ##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
+##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
 ##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
-		$(if $(WORKERS),--workers '$(WORKERS)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)')
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
+		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)')
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -87,9 +91,9 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, dedup, decontaminate, startup, train, engine,
-##     classifier or shortcuts.
-##     ROWS=50000 makes build, dedup and decontaminate smaller; QUESTIONS="file file" is for the last two.
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, incremental, dedup, decontaminate, startup,
+##     train, engine, classifier or shortcuts.
+##     ROWS=50000 makes the first four smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))

@@ -26,7 +26,7 @@ from datagen.console.progress import progress_bars
 from datagen.errors import QueryError, UserError
 
 if TYPE_CHECKING:
-    from datagen.recipe.model import Recipe
+    from datagen.recipe.model import Loaded
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,6 +54,14 @@ _RUNS = click.option(
 )
 _WORKERS = click.option("--workers", type=AboveZero(2), help="Worker processes. [default: one per core]")
 _ROWS = click.option("--rows", type=AboveZero(5000), help="Rows in all, in the proportions of the recipe.")
+_SOURCES = click.option(
+    "--sources", metavar="'NAME ...'", help="Only tasks over these sources. [default: all of the recipe's]"
+)
+_LICENSES = click.option(
+    "--licenses",
+    metavar="'ID ...'",
+    help="Only rows under these licences, such as 'Apache-2.0 MIT'. [default: any]",
+)
 
 
 @main.command()
@@ -82,7 +90,9 @@ def check(recipes: tuple[str, ...]) -> None:
 @click.argument("recipe")
 @_SEEDS
 @_ROWS
-def plan(recipe: str, seeds: str, rows: int | None) -> None:
+@_SOURCES
+@_LICENSES
+def plan(recipe: str, seeds: str, rows: int | None, sources: str | None, licenses: str | None) -> None:
     """Estimate the rows, tokens and bytes of a build.
 
     \b
@@ -91,7 +101,7 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
     """
     from datagen.commands import preview, tables
 
-    loaded = _load(recipe, rows)
+    loaded = _load(recipe, rows, sources, licenses)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
         click.echo(tables.planned(preview.plan(loaded, where, say=_warn)))
@@ -102,7 +112,11 @@ def plan(recipe: str, seeds: str, rows: int | None) -> None:
 @_SEEDS
 @click.option("--rows", type=click.IntRange(1), default=3, show_default=True, help="Rows of each task.")
 @click.option("--task", metavar="NAME", help="Only this task.")
-def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
+@_SOURCES
+@_LICENSES
+def preview(
+    recipe: str, seeds: str, rows: int, task: str | None, sources: str | None, licenses: str | None
+) -> None:
     """Print a few rows of every task, and the grade of their answers.
 
     \b
@@ -111,7 +125,7 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
     """
     from datagen.commands import preview, tables
 
-    loaded = _load(recipe)
+    loaded = _load(recipe, None, sources, licenses)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
         for number, found in enumerate(preview.preview(loaded, where, rows, task, say=_warn)):
@@ -122,6 +136,8 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
 @click.argument("recipe")
 @_SEEDS
 @_ROWS
+@_SOURCES
+@_LICENSES
 @_RUNS
 @_WORKERS
 @click.option(
@@ -131,13 +147,21 @@ def preview(recipe: str, seeds: str, rows: int, task: str | None) -> None:
     help="Evaluation questions: rows that ask the same are left out. May be given several times.",
 )
 def build(
-    recipe: str, seeds: str, rows: int | None, runs: Path, workers: int | None, decontaminate: tuple[str, ...]
+    recipe: str,
+    seeds: str,
+    rows: int | None,
+    sources: str | None,
+    licenses: str | None,
+    runs: Path,
+    workers: int | None,
+    decontaminate: tuple[str, ...],
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
     \b
     Examples:
       datagen build esci_mcq --seeds ~/seeds --rows 50000
+      datagen build esci_all --licenses 'Apache-2.0 MIT'
       datagen build esci_mcq --decontaminate shopping_mmlu/data.zip
     """
     from datagen.commands import tables
@@ -147,7 +171,8 @@ def build(
     from datagen.sources import locate
     from datagen.storage.files import writable
 
-    loaded, start = with_evaluation(_load(recipe, rows), decontaminate), time.monotonic()
+    loaded = with_evaluation(_load(recipe, rows, sources, licenses), decontaminate)
+    start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
@@ -380,15 +405,20 @@ def new(name: str, source: str, task_type: str) -> None:
     click.echo(f"Next:\n  datagen check {name}\n  datagen preview {name}\n  datagen build {name}")
 
 
-def _load(name: str, rows: int | None = None) -> Recipe:
-    """A recipe that passes all checks. Raises RecipeError with every problem."""
+def _load(
+    name: str, rows: int | None = None, sources: str | None = None, licenses: str | None = None
+) -> Loaded:
+    """A recipe that passes all checks, with the tasks wanted. Raises RecipeError with every problem."""
     from datagen.recipe.check import check
     from datagen.recipe.load import RecipeError, load, scaled
+    from datagen.recipe.narrow import left_out_lines, narrowed
 
     problems = check(name)
     if problems:
         raise RecipeError(problems)
-    recipe = load(name)
+    recipe = narrowed(load(name), _words(sources), _words(licenses))
+    for line in left_out_lines(recipe):
+        _warn(line)
     if rows and rows < len(recipe.tasks):
         _warn(f"rows: {rows} asked for, but the recipe has {len(recipe.tasks)} tasks: each gets 1 row")
     return scaled(recipe, rows) if rows else recipe
@@ -405,10 +435,15 @@ def _placed(recipe: str) -> Iterator[None]:
         raise UserError(f"{query_place(recipe, error.name)}: {error}") from error
 
 
-def _seeds(where: str, recipe: Recipe, runs: Path) -> Path:
+def _seeds(where: str, recipe: Loaded, runs: Path) -> Path:
     from datagen.sources.locate import find_seeds
 
     return find_seeds(where, recipe.sources, runs, _say)
+
+
+def _words(text: str | None) -> list[str]:
+    """The names in a list that blanks or commas part."""
+    return (text or "").replace(",", " ").split()
 
 
 def _say(text: str) -> None:

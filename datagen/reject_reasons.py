@@ -70,6 +70,7 @@ STAGES = {
         "crosses_split": "shares a query or product with a row of the test split",
     },
     "rows": {
+        "key_used_up": "its query or product has as many rows as `max_per_key` allows",
         SPARE: "a spare: its task has enough rows without it",
     },
 }

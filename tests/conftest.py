@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from datagen.recipe.load import load
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would fetch something fails at once instead of hanging
 
@@ -90,7 +90,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "everything"
 
 
-def all_tasks() -> Recipe:
+def all_tasks() -> Loaded:
     """The tasks of all recipes that ship, by `recipe.task`, with the same number of rows each."""
     recipes = Path(__file__).parents[1] / "recipes"
     parts = [

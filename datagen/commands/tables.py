@@ -13,6 +13,9 @@ from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
 
+_NAMED = 5
+"""Tasks that a line names."""
+
 
 def previewed(found: TaskPreview) -> str:
     """One task's rows, and its rejects by reason with a key of each to look at."""
@@ -78,6 +81,15 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     headers = ["task", "wanted", "train", "test", "spare", "left out", "main reasons"]
     lines = [heading(f"{recipe.name}: {kept:,} rows, {done}"), table(headers, _task_rows(tasks))]
     lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
+    more = {name: rows for name, task in tasks.items() if (rows := sum(task["taken_over"].values()))}
+    if more:
+        most = sorted(more, key=lambda name: -more[name])[:_NAMED]
+        others = f" and {len(more) - _NAMED} more" if len(more) > _NAMED else ""
+        lines.append(
+            f"{sum(more.values()):,} rows that tasks lack were taken over by others: "
+            + ", ".join(f"{name} {more[name]:,}" for name in most)
+            + others
+        )
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
     history = f"`{_command()} show ID --run {run}` shows the history of a row"

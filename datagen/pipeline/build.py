@@ -1,27 +1,29 @@
 """The build of a data set: its stages in order, and nothing else.
 
-    draw       a task's query -> work/drawn/<task>.arrow          (sampling)
-    word       batches of it  -> work/parts/<task>/NNNNN.arrow    (render and filters, in worker processes)
-    keep       all examples   -> work/reasons/<task>/NNNNN.arrow  (dedup, decontamination, selection)
-    write      kept, rejected -> work/data, work/rejects          (shards, in worker processes)
+    draw       a task's query -> a file of its rows              (sampling)
+    word       batches of it  -> examples and rejects            (render and filters, in worker processes)
+    keep       all examples   -> reasons against some            (dedup, decontamination, selection, quotas)
+    write      kept, rejected -> data, rejects                   (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 
-Every file is renamed into place when it is whole, so a killed build goes on where it stopped.
+Every file is renamed into place when it is whole, so a killed build goes on where it stopped. The first two
+leave theirs for the next build (kept_work).
 """
 
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
 from datagen import dedup
@@ -29,47 +31,80 @@ from datagen.console.progress import Progress, Say
 from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
 from datagen.pipeline import selection, shards
-from datagen.pipeline.evaluation import read_evaluations
+from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations
+from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
-from datagen.pipeline.render import Job, job_of, ready, word_part
-from datagen.pipeline.sampling import Drawn, draw, read_drawn
+from datagen.pipeline.quotas import Supply
+from datagen.pipeline.render import Job, content_of, job_of, ready, word_part
+from datagen.pipeline.sampling import SIDES, Cell, Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
 from datagen.recipe.load import fingerprint, resolved
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
+from datagen.recipe.narrow import sources_by_task
 from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
 from datagen.reports.report import REPORT, write_report
+from datagen.schema import SHARD
 from datagen.sources import SOURCES
-from datagen.sources.database import SPILL_PREFIX, Seeds, open_seeds, sources_of
+from datagen.sources.database import (
+    SPILL_PREFIX,
+    Seeds,
+    files_of,
+    hashes_of,
+    made_up,
+    open_seeds,
+    paths_of,
+)
 from datagen.sources.query import columns_of
-from datagen.storage.files import batches, full_disk, read_arrow, write_arrow
+from datagen.storage.files import batches, full_disk, read_arrow, read_json, write_arrow, write_json
 from datagen.storage.folder_lock import held
+from datagen.storage.known_hashes import sha256_of
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
+from datagen.tasks import generation
 
-LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
-"""Packages whose releases may change the bytes of a run."""
+ROUNDS = 3
+"""How often the reserve of a mixture is drawn from, where duplicates leave too few rows."""
+
+LACKING = 0.01
+"""Share of all rows that have to lack for another round: below, neighbours' spare rows do."""
+
+HASHES = "hashes.json"
+"""Beside the sample's seeds: hashes of the seed files that builds have read."""
+
+CONTENTS = b"contents"
+"""In the metadata of what dedup said: the contents that it was asked about."""
+
+PASSING = 0.97
+"""Of rows in words, the share that is likely to be no duplicate of another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The build as all stages see it: the recipe, the folders, and the job of each task."""
 
-    recipe: Recipe
+    recipe: Loaded
     run: Path
     work: Path
     jobs: dict[str, Job]
     constants: dict[str, Constants]
     lock: dict[str, Any]
     made_up: list[str]
-    evaluations: list[Evaluation]
+    kept: Kept
     drawn: dict[str, Drawn] = field(default_factory=dict)
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+    def part(self, task: str, batch: int) -> Part:
+        """The files of one batch."""
+        name = f"{self.kept.worded[task]}/{batch:05}.arrow"
+        examples, rejects = (self.kept.folder / folder / name for folder in ("parts", "rejected"))
+        return Part(task, examples, rejects, self.work / "reasons" / task / f"{batch:05}.arrow")
 
 
 def build(
-    recipe: Recipe,
+    recipe: Loaded,
     seeds: Path,
     runs: Path,
     *,
@@ -89,48 +124,67 @@ def build(
     with full_disk(run), held(run, f"{run} is being built"):
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
-        with open_seeds(
-            *(recipe.sources, seeds, recipe.seed),
-            tables=recipe.tables,
-            threads=cores,
-            spill=run,
-            columns=runs / "seeds" / "columns",
-            say=say,
-        ) as opened:
-            plan = _plan(recipe, run, opened, read_evaluations(recipe, opened))
-            if (run / MANIFEST).is_file():
-                manifest = _readable_manifest(run)
-                if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
-                    shutil.rmtree(plan.work.parent, ignore_errors=True)  # of a build killed right at its end
-                    return manifest
-                say(replaces(run, manifest, plan.lock))
-            _drop_other_work(plan.work)
-            with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
-                for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
-                    executor.submit(ready)
-                parts, worded = _draw_and_word(plan, opened, executor, report)
-                if not parts:
-                    raise UserError(_nothing_kept(plan, parts))
-                texts = _read(plan, parts, worded, report)
-                for fault in _faults(plan, parts):
-                    say(fault)
-                ids = _keep(plan, parts, texts, report)
-                _write(plan, parts, ids, executor, report)
-            return _publish(plan)
+        plan = _plan(recipe, run, seeds)
+        if (run / MANIFEST).is_file():
+            manifest = _readable_manifest(run)
+            if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
+                shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
+                return manifest
+            say(replaces(run, manifest, plan.lock))
+        _prepare(plan)
+        with pool(cores, sum(task.rows for task in recipe.tasks.values())) as executor:
+            for _ in range(cores):  # workers start while the first query runs, which leaves cores idle
+                executor.submit(ready)
+            made = _Made(plan, executor, report)
+            missing = {
+                name: recipe.tasks[name].query
+                for name, path in plan.kept.drawn.items()
+                if not path.is_file() or not path.with_suffix(".json").is_file()
+            }
+            tests = {name: path for name, path in plan.kept.tests.items() if not path.is_file()}
+            if missing or tests:
+                with open_seeds(
+                    *(recipe.sources, seeds, recipe.seed),
+                    tables=recipe.tables,
+                    threads=cores,
+                    spill=run,
+                    columns=runs / "seeds" / "columns",
+                    say=say,
+                ) as opened:
+                    _draw_and_word(plan, opened, missing, made)
+                    for source, path in tests.items():
+                        write_json({"texts": own_tests(opened, source)}, path)
+            else:
+                _draw_and_word(plan, None, {}, made)
+            plan.evaluations.extend(evaluations_of_tests(plan.kept.tests))
+            if not made.parts:
+                raise UserError(_nothing_kept(plan, made.parts))
+            supply = Supply.of(plan.drawn, recipe.groups)
+            _word_more(plan, supply, made)
+            for fault in _faults(plan, made.parts):
+                say(fault)
+            ids, quotas = _keep(plan, supply, made)
+            _write(plan, made.parts, ids, executor, report)
+            return _publish(plan, supply, quotas, made)
 
 
-def _plan(recipe: Recipe, run: Path, opened: Seeds, evaluations: list[Evaluation]) -> Plan:
-    lock = resolved(recipe, opened.hashes()) | {"made_with": _made_with()}
+def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
+    evaluations = read_evaluations(recipe)
+    files = files_of(recipe.sources, seeds)
+    hashes = hashes_of(files, sha256_of(paths_of(files), run.parent / "seeds" / HASHES))
+    lock = resolved(recipe, hashes) | {"made_with": made_with()}
     jobs, constants = {}, {}
+    sources = sources_by_task(recipe)
     for name, task in recipe.tasks.items():
         jobs[name] = job_of(recipe, name)
-        names = sources_of(opened, name, task.query)
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
-            *(names, tuple(SOURCES[source].LICENSE for source in names)),
+            *(sources[name], tuple(SOURCES[source].LICENSE for source in sources[name])),
         )
+    kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
     work = run / "work" / fingerprint(lock)[:16]
-    return Plan(recipe, run, work, jobs, constants, lock, opened.made_up(), evaluations)
+    made = made_up(recipe.sources, seeds)
+    return Plan(recipe, run, work, jobs, constants, lock, made, kept, evaluations=evaluations)
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
@@ -141,87 +195,158 @@ def _readable_manifest(run: Path) -> dict[str, Any] | None:
         return None
 
 
-def _made_with() -> dict[str, str]:
-    """The code and the releases that the bytes of a run depend on."""
-    code = blake2b(digest_size=8)
-    package = Path(__file__).parents[1]
-    for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".csv", ".j2")):
-        code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return {"code": code.hexdigest()} | {name: metadata.version(name) for name in LIBRARIES}
+class _Made:
+    """The batches of a build, as they are put into words: in the order in which they were asked for."""
+
+    def __init__(self, plan: Plan, executor: Executor, report: Progress) -> None:
+        self.plan, self.executor, self.report = plan, executor, report
+        self.parts: list[Part] = []
+        self.decided: list[Path] = []
+        self._at_work: dict[Path, Future[None]] = {}
+        self._contents: list[str] = []
+        self._texts: dict[int, dedup.Read] = {}
+        self._known = _known_contents(plan)
+
+    def add(self, task: str, batch: int) -> None:
+        """Have a batch put into words, where it is not there yet."""
+        part = self.plan.part(task, batch)
+        self.parts.append(part)
+        if not part.examples.is_file():
+            drawn, job = self.plan.kept.drawn[task], self.plan.jobs[task]
+            self._at_work[part.examples] = self.executor.submit(
+                word_part, drawn, batch, job, part.examples, part.rejects
+            )
+
+    def wait(self) -> None:
+        """Wait for all batches, and read those that no earlier build saw: later, cores would be idle."""
+        total = len(self.parts)
+        self.report("word", len(self._contents), total)
+        for number in range(len(self._contents), total):
+            part = self.parts[number]
+            if part.examples in self._at_work:
+                self._at_work.pop(part.examples).result()
+            self._contents.append(f"{content_of(part.examples)} {self.plan.recipe.tasks[part.task].template}")
+            if self._contents[number] not in self._known:
+                self._read(number)
+            self.report("word", number + 1, total)
+
+    def repeats(self) -> pa.Table:
+        """What dedup says of all examples, from a file where an earlier build asked the same."""
+        near = self.plan.recipe.dedup.near
+        path = _decided(self.plan, self._contents)
+        if not path.is_file():
+            texts = [self._read(number) for number in range(len(self.parts))]
+            found = dedup.decide(texts, near)
+            write_arrow(found.replace_schema_metadata({CONTENTS: "\n".join(self._contents)}), path)
+        self.decided.append(path)
+        return read_arrow(path).cast(dedup.RESULT)
+
+    def contaminated(self) -> list[str | None]:
+        """For each example the evaluation question that it repeats, from a file where it was asked before."""
+        tests = [repr(evaluation) for evaluation in self.plan.evaluations]
+        worded = [str(part.examples.relative_to(self.plan.kept.folder)) for part in self.parts]
+        path = _decided(self.plan, [*tests, *worded])
+        if not path.is_file():
+            texts = [self._read(number) for number in range(len(self.parts))]
+            prompts = [read_arrow(part.examples)["prompt"].combine_chunks() for part in self.parts]
+            of = contaminated(texts, pa.chunked_array(prompts), self.plan.evaluations)
+            found = pa.table({"of": pa.array(of, pa.string())}).replace_schema_metadata({CONTENTS: ""})
+            write_arrow(found, path)
+        self.decided.append(path)
+        repeated: list[str | None] = read_arrow(path)["of"].to_pylist()
+        return repeated
+
+    def _read(self, number: int) -> dedup.Read:
+        if number not in self._texts:
+            part = self.parts[number]
+            examples = read_arrow(part.examples).select(["id", "fields", "options", "gold"])
+            # one title has a brand and a colour to find: the same content, two questions
+            kind = pa.repeat(self.plan.recipe.tasks[part.task].template, examples.num_rows)
+            rows = examples.rename_columns(["id", "fields", "options", "answer"]).append_column("kind", kind)
+            self._texts[number] = dedup.read(rows)
+        return self._texts[number]
 
 
-def _draw_and_word(
-    plan: Plan, opened: Seeds, executor: Executor, report: Progress
-) -> tuple[list[Part], dict[Path, Future[None]]]:
-    """Run the queries one by one while workers render batches already drawn; gives the unfinished ones."""
-    futures: dict[Path, Future[None]] = {}
-    parts: list[Part] = []
-    paths = {name: plan.work / "drawn" / f"{name}.arrow" for name in plan.jobs}
-    missing = {name: plan.recipe.tasks[name].query for name, path in paths.items() if not path.is_file()}
-    of_tasks = turns(opened, missing)
-    for number, (name, job) in enumerate(plan.jobs.items()):
-        report("query", number, len(plan.jobs))
-        path = paths[name]
+def _decided(plan: Plan, contents: Sequence[str]) -> Path:
+    """The file of what dedup says of these contents, in this order."""
+    shape = [repr(plan.recipe.dedup.near), str(plan.lock["made_with"]), *contents]
+    name = blake2b("\n".join(shape).encode(), digest_size=8).hexdigest()
+    return plan.kept.folder / "decided" / f"{name}.arrow"
+
+
+def _known_contents(plan: Plan) -> set[str]:
+    """What an earlier build had before dedup: its decisions are likely to be there still."""
+    found: set[str] = set()
+    for path in plan.kept.folder.glob("decided/*.arrow"):
+        found.update(read_arrow(path).schema.metadata[CONTENTS].decode().split("\n"))
+    return found
+
+
+def _draw_and_word(plan: Plan, opened: Seeds | None, missing: Mapping[str, str], made: _Made) -> None:
+    """Run the queries one by one while workers render batches already drawn."""
+    recipe = plan.recipe
+    of_tasks = turns(opened, missing) if opened else {}
+    for number, (name, path) in enumerate(plan.kept.drawn.items()):
+        made.report("query", number, len(plan.jobs))
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name in missing:
-            sql = missing[name]
+        if opened and name in missing:
+            sql, rows, test = missing[name], recipe.tasks[name].rows, recipe.split.test
             columns = list(columns_of(opened.of(name), sql))
             with shared(opened, name, of_tasks[name]):
-                draw(opened, name, sql, columns, plan.recipe.tasks[name].rows, plan.recipe.split.test, path)
-        plan.drawn[name] = read_drawn(path)
+                draw(opened, name, sql, columns, rows, test, path, reserve=bool(recipe.groups))
+        drawn = plan.drawn[name] = read_drawn(path)
+        reserve = {number for numbers in drawn.reserve.values() for number in numbers}
         for batch in range(batches(path)):
-            part = _part(plan.work, name, batch)
-            parts.append(part)
-            if not part.examples.is_file():
-                futures[part.examples] = executor.submit(
-                    word_part, path, batch, job, part.examples, part.rejects
-                )
-    report("query", len(plan.jobs), len(plan.jobs))
-    return parts, futures
+            if batch not in reserve:
+                made.add(name, batch)
+    made.report("query", len(plan.jobs), len(plan.jobs))
 
 
-def _read(
-    plan: Plan, parts: list[Part], worded: dict[Path, Future[None]], report: Progress
-) -> list[dedup.Read]:
-    """Wait for each part and read it for dedup. Later, all cores but one would be idle meanwhile."""
-    texts = []
-    report("word", 0, len(parts))
-    for done, part in enumerate(parts, start=1):
-        if part.examples in worded:
-            worded[part.examples].result()
-        examples = read_arrow(part.examples).select(["id", "fields", "options", "gold"])
-        # one title has a brand and a colour to find: the same content, two questions
-        kind = pa.repeat(plan.recipe.tasks[part.task].template, examples.num_rows)
-        rows = examples.rename_columns(["id", "fields", "options", "answer"]).append_column("kind", kind)
-        texts.append(dedup.read(rows))
-        report("word", done, len(parts))
-    return texts
+def _word_more(plan: Plan, supply: Supply, made: _Made) -> None:
+    """Draw from the reserve what a mixture's tasks lack, in rows and then in words."""
+    for task, batch in supply.take(supply.lacking(supply.in_sight())):
+        made.add(task, batch)
+    made.wait()
+    while supply.groups:
+        worded: Counter[Cell] = Counter()
+        for part in made.parts:
+            for found in read_arrow(part.examples)["side"].value_counts().to_pylist():
+                worded[part.task, found["values"]] += found["counts"]
+        more = supply.take(supply.lacking({cell: int(rows * PASSING) for cell, rows in worded.items()}))
+        if not more:
+            return
+        for task, batch in more:
+            made.add(task, batch)
+        made.wait()
 
 
-def _part(work: Path, task: str, batch: int) -> Part:
-    name = f"{task}/{batch:05}.arrow"
-    return Part(task, work / "parts" / name, work / "rejected" / name, work / "reasons" / name)
-
-
-def _keep(plan: Plan, parts: list[Part], texts: list[dedup.Read], report: Progress) -> dict[str, list[str]]:
-    """Decide which examples stay; gives the sorted ids of those, by side."""
-    report("keep", 0, 1)
-    tables = [_sided(part) for part in parts]
-    quota = {(task, side): rows for task, drawn in plan.drawn.items() for side, rows in drawn.wanted.items()}
-    examples = pa.concat_tables(tables)
-    repeats = dedup.decide(texts, plan.recipe.dedup.near)
-    if plan.evaluations:
-        prompts = pa.chunked_array([read_arrow(part.examples)["prompt"].combine_chunks() for part in parts])
-        repeats = selection.decontaminated(repeats, contaminated(texts, prompts, plan.evaluations))
-    decisions = selection.decide(examples, repeats, quota)
+def _keep(plan: Plan, supply: Supply, made: _Made) -> tuple[dict[str, list[str]], dict[Cell, int]]:
+    """Decide which examples stay; gives the sorted ids of those, by side, and the rows of each task."""
+    made.report("keep", 0, 1)
+    for left in reversed(range(ROUNDS)):
+        examples = pa.concat_tables([_sided(part) for part in made.parts])
+        repeats = made.repeats()
+        if plan.evaluations:
+            repeats = selection.decontaminated(repeats, made.contaminated())
+        decisions = selection.decide(examples, repeats, plan.recipe.max_per_key)
+        passed = selection.counted(examples, decisions)
+        lacking = supply.lacking(passed)
+        if not left or sum(lacking.values()) <= LACKING * sum(supply.wanted.values()):
+            break
+        for task, batch in supply.take(lacking):
+            made.add(task, batch)
+        made.wait()
+    quotas = supply.quotas(passed)
+    decisions = selection.trimmed(examples, decisions, quotas)
     start = 0
-    for part, table in zip(parts, tables, strict=True):
-        write_arrow(decisions.slice(start, table.num_rows), part.reasons)
-        start += table.num_rows
+    for part in made.parts:
+        rows = read_arrow(part.examples).num_rows
+        write_arrow(decisions.slice(start, rows), part.reasons)
+        start += rows
     kept = examples.select(["id", "side"]).filter(decisions["reason"].is_null()).sort_by("id")
-    ids = {side: kept["id"].filter(pc.equal(kept["side"], side)).to_pylist() for side in ("train", "test")}
-    report("keep", 1, 1)
-    return ids
+    ids = {side: kept["id"].filter(pc.equal(kept["side"], side)).to_pylist() for side in SIDES}
+    made.report("keep", 1, 1)
+    return ids, quotas
 
 
 def _sided(part: Part) -> pa.Table:
@@ -285,26 +410,27 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
     )
 
 
-def _publish(plan: Plan) -> dict[str, Any]:
+def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made) -> dict[str, Any]:
     """Check the accounts, move what is written to the run's folder, write the manifest, drop the work."""
     tasks: dict[str, dict[str, Any]] = {}
     for task, found in shards.counts(plan.work, plan.jobs).items():
-        drawn = plan.drawn[task]
-        tasks[task] = {**asdict(drawn), **found}
+        drawn = {side: supply.drawn[task, side] for side in SIDES}
+        wanted = plan.drawn[task].wanted
+        more = {side: max(0, quotas[task, side] - wanted[side]) for side in SIDES}
+        counts = {"available": plan.drawn[task].available, "wanted": wanted, "drawn": drawn}
+        tasks[task] = {**counts, "taken_over": more, **found}
         kept, rejected = sum(found["kept"].values()), sum(found["rejected"].values())
-        if sum(drawn.drawn.values()) != kept + rejected:
-            raise AssertionError(
-                f"task {task}: {drawn.drawn} rows drawn, but {kept} kept and {rejected} rejected"
-            )
+        if sum(drawn.values()) != kept + rejected:
+            raise AssertionError(f"task {task}: {drawn} rows drawn, but {kept} kept and {rejected} rejected")
     (plan.run / MANIFEST).unlink(missing_ok=True)
     for name in ("data", "rejects"):
         shutil.rmtree(plan.run / name, ignore_errors=True)
         if any((plan.work / name).iterdir()):
             (plan.work / name).rename(plan.run / name)
-    train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
-    measured = shortcuts.of_run(train, plan.recipe.tasks)
-    for name, counts in tasks.items():
-        counts["shortcuts"] = measured[name].as_json() if name in measured else None
+    measured = _shortcuts(plan, made.executor)
+    for name, of_task in tasks.items():
+        path = measured.get(name)
+        of_task["shortcuts"] = read_json(path, "Build the run again") if path else None
     lock = yaml.safe_dump(plan.lock, allow_unicode=True, sort_keys=False, width=110)
     (plan.run / LOCK).write_text(lock, encoding="utf-8")
     manifest = {
@@ -312,6 +438,7 @@ def _publish(plan: Plan) -> dict[str, Any]:
         "fingerprint": fingerprint(plan.lock),
         "tasks": tasks,
         "made_up": plan.made_up,
+        "left_out": plan.recipe.left_out,
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)
@@ -319,13 +446,52 @@ def _publish(plan: Plan) -> dict[str, Any]:
     files = [path.relative_to(plan.run).as_posix() for path in plan.run.glob("*/*.parquet")]
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)
-    shutil.rmtree(plan.work.parent, ignore_errors=True)
+    shutil.rmtree(plan.work, ignore_errors=True)
+    plan.kept.drop_others([*made.decided, *measured.values()])
+    home = _kept_for_later(plan)
+    home.parent.mkdir(exist_ok=True)
+    plan.kept.folder.rename(home)
+    shutil.rmtree(plan.work.parent)
     return read_manifest(plan.run)
 
 
-def _drop_other_work(work: Path) -> None:
-    """Work of another recipe or other seeds is of no use to this build."""
-    for folder in work.parent.glob("*"):
-        if folder != work:
+def _shortcuts(plan: Plan, executor: Executor) -> dict[str, Path]:
+    """The files of each task's shortcuts, if it can be scored; what is not known is measured by workers."""
+    train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
+    ids = pa.concat_tables([SHARD.empty_table().select(["task", "id"]), *(_ids(path) for path in train)])
+    files = {}
+    for name, task in plan.recipe.tasks.items():
+        of_task = ids.filter(pc.equal(ids["task"], name))["id"]
+        if len(of_task) and not generation.embeds(task.metric):
+            shape = f"{plan.kept.worded[name]}\n{chr(10).join(of_task.to_pylist())}"
+            digest = blake2b(shape.encode(), digest_size=8).hexdigest()
+            files[name] = plan.kept.folder / "shortcuts" / f"{name}-{digest}.json"
+    unknown = {name: plan.recipe.tasks[name] for name, path in files.items() if not path.is_file()}
+    found = shortcuts.rows_of(train, unknown) if unknown else {}
+    finish(
+        [executor.submit(shortcuts.write, files[name], rows) for name, rows in found.items()],
+        lambda done, total: None,
+    )
+    return files
+
+
+def _ids(shard: Path) -> pa.Table:
+    return pq.read_table(shard, columns=["task", "id"]).replace_schema_metadata(SHARD.metadata)
+
+
+def _kept_for_later(plan: Plan) -> Path:
+    """Where the work of a build waits for the next one: a run's own folder holds what is published alone."""
+    return plan.run.parent / ".kept" / plan.run.name
+
+
+def _prepare(plan: Plan) -> None:
+    """Get out what the last build kept, and drop the last stages' work of another recipe or other seeds."""
+    home = _kept_for_later(plan)
+    if home.is_dir():
+        shutil.rmtree(plan.kept.folder, ignore_errors=True)
+        plan.kept.folder.parent.mkdir(parents=True, exist_ok=True)
+        home.rename(plan.kept.folder)
+    for folder in plan.work.parent.glob("*"):
+        if folder not in (plan.work, plan.kept.folder):
             shutil.rmtree(folder, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
+    plan.work.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The evaluation questions that a build is decontaminated of: of files, and of the sources' own tests."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from datagen.dedup.decontaminate import Evaluation
@@ -7,21 +8,34 @@ from datagen.recipe.model import Recipe
 from datagen.shopbench.evaluation import read_evaluation
 from datagen.sources.database import Seeds
 from datagen.sources.staging import staged
+from datagen.storage.files import read_json
 
 TABLE = "evaluation"
 """The staging table of a source that has the questions of its publisher's test, as `text`."""
 
 
-def read_evaluations(recipe: Recipe, opened: Seeds) -> list[Evaluation]:
-    """All of them. Raises UserError where a file cannot be read."""
-    found = [one for name in recipe.decontaminate for one in read_evaluation(Path(name))]
-    for source in sorted(recipe.sources):
-        if TABLE in staged(source):
-            texts = opened.connection.execute(
-                f"select distinct trim(text) from {source}.{TABLE} where trim(text) <> '' order by all"
-            ).fetchall()
-            found += [
-                Evaluation(f"{source}:{number}", text, text, (), (), ())  # no wording of anybody's around it
-                for number, (text,) in enumerate(texts, start=1)
-            ]
-    return found
+def tested(recipe: Recipe) -> list[str]:
+    """The sources of the recipe that have such a table."""
+    return [source for source in sorted(recipe.sources) if TABLE in staged(source)]
+
+
+def own_tests(opened: Seeds, source: str) -> list[str]:
+    """The questions of a source's own test."""
+    texts = opened.connection.execute(
+        f"select distinct trim(text) from {source}.{TABLE} where trim(text) <> '' order by all"
+    ).fetchall()
+    return [text for (text,) in texts]
+
+
+def read_evaluations(recipe: Recipe) -> list[Evaluation]:
+    """The questions of files. Raises UserError where one cannot be read."""
+    return [one for name in recipe.decontaminate for one in read_evaluation(Path(name))]
+
+
+def evaluations_of_tests(tests: Mapping[str, Path]) -> list[Evaluation]:
+    """The questions of the sources' own tests, from files of what `own_tests` gave."""
+    return [
+        Evaluation(f"{source}:{number}", text, text, (), (), ())  # no wording of anybody's around it
+        for source, path in tests.items()
+        for number, text in enumerate(read_json(path, "Build the run again")["texts"], start=1)
+    ]

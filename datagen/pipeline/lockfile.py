@@ -12,7 +12,7 @@ import yaml
 
 from datagen.errors import UserError
 from datagen.recipe.load import resolved
-from datagen.recipe.model import Common, Recipe, Task
+from datagen.recipe.model import Common, Loaded, Task
 from datagen.sources import SOURCES
 
 LOCK = "recipe.lock.yaml"
@@ -33,17 +33,19 @@ def read_lock(run: Path) -> dict[str, Any]:
     return lock
 
 
-def recipe_of(lock: Mapping[str, Any]) -> Recipe:
+def recipe_of(lock: Mapping[str, Any]) -> Loaded:
     """The recipe in the lockfile; a mixture comes resolved to its tasks."""
     data = lock["recipe"]
     common = Common.model_validate({name: data[name] for name in Common.model_fields if name in data})
-    return Recipe.model_construct(
+    return Loaded.model_construct(
         **dict(common),
         sources={
             name: SOURCES[name].Options.model_validate(options) for name, options in data["sources"].items()
         },
         tables=data.get("tables", {}),
         tasks={name: Task.model_validate(task) for name, task in data["tasks"].items()},
+        groups=lock.get("groups", {}),
+        left_out=lock.get("left_out", {}),
     )
 
 
@@ -78,7 +80,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     were, are = (sum(task["rows"] for task in lock["recipe"]["tasks"].values()) for lock in (old, new))
     if were != are:
         found.append(f"{were:,} were asked for, now {are:,}")
-    if _without_rows(old["recipe"]) != _without_rows(new["recipe"]):
+    if old.get("left_out") != new.get("left_out"):
+        found.append("other sources or licences are left out")
+    elif _without_rows(old["recipe"]) != _without_rows(new["recipe"]):
         found.append("the recipe has changed")
     found += _other_files(old, new)
     if any(old.get(name) != new.get(name) for name in ("shoptalk", "made_with")):

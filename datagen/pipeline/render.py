@@ -25,7 +25,7 @@ from datagen.pipeline.rng import Dice
 from datagen.prompts.printed import holds_null, printed
 from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
-from datagen.storage.files import read_batch, write_arrow
+from datagen.storage.files import read_arrow, read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
 from datagen.tasks.question import RESERVED, one_line
 
@@ -55,6 +55,8 @@ EXAMPLE = pa.schema(
     ]
 )
 """A rendered example between the stages; columns that all rows of a task share are added in the shards."""
+
+_CONTENT = b"content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,20 @@ def word_part(drawn: Path, batch: int, job: Job, examples: Path, rejects: Path) 
     """`word` from file to files, `examples` last: when it is there, the batch is done."""
     worded, left_out = word(read_batch(drawn, batch), job)
     write_arrow(left_out, rejects)
-    write_arrow(worded, examples)
+    write_arrow(worded.replace_schema_metadata({_CONTENT: _digest(worded)}), examples)
+
+
+def content_of(examples: Path) -> str:
+    """A hash of what dedup reads of a batch's examples."""
+    return str(read_arrow(examples).schema.metadata[_CONTENT].decode())
+
+
+def _digest(examples: pa.Table) -> str:
+    columns = examples.select(["id", "fields", "options", "gold"]).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    return blake2b(sink.getvalue(), digest_size=16).hexdigest()
 
 
 def ready() -> None:

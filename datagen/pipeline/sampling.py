@@ -8,7 +8,7 @@ larger sample holds the smaller one.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -29,10 +29,21 @@ SPARE = 0.1
 SPARE_ROWS = 50
 """Spare rows, drawn since some will be rejected: a tenth of those asked for, and 50."""
 
+RESERVE, RESERVE_ROWS = 0.5, 500
+"""Rows of a mixture's task beside those, in case it has to give what others lack: half as many, and 500."""
+
+RESERVE_BATCH_ROWS = 1_024
+
 _ALL = 2**64 - 1
+
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
+"""Drawn rows stay on disk, for the next build."""
 
 _BEYOND_ARROW = re.compile(r"\b(?:UHUGEINT|BIGNUM)\b")
 """Types that arrive as other numbers, or as bytes."""
+
+Cell = tuple[str, str]
+"""A task, and one of its sides."""
 
 Places = npt.NDArray[np.uint64]
 
@@ -42,11 +53,15 @@ _FOUND = '"rows of a query"'
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Rows of a query by side: `available` in all, `wanted` in the end, `drawn` to get there."""
+    """Rows of a query by side: `available` in all, `wanted` in the end, `drawn` to get there.
+
+    `reserve` are the rows of further batches, by number, in the order in which they are to be drawn.
+    """
 
     available: dict[str, int]
     wanted: dict[str, int]
     drawn: dict[str, int]
+    reserve: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
 def quotas(rows: int, test: float, available: Mapping[str, int]) -> dict[str, int]:
@@ -60,11 +75,30 @@ def with_spare(wanted: int) -> int:
     return wanted + int(wanted * SPARE) + SPARE_ROWS if wanted else 0
 
 
-def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test: float, path: Path) -> Drawn:
+def shifted(rows: int, test: float, available: Mapping[str, int]) -> dict[str, int]:
+    """The same for a task of a mixture: its test side gives no more than it has, and others give the rest."""
+    held_out = round(rows * test)
+    lack = max(0, rows - held_out - available["train"])
+    held_out += min(lack, max(0, available["test"] - held_out))
+    return {"train": rows - held_out, "test": held_out}
+
+
+def draw(
+    seeds: Seeds,
+    task: str,
+    sql: str,
+    columns: list[str],
+    rows: int,
+    test: float,
+    path: Path,
+    *,
+    reserve: bool = False,
+) -> Drawn:
     """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed at the end.
 
-    Enough are drawn to keep `rows`, of which the share `test` on the test side. `columns` are the
-    names that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
+    Enough are drawn to keep `rows`, of which the share `test` on the test side; with `reserve` further ones
+    follow in batches of their own. `columns` are the names that the query gives. Raises QueryError where keys
+    are null or repeat, or a split is neither side's.
     """
     connection = seeds.of(task)
     own = sorted(name for name in reads(connection, sql) if own_name(task, name) in seeds.tables)
@@ -73,17 +107,28 @@ def draw(seeds: Seeds, task: str, sql: str, columns: list[str], rows: int, test:
         connection.execute(f"create or replace table {_FOUND} as {_with_sides(sql, columns, task, test)}")
         places = _places(seeds, task)
         available = {side: len(of_side) for side, of_side in places.items()}
-        wanted = quotas(rows, test, available)
+        wanted = shifted(rows, test, available) if reserve else quotas(rows, test, available)
         limits, drawn = {}, {}
         for side in SIDES:
-            limits[side], drawn[side] = _limit(places[side], wanted[side])
+            limits[side], drawn[side] = _limit(places[side], with_spare(wanted[side]))
         chosen = f"place <= case when side = 'test' then {limits['test']} else {limits['train']} end"
         relation = connection.sql(f"select * exclude (place) from {_FOUND} where {chosen}")
         unfinished = path.with_suffix(".unfinished")
+        further: dict[str, dict[int, int]] = {}
         with pa.OSFile(str(unfinished), "wb") as file:
-            _write(_exact(relation).to_arrow_table().to_reader(BATCH_ROWS), file)
+            first = _exact(relation).to_arrow_table()
+            with pa.ipc.new_file(file, first.schema, options=_PACKED) as writer:
+                written = _write(first.to_reader(BATCH_ROWS), writer)
+                for side in SIDES if reserve else ():
+                    rows_more = drawn[side] + int(wanted[side] * RESERVE) + RESERVE_ROWS
+                    last, _ = _limit(places[side], rows_more)
+                    between = f"side = '{side}' and place > {limits[side]} and place <= {last}"
+                    more = connection.sql(f"select * from {_FOUND} where {between} order by place")
+                    table = _exact(more).to_arrow_table().drop_columns("place")
+                    sizes = _write(table.to_reader(RESERVE_BATCH_ROWS), writer)
+                    further[side] = dict(enumerate(sizes, sum(map(len, (written, *further.values())))))
         connection.execute(f"drop table {_FOUND}")
-    result = Drawn(available, wanted, drawn)
+    result = Drawn(available, wanted, drawn, further)
     path.with_suffix(".json").write_text(json.dumps(asdict(result)), encoding="utf-8")
     unfinished.rename(path)
     return result
@@ -101,7 +146,11 @@ def draw_one(seeds: Seeds, task: str, sql: str, columns: list[str], test: float,
 
 def read_drawn(path: Path) -> Drawn:
     """The counts that `draw` left beside `path`."""
-    return Drawn(**json.loads(path.with_suffix(".json").read_text()))
+    found = Drawn(**json.loads(path.with_suffix(".json").read_text()))
+    by_number = {
+        side: {int(number): rows for number, rows in sizes.items()} for side, sizes in found.reserve.items()
+    }
+    return replace(found, reserve=by_number)
 
 
 def _with_sides(sql: str, columns: list[str], task: str, test: float) -> str:
@@ -175,9 +224,8 @@ def _widened(task: str) -> str:
     return part and f"; in a mixture its own `sources` hold, which may open more than those of `{part}`"
 
 
-def _limit(places: Places, wanted: int) -> tuple[int, int]:
+def _limit(places: Places, want: int) -> tuple[int, int]:
     """The largest place to draw, and how many rows that makes."""
-    want = with_spare(wanted)
     if want >= len(places):
         return _ALL, len(places)
     if not want:
@@ -195,7 +243,10 @@ def _exact(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return relation.project(f"* replace ({', '.join(casts)})") if casts else relation
 
 
-def _write(reader: pa.RecordBatchReader, file: pa.NativeFile) -> None:
-    with pa.ipc.new_file(file, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
+def _write(reader: pa.RecordBatchReader, writer: pa.ipc.RecordBatchFileWriter) -> list[int]:
+    """Write all batches; gives the rows of each."""
+    sizes = []
+    for batch in reader:
+        writer.write_batch(batch)
+        sizes.append(batch.num_rows)
+    return sizes

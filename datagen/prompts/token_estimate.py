@@ -1,5 +1,6 @@
 """An estimate of a text's tokens, good enough to bound a context without a tokenizer."""
 
+import functools
 import re
 
 _PIECES = re.compile(r"\d|[^\W\d_]+|[^\w\s]+|_+")
@@ -14,6 +15,7 @@ def estimated_tokens(text: str) -> int:
     return sum(map(_tokens_of_piece, _PIECES.findall(text)))
 
 
+@functools.lru_cache(maxsize=100_000)  # texts repeat their words
 def _tokens_of_piece(piece: str) -> int:
     if piece.isascii():
         return -(-len(piece) // 4)

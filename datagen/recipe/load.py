@@ -1,6 +1,6 @@
-"""Loading of recipes: a name becomes a checked and frozen `Recipe` with every default filled in.
+"""Loading of recipes: a name becomes a checked and frozen `Loaded` recipe with every default filled in.
 
-A mixture becomes a `Recipe` with the tasks of all recipes that it includes, so everything downstream
+A mixture becomes one with the tasks of all recipes that it includes, so everything downstream
 knows one shape. Queries and templates are checked in `recipe.check`.
 """
 
@@ -17,7 +17,10 @@ from datagen.config.document import Document, Problem, read
 from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
-from datagen.recipe.model import INHERITED, Common, Mixture, Recipe
+from datagen.recipe.model import INHERITED, Common, Loaded, Mixture, Recipe
+from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task
+from datagen.recipe.shares import BadWeights, first_names, fitted, labels, no_name
+from datagen.schema import TaskType, Track
 from datagen.sources import SOURCES
 from datagen.storage.files import sha256
 from datagen.suggest import among
@@ -33,7 +36,7 @@ class RecipeError(UserError):
         self.problems = list(problems)
 
 
-def load(recipe: str) -> Recipe:
+def load(recipe: str) -> Loaded:
     """The recipe of this name, or in this `.yaml` file; a mixture is resolved to its tasks.
 
     Raises RecipeError with every problem of its keys and values, UserError where there is no such file.
@@ -65,7 +68,7 @@ def query_place(recipe: str, query: str) -> str:
     return f"{document.path}:{line}"
 
 
-def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list[Document]]:
+def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Loaded | None, list[Document]]:
     """A recipe, and all documents that it stands on with their problems, its own first.
 
     The recipe is None where any of them has problems. `trail` names the mixtures that led here.
@@ -79,7 +82,7 @@ def gather(path: Path, trail: tuple[str, ...] = ()) -> tuple[Recipe | None, list
             document.problem(document.key(("tasks",)), "tasks_and_include", message)
         return _gather_mixture(document, (*trail, path.stem))
     recipe = _checked(document, Recipe)
-    return recipe, [document]
+    return _with_licenses(document, Loaded.model_construct(**dict(recipe)) if recipe else None), [document]
 
 
 def _inherit(document: Document) -> None:
@@ -92,7 +95,7 @@ def _inherit(document: Document) -> None:
                 document.inherited.add(("tasks", label, name))
 
 
-def scaled(recipe: Recipe, rows: int) -> Recipe:
+def scaled(recipe: Loaded, rows: int) -> Loaded:
     """The same recipe with `rows` rows in all, shared out as before, at least one a task."""
     shares = share(rows, [task.rows for task in recipe.tasks.values()])
     tasks = {
@@ -117,15 +120,17 @@ def share(total: int, weights: Sequence[float]) -> list[int]:
     return counts
 
 
-def resolved(recipe: Recipe, seeds: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
     """All that shapes the data set, as plain data for `recipe.lock.yaml`.
 
     `seeds` are the hashes of the seed files, as `Seeds.hashes` gives them.
     """
     templates = sorted({task.template for task in recipe.tasks.values()})
+    worked_out = {name: value for name in ("groups", "left_out") if (value := getattr(recipe, name))}
     return {
         "shoptalk": metadata.version("shoptalk"),
         "recipe": recipe.model_dump(mode="json"),
+        **worked_out,
         "templates": {name: sha256(find("templates", name)) for name in templates},
         "evaluation": {name: evaluation_hash(name) for name in recipe.decontaminate},
         "seeds": dict(seeds),
@@ -139,7 +144,7 @@ def evaluation_hash(name: str) -> str:
     return sha256(Path(name))
 
 
-def with_evaluation(recipe: Recipe, files: Sequence[str]) -> Recipe:
+def with_evaluation(recipe: Loaded, files: Sequence[str]) -> Loaded:
     """The same recipe, decontaminated of these files as well."""
     return recipe.model_copy(update={"decontaminate": list(dict.fromkeys([*recipe.decontaminate, *files]))})
 
@@ -189,53 +194,132 @@ def _checked_sources(document: Document) -> dict[str, dict[str, BaseModel]]:
     return {"sources": checked} if checked or not given else {}
 
 
-def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Recipe | None, list[Document]]:
+def _with_licenses(document: Document, recipe: Loaded | None) -> Loaded | None:
+    """The recipe without what its own `licenses` leave out; notes licences that no source has."""
+    if recipe is None:
+        return None
+    for index, name in enumerate(recipe.licenses):
+        try:
+            known_license(name)
+        except UserError as error:
+            document.problem(document.value(("licenses", index)), "unknown_license", str(error))
+    if document.problems:
+        return None
+    try:
+        return narrowed(recipe, licenses=recipe.licenses)
+    except UserError as error:
+        document.problem(document.value(("licenses",)), "nothing_licensed", str(error))
+        return None
+
+
+def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded | None, list[Document]]:
     parts, documents = [], [document]
-    for path in _included(document, trail):
+    for path, names in _included(document, trail):
         part, inner = gather(path, trail)
+        if part and names:
+            part = _picked(document, part, names)
         parts += [part] if part else []
         documents += inner
     mixture = _checked(document, Mixture)
     if mixture is None:
         return None, documents
-    _check_weights(document, mixture)
-    if len(parts) < len(mixture.include):
+    if len(parts) < len(first_names(mixture.include)):
+        _note_unknown_weights(document, mixture)
         return None, documents
     sources = _common_sources(document, mixture, parts)
+    tasks = {f"{part.name}.{name}": task for part in parts for name, task in part.tasks.items()}
+    tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
+    left_out = {f"{part.name}.{name}": why for part in parts for name, why in part.left_out.items()}
+    blend = Loaded.model_construct(
+        **{name: getattr(mixture, name) for name in Common.model_fields},
+        sources=sources,
+        tables=tables,
+        tasks=tasks,
+        left_out=left_out,
+    )
+    groups = _weighed(document, mixture, blend)
     if document.problems:
         return None, documents
-    tasks = {
-        f"{part.name}.{name}": task
-        for part, rows in zip(parts, share(mixture.rows, _weights(mixture, parts)), strict=True)
-        for name, task in scaled(part, rows).tasks.items()
-    }
-    tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
-    shared = {name: getattr(mixture, name) for name in Common.model_fields}
     files = [name for part in (mixture, *parts) for name in part.decontaminate]
-    shared["decontaminate"] = list(dict.fromkeys(files))  # what one part is judged by, the whole is
-    # Not validated again: a name with a dot is for a mixture's tasks and tables alone, no file may have it.
-    return Recipe.model_construct(**shared, sources=sources, tables=tables, tasks=tasks), documents
+    rows: dict[str, float] = {name: task.rows for name, task in tasks.items()}
+    shares = fitted(rows, groups, mixture.weights) if mixture.weights else [*rows.values()]
+    shared = zip(tasks.items(), share(mixture.rows, shares), strict=True)
+    tasks = {name: task.model_copy(update={"rows": count}) for (name, task), count in shared}
+    # what one part is judged by, the whole is
+    blend = blend.model_copy(
+        update={"tasks": tasks, "groups": groups, "decontaminate": list(dict.fromkeys(files))}
+    )
+    return _with_licenses(document, blend), documents
 
 
-def _included(document: Document, trail: tuple[str, ...]) -> Iterator[Path]:
-    """Files of the included recipes; notes names that lead nowhere, in a circle, or stand twice."""
+def _included(document: Document, trail: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, int]]]:
+    """Files of the included recipes, each with the places in `include` of the tasks that are asked for alone.
+
+    Notes names that lead nowhere, in a circle, or stand twice.
+    """
     include = document.data["include"]
     entries = include if isinstance(include, list) else []
-    for index, name in enumerate(entries):
+    found: dict[str, dict[str, int]] = {}
+    for index, entry in enumerate(entries):
         place = document.value(("include", index))
-        if not isinstance(name, str):
+        if not isinstance(entry, str):
             continue  # the model says so
+        name, _, task = entry.partition(".")
         if name in trail:
             circle = " -> ".join([*trail[trail.index(name) :], name])
             document.problem(place, "include_cycle", f"`{name}` includes itself ({circle}): take it out")
-        elif name in entries[:index]:
-            message = f"`{name}` is included twice: set its share by `weights`"
+        elif entry in entries[:index] or (name in found and not (task and found[name])):
+            message = f"`{entry}` is included twice: set its share by `weights`"
             document.problem(place, "duplicate_include", message)
         else:
-            try:
-                yield find("recipes", name, [document.path.parent, *folders("recipes")])
-            except UserError as error:
-                document.problem(place, "unknown_recipe", str(error))
+            found.setdefault(name, {})
+            if task:
+                found[name][task] = index
+    for name, tasks in found.items():
+        try:
+            yield find("recipes", name, [document.path.parent, *folders("recipes")]), tasks
+        except UserError as error:
+            index = next(
+                i
+                for i, entry in enumerate(entries)
+                if isinstance(entry, str) and entry.partition(".")[0] == name
+            )
+            document.problem(document.value(("include", index)), "unknown_recipe", str(error))
+
+
+def _picked(document: Document, part: Loaded, names: Mapping[str, int]) -> Loaded | None:
+    """The tasks of a recipe that a mixture includes alone; notes those that it does not have."""
+    for name, index in names.items():
+        if name not in part.tasks:
+            message = f"`{part.name}` has no task `{name}`: {among(name, part.tasks)}"
+            document.problem(document.value(("include", index)), "unknown_task", message)
+    return only(part, names) if names.keys() <= part.tasks.keys() else None
+
+
+def _weighed(document: Document, mixture: Mixture, blend: Loaded) -> dict[str, list[str]]:
+    """What each task is weighed by; notes weights that mean nothing, and tasks without one."""
+    if not mixture.weights:
+        return {name: [name.partition(".")[0]] for name in blend.tasks}
+    try:
+        return labels(mixture.weights, mixture.include, blend, lambda: sources_by_task(blend))
+    except BadWeights as bad:
+        _note_weights(document, bad.unknown)
+        if bad.missing:
+            message = f"no weight for {', '.join(bad.missing)}: give all of a kind one, or none of them"
+            document.problem(document.key(("weights",)), "missing_weight", message)
+        return {}
+
+
+def _note_unknown_weights(document: Document, mixture: Mixture) -> None:
+    """Note weights that mean nothing, whatever the tasks of a recipe are that has problems of its own."""
+    known = {*first_names(mixture.include), *SOURCES, *TaskType, *Track}
+    unknown = [key for key in mixture.weights if key.partition(".")[0] not in known]
+    _note_weights(document, {key: no_name(key, mixture.include) for key in unknown})
+
+
+def _note_weights(document: Document, unknown: Mapping[str, str]) -> None:
+    for name, why in unknown.items():
+        document.problem(document.key(("weights", name)), "unknown_weight", f"`{name}` {why}")
 
 
 def _common_sources(document: Document, mixture: Mixture, parts: Sequence[Recipe]) -> dict[str, BaseModel]:
@@ -250,22 +334,3 @@ def _common_sources(document: Document, mixture: Mixture, parts: Sequence[Recipe
                 )
                 document.problem(document.value(("include", index)), "source_conflict", message)
     return sources
-
-
-def _check_weights(document: Document, mixture: Mixture) -> None:
-    """Note weights of recipes that are not included, and included recipes without one."""
-    for name in mixture.weights:
-        if name not in mixture.include:
-            message = f"`{name}` is not included: {among(name, mixture.include)}"
-            document.problem(document.key(("weights", name)), "unknown_weight", message)
-    missing = [name for name in mixture.include if name not in mixture.weights]
-    if mixture.weights and missing:
-        message = f"no weight for {', '.join(missing)}: give each included recipe one, or none of them"
-        document.problem(document.key(("weights",)), "missing_weight", message)
-
-
-def _weights(mixture: Mixture, parts: Sequence[Recipe]) -> list[float]:
-    """The share of each part: its weight, or its own rows where the mixture has none."""
-    if mixture.weights:
-        return [mixture.weights[name] for name in mixture.include]
-    return [sum(task.rows for task in part.tasks.values()) for part in parts]

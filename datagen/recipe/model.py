@@ -1,7 +1,7 @@
 """The recipe's data model: every key with its type, its default and its meaning.
 
-A file is a `Recipe` with tasks, or a `Mixture` that blends other recipes; `recipe.load` resolves a mixture
-to a `Recipe`. The tables of `docs/recipe.md` are written from these models.
+A file is a `Recipe` with tasks, or a `Mixture` that blends other recipes; `recipe.load` makes either a
+`Loaded` recipe. The tables of `docs/recipe.md` are written from these models.
 """
 
 from typing import Annotated, Literal
@@ -135,6 +135,15 @@ class Common(_Model):
     filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
     dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
     split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+    licenses: list[str] = Field(
+        default=[],
+        description="licences of rows: tasks over sources under others are left out; empty: any",
+    )
+    max_per_key: int | None = Field(
+        default=None,
+        gt=0,
+        description="rows of one name in `groups` (a product, a query), in all tasks; null: any number",
+    )
     decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],
         title="a list of files",
@@ -166,13 +175,24 @@ class Recipe(Common):
 class Mixture(Common):
     """Other recipes blended: their tasks become tasks named `<recipe>.<task>`."""
 
-    include: list[str] = Field(min_length=1, description="names of the recipes to blend")
+    include: list[str] = Field(min_length=1, description="recipes to blend, or single tasks as `recipe.task`")
     rows: int = Field(gt=0, description="rows of the whole")
     weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={},
-        title="numbers by recipe",
-        description="share of each included recipe; without, in proportion to their own rows",
+        title="numbers by name",
+        description="share of each recipe or task included, source, type or track; without, in proportion to "
+        "the recipes' own rows",
     )
     sources: Sources = Field(
         default={}, description="options of sources that hold for all included recipes, in place of their own"
     )
+
+
+class Loaded(Recipe):
+    """A recipe as `recipe.load` gives it: what was worked out for it stands beside its own keys."""
+
+    left_out: dict[str, str] = Field(default={}, exclude=True)
+    """Tasks that were left out by their sources or licences, with the reason."""
+
+    groups: dict[str, list[str]] = Field(default={}, exclude=True)
+    """In a mixture, what each task is weighed by: its recipe, or the keys of `weights` that it counts for."""

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
+from datagen.recipe.narrow import left_out_lines
 from datagen.reject_reasons import SPARE, explain
 from datagen.schema import LANGUAGES, SHARD, TaskType
 from datagen.sources import SOURCES
@@ -48,6 +49,16 @@ MADE_UP = """\
 publisher's files: good for trying things out, not for training.\
 """
 
+NON_COMMERCIAL = """\
+**No commercial use.** {sources} may not be used commercially, so neither may these rows as a whole, nor, as
+most read it, a model trained on them. `LICENSES=` builds the rest without.\
+"""
+
+UNLICENSED = """\
+**Without a licence.** The publisher of {sources} grants none: its rows may serve research, and passing them
+on is at your own risk. `LICENSES=` builds the rest without.\
+"""
+
 LIMITS = """\
 - Answers are as right as the labels of the seeds; nobody has read every row.
 - Lengths are estimates, not counts of one tokenizer.
@@ -56,7 +67,7 @@ LIMITS = """\
 """
 
 
-def write_card(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
+def write_card(run: Path, recipe: Loaded, manifest: Mapping[str, Any]) -> None:
     """Write `README.md` into a run whose shards are in place."""
     shards = shard_files(run)
     languages = _languages(shards)
@@ -69,6 +80,8 @@ def write_card(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
         _counted(recipe, manifest, languages),
         USE,
         f"## Tasks\n\n{_tasks(recipe, manifest)}",
+        *filter(None, [_taken_over(manifest)]),
+        *([f"Of the recipe, this is {'; '.join(left_out_lines(recipe))}."] if recipe.left_out else []),
         f"## One row of each type\n\n{_examples(shards)}",
         f"## Columns\n\n{_columns()}",
         f"## Licences\n\n{_licences(recipe)}",
@@ -78,7 +91,7 @@ def write_card(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
     (run / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _front_matter(recipe: Recipe, manifest: Mapping[str, Any], languages: Iterable[str]) -> dict[str, Any]:
+def _front_matter(recipe: Loaded, manifest: Mapping[str, Any], languages: Iterable[str]) -> dict[str, Any]:
     sides = _sides(manifest)
     files = [{"split": side, "path": f"data/{side}-*.parquet"} for side, rows in sides.items() if rows]
     names = {SOURCES[source].LICENSE.lower() for source in recipe.sources}
@@ -115,14 +128,14 @@ def _languages(shards: Iterable[Path]) -> list[str]:
     return [language for language in LANGUAGES if language in found]
 
 
-def _counted(recipe: Recipe, manifest: Mapping[str, Any], languages: Iterable[str]) -> str:
+def _counted(recipe: Loaded, manifest: Mapping[str, Any], languages: Iterable[str]) -> str:
     sides = " and ".join(f"{rows:,} {side}" for side, rows in _sides(manifest).items())
     named = ", ".join(LANGUAGES[language] for language in languages)
     tasks = len(recipe.tasks)
     return f"{sides} rows, {tasks} task{'s' if tasks > 1 else ''}, in {named}."
 
 
-def _tasks(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
+def _tasks(recipe: Loaded, manifest: Mapping[str, Any]) -> str:
     rows = []
     for name, task in recipe.tasks.items():
         counts = manifest["tasks"][name]
@@ -130,6 +143,19 @@ def _tasks(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
         left_out = sum(rows for reason, rows in counts["rejected"].items() if reason != SPARE)
         rows.append([name, _words(task.type), _words(task.track), task.metric, *kept, left_out])
     return _table(["task", "type", "skill", "metric", "train", "test", "left out"], rows)
+
+
+def _taken_over(manifest: Mapping[str, Any]) -> str:
+    """Which tasks of a mixture lack rows, and which have more than their share for it."""
+    more = {name: sum(task["taken_over"].values()) for name, task in manifest["tasks"].items()}
+    if not any(more.values()):
+        return ""
+    short = []
+    for name, task in manifest["tasks"].items():
+        kept, wanted = (sum(task[count].values()) for count in ("kept", "wanted"))
+        short += [f"{name} has {kept:,} of {wanted:,} rows"] if kept < wanted else []
+    given = [f"{name} {rows:,} more" for name, rows in more.items() if rows]
+    return f"Where a task ran dry, its neighbours gave its rows: {'; '.join([*short, *given])}."
 
 
 def _examples(shards: Sequence[Path]) -> str:
@@ -162,13 +188,17 @@ def _columns() -> str:
     return _table(["column", "what"], rows)
 
 
-def _licences(recipe: Recipe) -> str:
+def _licences(recipe: Loaded) -> str:
     rows = [[name, SOURCES[name].LICENSE, SOURCES[name].HOMEPAGE] for name in sorted(recipe.sources)]
     head = "Every row names its sources and their licences. It is under the terms of all of them:"
-    return f"{head}\n\n{_table(['source', 'licence', 'publisher'], rows)}"
+    parts = [f"{head}\n\n{_table(['source', 'licence', 'publisher'], rows)}"]
+    for words, text in (("-nc", NON_COMMERCIAL), ("none granted", UNLICENSED)):
+        named = [name for name in sorted(recipe.sources) if words in SOURCES[name].LICENSE.lower()]
+        parts += [text.format(sources=", ".join(named))] if named else []
+    return "\n\n".join(parts)
 
 
-def _making(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
+def _making(recipe: Loaded, manifest: Mapping[str, Any]) -> str:
     near = f", near ones from a similarity of {recipe.dedup.near:g}" if recipe.dedup.near else ""
     text = (
         f"Built by shoptalk from the recipe `{recipe.name}` (fingerprint `{manifest['fingerprint'][:16]}`, "

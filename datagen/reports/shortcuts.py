@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from datagen.prompts.cloze import CHOICES, own_list
 from datagen.prompts.instruction import passages
 from datagen.schema import TaskType
+from datagen.storage.files import write_json
 from datagen.tasks import TASKS, generation, retrieval
 
 if TYPE_CHECKING:
@@ -82,8 +83,38 @@ class Measured(NamedTuple):
         return {"rows": self.rows, "options": list(self.options), "chance": self.chance, "found": found}
 
 
+class Asked(NamedTuple):
+    """How a task's answers are scored."""
+
+    type: TaskType
+    metric: str
+
+
+class Rows(NamedTuple):
+    """A task's rows: what each lists, its target, and of the first ones the prompt."""
+
+    asked: Asked
+    prompts: list[str]
+    choices: pa.ChunkedArray
+    targets: pa.ChunkedArray
+
+    def measured(self) -> Measured:
+        """Their shortcuts."""
+        return of_rows(self.asked, self.prompts, self.choices, self.targets)
+
+
+def write(path: Path, rows: Rows) -> None:
+    """Measure some rows, and write what was found as JSON."""
+    write_json(rows.measured().as_json(), path)
+
+
 def of_run(files: Iterable[Path], tasks: Mapping[str, "Task"]) -> dict[str, Measured]:
     """The shortcuts of each task of which the shards have rows that can be scored."""
+    return {name: rows.measured() for name, rows in rows_of(files, tasks).items()}
+
+
+def rows_of(files: Iterable[Path], tasks: Mapping[str, "Task"]) -> dict[str, Rows]:
+    """The rows of each task that can be scored, as far as the shards have any."""
     names = [name for name, task in tasks.items() if not generation.embeds(task.metric)]
     tables: dict[str, list[pa.Table]] = {name: [] for name in names}
     prompts: dict[str, list[str]] = {name: [] for name in names}
@@ -98,7 +129,8 @@ def of_run(files: Iterable[Path], tasks: Mapping[str, "Task"]) -> dict[str, Meas
     for name in names:
         if prompts[name]:
             rows = pa.concat_tables(tables[name])
-            found[name] = of_rows(tasks[name], prompts[name], rows["choices"], rows["target"])
+            asked = Asked(tasks[name].type, tasks[name].metric)
+            found[name] = Rows(asked, prompts[name], rows["choices"], rows["target"])
     return found
 
 
@@ -122,7 +154,7 @@ def exceeded(bound: float | None, measured: Mapping[str, Any]) -> bool:
 
 
 def of_rows(
-    task: "Task", prompts: Sequence[str], choices: pa.ChunkedArray, targets: pa.ChunkedArray
+    task: "Task | Asked", prompts: Sequence[str], choices: pa.ChunkedArray, targets: pa.ChunkedArray
 ) -> Measured:
     """The shortcuts of rows that were worded here; of the last ones `prompts` may lack."""
     listed = choices.slice(0, len(prompts)).to_pylist()

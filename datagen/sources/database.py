@@ -21,7 +21,7 @@ from datagen.console.progress import Say
 from datagen.sources import SOURCES
 from datagen.sources.columns import columns_of_files
 from datagen.sources.query import own_name, quoted, reads
-from datagen.sources.seed_files import casts, one_file, scan, seed_files
+from datagen.sources.seed_files import casts, check_folders, one_file, scan, seed_files
 from datagen.sources.source import MADE_UP
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
@@ -54,20 +54,39 @@ class Seeds:
 
     def made_up(self) -> list[str]:
         """The sources whose files are the sample shop's."""
-        return sorted(source for source in self.files if (self.location / source / MADE_UP).is_file())
+        return made_up(self.files, self.location)
 
     def hashes(self) -> dict[str, dict[str, str]]:
-        """sha256 of what every seed table reads: of its file, or of the hashes of its files by name."""
-        return {
-            source: {table: _hash_of(paths) for table, paths in sorted(tables.items())}
-            for source, tables in sorted(self.files.items())
-        }
+        """sha256 of what every seed table reads, as `hashes_of` gives it."""
+        return hashes_of(self.files, {path: sha256(path) for path in paths_of(self.files)})
 
 
-def _hash_of(paths: Sequence[Path]) -> str:
+Files = Mapping[str, Mapping[str, Sequence[Path]]]
+"""The files of each table, by source and table."""
+
+
+def made_up(sources: Iterable[str], location: Path) -> list[str]:
+    """The sources whose files are the sample shop's."""
+    return sorted(source for source in sources if (location / source / MADE_UP).is_file())
+
+
+def paths_of(files: Files) -> list[Path]:
+    """All of the files."""
+    return [path for of_source in files.values() for paths in of_source.values() for path in paths]
+
+
+def hashes_of(files: Files, hashes: Mapping[Path, str]) -> dict[str, dict[str, str]]:
+    """sha256 of what every seed table reads: of its file, or of the hashes of its files by name."""
+    return {
+        source: {table: _hash_of(paths, hashes) for table, paths in sorted(tables.items())}
+        for source, tables in sorted(files.items())
+    }
+
+
+def _hash_of(paths: Sequence[Path], hashes: Mapping[Path, str]) -> str:
     if len(paths) == 1:
-        return sha256(paths[0])
-    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in paths).encode()).hexdigest()
+        return hashes[paths[0]]
+    return hashlib.sha256("".join(f"{path.name} {hashes[path]}\n" for path in paths).encode()).hexdigest()
 
 
 @contextmanager
@@ -105,17 +124,14 @@ def open_seeds(
         }
     )
     try:
-        files = {source: seed_files(source, location) for source in sources}
+        files = files_of(sources, location)
         kept: list[Path] = []
         _create_macros(connection, seed)
         for source, options in sources.items():
             kept += _create_tables(
                 connection, source, options, location / source, files[source], columns, say
             )
-        _close_cage(
-            connection,
-            [path for found in files.values() for paths in found.values() for path in paths] + kept,
-        )
+        _close_cage(connection, paths_of(files) + kept)
         opened = Seeds(connection, location, files, dict(tables or {}))
         for name, select in opened.tables.items():
             _create_own(opened, name, select)
@@ -123,6 +139,12 @@ def open_seeds(
     finally:
         connection.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def files_of(sources: Iterable[str], location: Path) -> dict[str, dict[str, list[Path]]]:
+    """The files of some sources below `location`. Raises UserError where one is missing."""
+    check_folders(sources, location)
+    return {source: seed_files(source, location) for source in sources}
 
 
 @contextmanager
@@ -229,11 +251,18 @@ def _close_cage(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) ->
 
 def sources_of(seeds: Seeds, task: str, sql: str) -> tuple[str, ...]:
     """The seed sources that a task's query reads, be it through the recipe's own tables, sorted."""
+    return sources_read(seeds.connection, seeds.tables, task, sql)
+
+
+def sources_read(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], task: str, sql: str
+) -> tuple[str, ...]:
+    """The same on any connection; `tables` are those of the recipe, by name."""
     found: set[str] = set()
-    for name in reads(seeds.of(task), sql):
+    for name in reads(connection, sql):
         own = own_name(task, name)
-        if own in seeds.tables:
-            found.update(sources_of(seeds, own, seeds.tables[own]))
+        if own in tables:
+            found.update(sources_read(connection, tables, own, tables[own]))
         else:
             found |= {name.partition(".")[0]} & SOURCES.keys()
     return tuple(sorted(found))

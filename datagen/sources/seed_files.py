@@ -6,7 +6,7 @@ What is odd about a file, and yet read, is told in a line: other spellings, unkn
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,6 +18,18 @@ from datagen.errors import UserError
 from datagen.sources import SOURCES
 from datagen.sources.query import first_line, quoted
 from datagen.sources.source import Table
+
+
+def check_folders(sources: Iterable[str], location: Path) -> None:
+    """Raise UserError where several sources are read, and some of them have no folder below `location`."""
+    sources = list(sources)
+    there = [name for name in sources if (location / name).is_dir()]
+    missing = [name for name in sources if name not in there]
+    if there and missing:
+        raise UserError(
+            f"{location}: no folder for {', '.join(missing)}. `datagen sources` says where to get files; "
+            f"SOURCES={' '.join(there)!r} (or --sources {' '.join(there)!r}) builds from what is there alone"
+        )
 
 
 def seed_files(source: str, location: Path) -> dict[str, list[Path]]:

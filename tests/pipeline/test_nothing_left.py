@@ -15,7 +15,7 @@ from datagen.commands.verify import differences, problems
 from datagen.errors import UserError
 from datagen.pipeline.build import build
 from datagen.recipe.load import load, scaled
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 
 PRODUCTS = "seeds/esci/shopping_queries_dataset_products.parquet"
 
@@ -42,7 +42,7 @@ def here(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(folder)
 
 
-def recipe(near: str = "null", **tasks: dict[str, Any]) -> Recipe:
+def recipe(near: str = "null", **tasks: dict[str, Any]) -> Loaded:
     """A recipe of brands to find, of which every row is kept where a task says nothing else."""
     usual = {"groups": "null", "split": "null", "limit": 60, "entities": "['Acme']"}
     text = "".join(TASK.format(name=name, **usual | changed) for name, changed in tasks.items())
@@ -51,7 +51,7 @@ def recipe(near: str = "null", **tasks: dict[str, Any]) -> Recipe:
     return load("mugs")
 
 
-def built(wanted: Recipe) -> dict[str, Any]:
+def built(wanted: Loaded) -> dict[str, Any]:
     return build(wanted, Path("seeds"), Path("runs"), workers=1)
 
 

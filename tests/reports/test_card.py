@@ -11,6 +11,7 @@ import yaml
 from datagen.pipeline.lockfile import read_lock, recipe_of
 from datagen.reports.card import CATEGORIES, write_card
 from datagen.schema import SHARD, TaskType
+from datagen.sources import SOURCES
 from datagen.storage.manifest import read_manifest, shard_files
 
 
@@ -93,3 +94,28 @@ def test_another_build_of_the_same_name_is_not_read_from_the_cache_of_the_first(
     write_card(second, recipe_of(read_lock(second)), manifest | {"fingerprint": "f" * 64})
     ids = [opened(run, tmp_path / "cache")["train"][0]["id"] for run in (first, second)]
     assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("licence", "told"),
+    [
+        ("CC-BY-NC-4.0", "**No commercial use.** esci may not be used commercially"),
+        ("none granted: research use", "**Without a licence.** The publisher of esci grants none"),
+    ],
+)
+def test_the_card_says_what_a_licence_does_to_the_whole(
+    licence: str, told: str, shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(shop_run, tmp_path / "run"))
+    assert told not in (run / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(SOURCES["esci"], "LICENSE", licence)
+    write_card(run, recipe_of(read_lock(run)), read_manifest(run))
+    assert told in (run / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_names_what_was_left_out(shop_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(shop_run, tmp_path / "run"))
+    left_out = {"m2.next": "it reads m2", "m2.price": "it reads m2"}
+    recipe = recipe_of(read_lock(run)).model_copy(update={"left_out": left_out})
+    write_card(run, recipe, read_manifest(run))
+    assert "left out, as it reads m2: m2.*." in (run / "README.md").read_text(encoding="utf-8")

@@ -182,3 +182,13 @@ def test_the_list_of_changing_functions_is_that_of_duckdb() -> None:
     zoned = {"make_timestamptz", "timezone"}  # with a time zone: of an extension, which a cage cannot load
     assert found - CHANGING - CLOCKS - zoned == {"error"}  # it gives no value at all
     assert found >= CHANGING
+
+
+def test_a_missing_source_is_one_error_that_says_how_to_do_without(tmp_path: Path) -> None:
+    (tmp_path / "esci").mkdir()
+    sources = dict.fromkeys(("esci", "m2", "reviews"), SOURCES["esci"].Options())
+    with (
+        pytest.raises(UserError, match=r"no folder for m2, reviews\. .*SOURCES='esci'"),
+        open_seeds(sources, tmp_path, 0),
+    ):
+        pass

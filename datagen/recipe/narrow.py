@@ -1,0 +1,120 @@
+"""Some tasks of a recipe alone: those that were asked for, or whose sources and licences are wanted.
+
+What they read is worked out from their SQL; no seeds are opened.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import duckdb
+
+from datagen.errors import UserError
+from datagen.recipe.model import Loaded
+from datagen.sources import SOURCES
+from datagen.sources.database import sources_read
+from datagen.sources.query import own_name, reads
+from datagen.suggest import among
+
+
+def only(recipe: Loaded, names: Collection[str]) -> Loaded:
+    """The recipe with these tasks alone, and with the tables and sources that they read."""
+    tasks = {name: task for name, task in recipe.tasks.items() if name in names}
+    if len(tasks) == len(recipe.tasks):
+        return recipe
+    queries = {name: task.query for name, task in tasks.items()}
+    with duckdb.connect() as connection:
+        tables = tables_read(recipe.tables, queries)
+        used = {
+            source for name, sql in queries.items() for source in sources_read(connection, tables, name, sql)
+        }
+    return recipe.model_copy(
+        update={
+            "tasks": tasks,
+            "tables": tables,
+            "sources": {name: options for name, options in recipe.sources.items() if name in used},
+            "groups": {name: group for name, group in recipe.groups.items() if name in tasks},
+        }
+    )
+
+
+def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection[str] = ()) -> Loaded:
+    """The recipe without tasks that read another source, or one under another licence; empty: any will do.
+
+    What is left out is named in `left_out`. Raises UserError where a name is not known, or nothing is left.
+    """
+    if not sources and not licenses:
+        return recipe
+    for name in sources:
+        if name not in recipe.sources:
+            raise UserError(f"sources: `{name}` is none of {recipe.name}'s: {among(name, recipe.sources)}")
+    wanted = frozenset(map(known_license, licenses))
+    left_out = {}
+    for task, read in sources_by_task(recipe).items():
+        others = [name for name in read if sources and name not in sources]
+        foreign = [name for name in read if wanted and SOURCES[name].LICENSE not in wanted]
+        if others:
+            left_out[task] = f"it reads {', '.join(others)}"
+        elif foreign:
+            terms = ", ".join(f"{name} ({SOURCES[name].LICENSE})" for name in foreign)
+            left_out[task] = f"it reads {terms}"
+    if len(left_out) == len(recipe.tasks):
+        asked = [*sources, *sorted(wanted)]
+        raise UserError(
+            f"{recipe.name}: no task is left with {', '.join(asked)} alone: its sources are "
+            + ", ".join(f"{name} ({SOURCES[name].LICENSE})" for name in recipe.sources)
+        )
+    kept = only(recipe, recipe.tasks.keys() - left_out.keys())
+    return kept.model_copy(update={"left_out": recipe.left_out | left_out})
+
+
+def left_out_lines(recipe: Loaded) -> list[str]:
+    """What was left out, a line for each reason; recipes of which nothing is left are named as such."""
+    reasons: dict[str, list[str]] = {}
+    for task, why in recipe.left_out.items():
+        reasons.setdefault(why, []).append(task)
+    of_recipe = Counter(_recipe(name) for name in [*recipe.tasks, *recipe.left_out])
+    lines = []
+    for why, tasks in reasons.items():
+        here = Counter(map(_recipe, tasks))
+        whole = [name for name in here if name and here[name] == of_recipe[name]]
+        named = [*(f"{name}.*" for name in whole), *(name for name in tasks if _recipe(name) not in whole)]
+        lines.append(f"left out, as {why}: {', '.join(named)}")
+    return lines
+
+
+def _recipe(task: str) -> str:
+    return task.rpartition(".")[0]
+
+
+def sources_by_task(recipe: Loaded) -> dict[str, tuple[str, ...]]:
+    """The seed sources that each task reads, sorted."""
+    with duckdb.connect() as connection:
+        return {
+            name: sources_read(connection, recipe.tables, name, task.query)
+            for name, task in recipe.tasks.items()
+        }
+
+
+def known_license(name: str) -> str:
+    """A source's licence by its name or first word, in any case. Raises UserError where there is none."""
+    known = dict.fromkeys(source.LICENSE for source in SOURCES.values())
+    found = [licence for licence in known if name.lower() in (licence.lower(), licence.lower().split()[0])]
+    if not found:
+        raise UserError(f"`{name}` is the licence of no source: {among(name, known)}")
+    return found[0]
+
+
+def tables_read(tables: Mapping[str, str], queries: Mapping[str, str]) -> dict[str, str]:
+    """Of a recipe's own tables those that these queries read, directly or by others, in their order."""
+    found: set[str] = set()
+
+    def visit(reader: str, sql: str) -> None:
+        for name in {own_name(reader, name) for name in reads(connection, sql)} & tables.keys() - found:
+            found.add(name)
+            visit(name, tables[name])
+
+    if tables:
+        with duckdb.connect() as connection:
+            for task, sql in queries.items():
+                visit(task, sql)
+    return {name: select for name, select in tables.items() if name in found}

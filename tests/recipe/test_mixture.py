@@ -1,0 +1,164 @@
+"""Mixtures: single tasks, weights of every kind, and builds without some sources or licences."""
+
+import itertools
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from datagen.errors import UserError
+from datagen.recipe.check import check
+from datagen.recipe.load import fingerprint, load, resolved, scaled
+from datagen.recipe.model import Loaded
+from datagen.recipe.narrow import left_out_lines, narrowed
+from datagen.recipe.shares import fitted
+from datagen.sources import SOURCES, esci
+from datagen.sources.source import Table
+
+EXAMPLES = Path(__file__).parents[1] / "broken_recipes"
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with recipes over `esci` and over `toys`, a source under another licence."""
+    toys = {"items": Table("items.parquet", {"id": "VARCHAR", "name": "VARCHAR"})}
+    module = SimpleNamespace(
+        NAME="toys",
+        LICENSE="CC-BY-NC-4.0",
+        HOMEPAGE="https://toys.example",
+        HUB_ID="toys/toys",
+        TABLES=toys,
+        Options=esci.Options,
+        views=lambda options: {"items": "select * from items_file"},
+    )
+    monkeypatch.setitem(SOURCES, "toys", module)
+    for folder in ("recipes", "templates"):
+        shutil.copytree(EXAMPLES / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    judged = "select example_id as key, query, product_id as correct, ['x'] as distractors from esci.examples"
+    named = "select id as key, name as query, id as correct, ['x'] as distractors from toys.items"
+    write("shop", {"esci": {}}, {"one": (100, judged), "two": (300, judged)})
+    write("box", {"toys": {}}, {"three": (200, named)})
+    tables = {"mine": "select * from toys.items", "more": "select * from mine"}
+    both = {
+        "old": (10, judged),
+        "new": (10, named.replace("toys.items", "more")),
+    }
+    write("bag", {"esci": {}, "toys": {}}, both, tables=tables)
+    return tmp_path
+
+
+def write(name: str, sources: dict[str, Any], tasks: dict[str, tuple[int, str]], **keys: Any) -> None:
+    task = {
+        "type": "multiple_choice",
+        "track": "user_behavior_alignment",
+        "template": "multiple_choice/match.j2",
+    }
+    data = {
+        "name": name,
+        "description": "Tasks.",
+        "sources": sources,
+        "tasks": {label: {**task, "rows": rows, "query": sql} for label, (rows, sql) in tasks.items()},
+        **keys,
+    }
+    Path(f"recipes/{name}.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+def mix(include: list[str], rows: int = 600, name: str = "blend", **keys: Any) -> Loaded:
+    data = {"name": name, "description": "All.", "include": include, "rows": rows, **keys}
+    Path(f"recipes/{name}.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    assert check(name) == []
+    return load(name)
+
+
+def rows(recipe: Loaded) -> dict[str, int]:
+    return {name: task.rows for name, task in recipe.tasks.items()}
+
+
+def test_single_tasks_come_with_what_they_read() -> None:
+    recipe = mix(["shop.two", "bag.new"], 620)
+    assert rows(recipe) == {"shop.two": 600, "bag.new": 20}
+    assert list(recipe.tables) == ["bag.mine", "bag.more"]
+    only_old = mix(["bag.old", "shop.one", "shop.two"], 410)
+    assert (list(only_old.sources), list(only_old.tables)) == (["esci"], [])
+
+
+def test_a_task_of_a_mixture_is_one_too() -> None:
+    mix(["shop", "box"], name="inner")
+    assert rows(mix(["inner.shop.one", "bag"], 120)) == {"inner.shop.one": 100, "bag.old": 10, "bag.new": 10}
+
+
+@pytest.mark.parametrize(
+    ("weights", "shares"),
+    [
+        ({"shop": 1, "box": 1}, [75, 225, 300]),
+        ({"shop.one": 2, "shop.two": 1, "box.three": 3}, [200, 100, 300]),
+        ({"shop": 1, "shop.two": 1, "box": 1}, [200, 200, 200]),
+        ({"esci": 1, "toys": 2}, [50, 150, 400]),
+        ({"multiple_choice": 7}, [100, 300, 200]),
+        ({"user_behavior_alignment": 1}, [100, 300, 200]),
+    ],
+)
+def test_weights_are_by_recipe_task_source_type_or_track(
+    weights: dict[str, float], shares: list[int]
+) -> None:
+    assert list(rows(mix(["shop", "box"], weights=weights)).values()) == shares
+
+
+def test_a_name_that_a_recipe_and_a_source_share_is_what_the_other_keys_are() -> None:
+    shutil.copy("recipes/box.yaml", "recipes/toys.yaml")
+    text = Path("recipes/toys.yaml").read_text().replace("name: box", "name: toys")
+    Path("recipes/toys.yaml").write_text(text)
+    include = ["shop", "toys", "bag"]
+    assert rows(mix(include, weights={"esci": 1, "toys": 1}))["toys.three"] == 286  # beside bag.new
+    assert rows(mix(include, weights={"shop": 1, "toys": 1, "bag": 1}))["toys.three"] == 200
+
+
+def test_shares_of_two_kinds_hold_together() -> None:
+    weights = {"a": 30, "b": 70, "x": 60, "y": 40}
+    labels = {f"{one}{two}": [one, two] for one, two in itertools.product("ab", "xy")}
+    shares = dict(zip(labels, fitted(dict.fromkeys(labels, 10), labels, weights), strict=True))
+    for label in weights:
+        whole = sum(share for task, share in shares.items() if label in task)
+        assert whole == pytest.approx(weights[label] / 100)
+
+
+def test_a_build_of_some_sources_names_what_it_lacks() -> None:
+    whole = mix(["shop", "box", "bag"], 620)
+    recipe = narrowed(whole, sources=["esci"])
+    assert rows(recipe) == {"shop.one": 100, "shop.two": 300, "bag.old": 10}
+    assert (list(recipe.sources), recipe.tables) == (["esci"], {})
+    assert left_out_lines(recipe) == ["left out, as it reads toys: box.*, bag.new"]
+    assert rows(scaled(recipe, 41)) == {"shop.one": 10, "shop.two": 30, "bag.old": 1}
+    seeds = {"esci": {"examples": "ab12"}}
+    prints = {
+        fingerprint(resolved(each, seeds)) for each in (whole, recipe, narrowed(whole, ["esci", "toys"]))
+    }
+    assert len(prints) == 2  # all sources is the whole again
+
+
+def test_a_build_under_some_licences_names_what_it_lacks() -> None:
+    recipe = narrowed(mix(["shop", "box"]), licenses=["apache-2.0"])
+    assert list(recipe.tasks) == ["shop.one", "shop.two"]
+    assert left_out_lines(recipe) == ["left out, as it reads toys (CC-BY-NC-4.0): box.*"]
+    assert mix(["shop", "box"], licenses=["Apache-2.0"]).left_out == recipe.left_out
+    mix(["shop", "box"], licenses=["Apache-2.0"], name="inner")
+    assert mix(["inner", "bag.old"]).left_out == {"inner.box.three": "it reads toys (CC-BY-NC-4.0)"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"sources": ["escii"]}, "`escii` is none of blend's: did you mean `esci`"),
+        ({"licenses": ["MTI"]}, "`MTI` is the licence of no source: "),
+        ({"licenses": ["none"]}, "no task is left with none granted: research use alone"),
+        ({"sources": ["toys"], "licenses": ["Apache-2.0"]}, "no task is left with toys, Apache-2.0 alone"),
+    ],
+)
+def test_a_build_of_nothing_is_refused(wanted: dict[str, list[str]], message: str) -> None:
+    recipe = mix(["shop", "box"])
+    with pytest.raises(UserError, match=message):
+        narrowed(recipe, **wanted)
