@@ -328,6 +328,11 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--seeds", type=click.Path(path_type=Path), metavar="DIR", help="Say also which files DIR has.")
+@click.option(
+    "--check", "checked", type=click.Path(path_type=Path), metavar="DIR", help="Read DIR, say what is amiss."
+)
 @click.option(
     "--write-sample", type=click.Path(path_type=Path), metavar="DIR", help="Write made-up seeds into DIR."
 )
@@ -338,19 +343,31 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
     metavar="sample|full|N",
     help="Size of made-up seeds, or N judgements.",
 )
-def sources(write_sample: Path | None, size: str) -> None:
+def sources(
+    name: str | None, seeds: Path | None, checked: Path | None, write_sample: Path | None, size: str
+) -> None:
     """List the seed sources and their tables, or write made-up seeds.
+
+    Of the source NAME all tables are listed with their columns; of `lists`, the word lists and their macros.
 
     \b
     Example:
+      datagen sources esci
+      datagen sources --check seeds
       datagen sources --write-sample seeds --size full
     """
     if write_sample is None:
-        from datagen.commands import tables
+        from datagen.commands import sources
 
         if size != "sample":
             raise UserError("--size is that of the seeds to write: say where, as in --write-sample seeds")
-        click.echo(tables.sources())
+        if checked is not None:
+            text, broken = sources.check(checked)
+            click.echo(text)
+            if broken:
+                raise UserError(f"{broken} source{'s' if broken > 1 else ''} cannot be read")
+            return
+        click.echo(sources.details(name) if name else sources.overview(seeds))
         return
     from datagen.sources import sample
 
@@ -362,18 +379,28 @@ def sources(write_sample: Path | None, size: str) -> None:
 
 @main.command()
 @click.argument("name")
-def new(name: str) -> None:
+@click.option("--source", default="esci", show_default=True, metavar="NAME", help="Seed source of its rows.")
+@click.option(
+    "--type",
+    "task_type",
+    default="multiple_choice",
+    show_default=True,
+    type=click.Choice(["multiple_choice", "ranking", "retrieval", "named_entity_recognition", "generation"]),
+    help="Shape of its questions.",
+)
+def new(name: str, source: str, task_type: str) -> None:
     """Write a recipe and a template to start from.
 
     They build on the made-up shop as they are.
 
     \b
     Example:
-      datagen new my_recipe
+      datagen new my_recipe --source reviews --type ranking
     """
     from datagen.commands.new import write_starter
+    from datagen.schema import TaskType
 
-    for path in write_starter(name):
+    for path in write_starter(name, source, TaskType(task_type)):
         click.echo(f"wrote {path}")
     click.echo(f"Next:\n  datagen check {name}\n  datagen preview {name}\n  datagen build {name}")
 

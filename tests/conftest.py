@@ -86,7 +86,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from datagen.sources.locate import find_seeds
 
     folder = tmp_path_factory.mktemp("everything")
-    build(all_tasks(), find_seeds("sample", (), folder), folder, workers=1)
+    build(all_tasks(), find_seeds("sample", {}, folder), folder, workers=1)
     return folder / "everything"
 
 

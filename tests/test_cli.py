@@ -75,6 +75,8 @@ def output(*arguments: str) -> str:
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
         (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
+        (["sources", "esic"], 1, "no source `esic`: did you mean `esci`?"),
+        (["sources", "--check", "nowhere"], 1, "nowhere: no such folder"),
     ],
 )
 def test_a_mistake_is_explained_in_one_line(
@@ -316,13 +318,32 @@ def test_a_task_without_rows_says_so(here: Path) -> None:
 
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
     text = output("sources")
-    assert "esci.products" in text
-    assert "\n  esci.titled  Judgements with titles.\n    locale VARCHAR\n" in text
-    assert "\n  lists.colors          colors_in(text, language)\n" in text
-    assert all(f"\n  {table}  " in text for table in tables_of(SOURCES))
-    assert "Apache-2.0" in text
+    for name, module in SOURCES.items():
+        assert f"{name}  {module.LICENSE}\n" in text
+        assert module.DOWNLOAD in text
+        assert all(table.file in text for table in module.TABLES.values())
+        full = output("sources", name)
+        assert all(f"\n  {table}\n" in full for table in tables_of([name]) if not table.startswith("lists."))
+    assert "\n    locale, language, query_id BIGINT, query, " in output("sources", "esci")
+    assert "\n  lists.colors          colors_in(text, language)" in output("sources", "lists")
     output("sources", "--write-sample", "made", "--size", "1000")
     assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")
+
+
+def test_sources_says_what_a_folder_lacks(here: Path) -> None:
+    folder = here / "mine"
+    shutil.copytree(here / "seeds" / "esci", folder / "esci")
+    (folder / "alpaca").mkdir()
+    assert "shopping_queries_dataset_products.parquet, " in output("sources", "--seeds", str(folder))
+    (folder / "esci" / "shopping_queries_dataset_sources.csv").unlink()
+    result = run("sources", "--check", str(folder))
+    assert result.exit_code == 1
+    whole = r"^esci  whole: rows of examples [\d,]+, products [\d,]+, sources [\d,]+\n  .*no such file, so"
+    assert re.search(whole, result.stdout)
+    assert "m2  not there. Put sessions_train.csv, products_train.csv into " in result.stdout
+    assert f"\n  {SOURCES['m2'].DOWNLOAD}\n" in result.stdout
+    assert re.search(r"alpaca  .*alpaca_data_cleaned\.json: no such file", result.stdout)
+    assert "1 source cannot be read" in result.stderr
 
 
 @pytest.fixture

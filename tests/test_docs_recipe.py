@@ -144,7 +144,8 @@ def types() -> str:
 LIMITS = {
     TaskType.MULTIPLE_CHOICE: (
         f"{multiple_choice.FEWEST} to {multiple_choice.MOST} options, no two alike and none blank; `answer`"
-        " is the place of the right one in `options`, counted from 0",
+        " is the place of the right one in `options`, from 0, which keep their order, as a scale must;"
+        " `correct` and `distractors` are shuffled",
         "its number in the listing, counted from 0",
     ),
     TaskType.RANKING: (

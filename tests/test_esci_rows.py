@@ -1,6 +1,7 @@
 """Questions from a few products with ESCI's quirks: what once went wrong in the shipped recipes."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,8 @@ def write(folder: Path, table: str, rows: Sequence[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(filled, pa.schema(columns.items())), folder / esci.TABLES[table].file)
 
 
-def rows_of(
-    folder: Path, name: str, products: Sequence[dict[str, Any]], queries: Sequence[str] = ("thing",)
-) -> list[dict[str, Any]]:
-    """What the task `recipe/task` makes of the products, the first of which is exact for all queries."""
-    recipe_name, _, task_name = name.partition("/")
+def write_products(folder: Path, products: Sequence[dict[str, Any]], queries: Sequence[str]) -> Path:
+    """Seeds of these products, the first of which is exact for all queries."""
     seeds = folder / "seeds"
     (seeds / "esci").mkdir(parents=True)
     full = [{"product_id": f"P{place}", **PRODUCT, **product} for place, product in enumerate(products)]
@@ -40,7 +38,15 @@ def rows_of(
     write(seeds / "esci", "products", full)
     write(seeds / "esci", "examples", [{"split": "train", "example_id": 0, **row} for row in asked])
     (seeds / "esci" / esci.TABLES["sources"].file).write_text("query_id,source\n")
-    recipe = load(recipe_name)
+    return seeds
+
+
+def rows_of(
+    folder: Path, name: str, products: Sequence[dict[str, Any]], queries: Sequence[str] = ("thing",)
+) -> list[dict[str, Any]]:
+    """What the task `recipe/task` makes of the products, the first of which is exact for all queries."""
+    recipe_name, _, task_name = name.partition("/")
+    seeds, recipe = write_products(folder, products, queries), load(recipe_name)
     task, path = recipe.tasks[task_name], folder / "drawn.arrow"
     with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
         draw(
@@ -205,11 +211,12 @@ def test_bullet_points_that_are_wrong_are_right_elsewhere(market: Path, tmp_path
     ("locale", "title", "query", "asked"),
     [
         ("jp", "水虫クリーム 30g 3個セット", "水虫薬", True),
-        ("jp", "外付けハードディスク 500GB テレビ録画", "hdd 500", True),
+        ("jp", "外付けハードディスク 500GB テレビ録画", "hdd 500", False),
         ("jp", "フェンダー Affinity ストラトキャスター 黒", "affinity", False),  # printed by the title
         ("jp", "絶体絶命 単行本", "太陽はうごかない", False),
         ("jp", "究極のアコースティック・ブルース", "guitar", False),
-        ("es", "Rompecabezas de madera para niños", "puzle madera", True),
+        ("es", "Rompecabezas de madera para niños", "puzle madera", False),  # no exact title has this word
+        ("es", "Rompecabezas de madera para niños", "niños rompecabezas", True),
         ("es", "Láminas para pared de dormitorio", "cuadros para enmarcar", False),
     ],
 )
@@ -246,7 +253,8 @@ def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
     ]
     products = [{"product_bullet_point": "\n".join(lines)}] * 20
     rows = rows_of(tmp_path, f"esci_generation/{task}", products)
-    assert len(rows) == 20
+    assert len(rows) == 20 or task == "feature_heading"
+    assert task != "feature_heading" or max(Counter(row["reference"] for row in rows).values()) <= 6
     heading = "reference" if task == "feature_heading" else "heading"
     assert all(row["groups"][0] == f"heading:{row[heading]}" for row in rows)
     assert all(row["groups"][1] == f"product:us:{row['key']}" for row in rows)
@@ -299,7 +307,9 @@ SAYS = "A large thing for plants of any height."
     ("description", "reference"),
     [
         (f"<b>Pot</b><br>{SAYS} It has four feet of steel.", f"{SAYS} It has four feet of steel."),
-        (f"<p>{SAYS} Holds <b>1.5 l</b> of water. Please write to us!</p>", f"{SAYS} Holds 1.5 l of water."),
+        (f"<p>{SAYS} Holds <b>1.5 l</b> of water. Please write to us!</p>", None),  # the page tells no 1.5 l
+        (f"<p>{SAYS} Holds <b>a lot</b> of water. Please write to us!</p>", f"{SAYS} Holds a lot of water."),
+        (f"{SAYS} It goes well with a bowl by Kettelund.", None),
         (f"We are a family of potters. {SAYS} It has four feet of steel.", None),
         ("Acme was born at the sea. It has been true to its passions ever since, all the time.", None),
         ("Item type: thing, large. Box dimensions: 14 x 3 x 11 inch, and a weight of 3 lbs.", None),
@@ -336,7 +346,7 @@ def test_an_answer_in_the_titles_language_is_in_the_shops(
     product = {"product_locale": locale, "product_title": title, "product_bullet_point": bullets}
     foreign = "" if locale == "us" else "foreign_"
     name = f"{task}_{foreign}{'features' if task == 'title_from' else 'product'}"
-    query = " ".join(["wanted", *title.lower().split(maxsplit=2)[:2]])
+    query = " ".join(reversed(title.lower().split(maxsplit=2)[:2]))
     assert bool(rows_of(tmp_path, f"esci_generation/{name}", [product], [query])) == fits
 
 
@@ -375,6 +385,26 @@ def test_what_a_title_is_written_from_is_in_its_language(
     assert [row["bullets"] for row in rows] == [own]
 
 
+@pytest.mark.parametrize(
+    ("title", "brand", "query", "kept"),
+    [
+        ("Cotton Crew Socks", "Acme", "cotton crew socks", True),
+        ("Cotton Crew Socks", "Acme", "acme crew socks", True),  # the brand stands in its own column
+        ("Cotton Crew Socks", "Acme", "cotton socks 12 pack", False),  # nothing tells of 12
+        ("Cotton Crew Socks", "Acme", "wool slippers warm socks", False),
+        ("Cotton Crew Socks, Adult Toy Vibrator", "Acme", "cotton crew socks", False),
+        ("Calcetines para hombre con suela", "Acme", "calcetines hombre", False),
+    ],
+)
+def test_exact_products_are_those_whose_pages_bear_it_out(
+    tmp_path: Path, title: str, brand: str, query: str, kept: bool
+) -> None:
+    write_products(tmp_path, [{"product_title": title, "product_brand": brand}], [query])
+    with open_seeds(load("esci_mcq").sources, tmp_path / "seeds", 1) as opened:
+        found = opened.connection.execute("select backed from esci.titled").fetchall()
+    assert found == [(True,)] if kept else found in ([], [(False,)])
+
+
 PRICED = " under $20"
 
 
@@ -399,5 +429,7 @@ def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path,
             draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
             with pa.OSFile(str(tmp_path / label)) as file:
                 rows = pa.ipc.open_file(file).read_all().to_pylist()
-            assert rows or task.type is TaskType.RETRIEVAL, label  # the market is small
+            assert rows or task.type is TaskType.RETRIEVAL or label == "query_for_product", (
+                label
+            )  # a small market
             assert not any(PRICED in str(row) for row in rows), label

@@ -101,5 +101,5 @@ def test_rows_are_accounted_for(everything: Path) -> None:
 
 
 def test_the_same_bytes_from_several_workers(everything: Path, tmp_path: Path) -> None:
-    build(all_tasks(), find_seeds("sample", (), everything.parent), tmp_path, workers=2)
+    build(all_tasks(), find_seeds("sample", {}, everything.parent), tmp_path, workers=2)
     assert read_manifest(tmp_path / "everything") == read_manifest(everything)

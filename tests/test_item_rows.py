@@ -216,7 +216,7 @@ def test_details_are_read_in_whatever_form_they_come(tmp_path: Path) -> None:
         "Package Weight": "1 pound",
         "Shape": None,
     }
-    forms = [details, json.dumps(details), None, "no JSON", [], {"Theme ": " The\u200e sea"}]
+    forms: list[Any] = [details, json.dumps(details), None, "no JSON", [], {"Theme ": " The\u200e sea"}]
     assert details_of(tmp_path, [{"details": form} for form in forms]) == [
         ("Material", "Wood"),
         ("Material", "Wood"),

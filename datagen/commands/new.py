@@ -1,10 +1,26 @@
-"""The starter recipe and template that `datagen new` writes. They build on the sample shop at once."""
+"""The starter recipe and template that `datagen new` writes. They build on the sample shop at once.
+
+The first ones stand here, with comments. For another source or type they are those of the shipped task with
+the shortest query, so that whatever a starter shows is what works.
+"""
 
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import yaml
+from duckdb import DuckDBPyConnection
+
+from datagen.config.document import Document, read
 from datagen.errors import UserError
-from datagen.paths import names
+from datagen.paths import find, folders, names
+from datagen.schema import TaskType
+from datagen.sources import SOURCES
+from datagen.sources.database import open_layout
+from datagen.sources.query import reads
+from datagen.suggest import among
 
 RECIPE = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
@@ -51,17 +67,50 @@ Which one do you hand over? Say its number and nothing else.
 
 TASK = "best_match"
 
+ORIGIN = """\
+# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows, `datagen sources`
+# lists all tables. Begun from the task `{task}` of `{recipe}`: keep what makes its answers right.
+"""
 
-def write_starter(name: str, folder: Path = Path()) -> list[Path]:
+ROWS = 500
+"""Rows of a starter that was copied."""
+
+
+class Model(NamedTuple):
+    """A shipped task to start from, and the tables of its recipe that it reads."""
+
+    document: Document
+    task: str
+    tables: list[str]
+    sources: set[str]
+
+    def value(self, key: str) -> Any:
+        """What the task says, or its recipe for all of its tasks."""
+        return self.document.data["tasks"][self.task].get(key, self.document.data.get(key))
+
+    def length(self) -> tuple[int, int, str]:
+        """Sources and lines that one has to read to understand it."""
+        texts = [self.value("query"), *(self.document.data["tables"][name] for name in self.tables)]
+        return len(self.sources), sum(text.count("\n") + 1 for text in texts), self.task
+
+
+def write_starter(
+    name: str, source: str = "esci", task_type: TaskType = TaskType.MULTIPLE_CHOICE, folder: Path = Path()
+) -> list[Path]:
     """Write `recipes/<name>.yaml` and its template below `folder`; gives their paths.
 
-    Raises UserError for a name that no recipe may have or that one has, or where a file is there already.
+    Raises UserError for a name that no recipe may have or that one has, where a file is there already, or
+    where no task that ships asks for this type from this source.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
+    if source == "esci" and task_type is TaskType.MULTIPLE_CHOICE:
+        recipe, template = RECIPE.format(name=name, task=TASK), TEMPLATE
+    else:
+        recipe, template = _copied(name, _model(source, task_type))
     texts = {
-        folder / "recipes" / f"{name}.yaml": RECIPE.format(name=name, task=TASK),
-        folder / "templates" / "multiple_choice" / f"{name}.j2": TEMPLATE,
+        folder / "recipes" / f"{name}.yaml": recipe,
+        folder / "templates" / task_type / f"{name}.j2": template,
     }
     for path in texts:
         if path.exists():
@@ -72,3 +121,84 @@ def write_starter(name: str, folder: Path = Path()) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(texts)
+
+
+def _model(source: str, task_type: TaskType) -> Model:
+    """The shipped task of this source and type that is the shortest to read."""
+    if source not in SOURCES:
+        raise UserError(f"`{source}` is no seed source: {among(source, SOURCES)}")
+    known = [(model, TaskType(model.value("type"))) for model in _models() if source in model.sources]
+    found = [model for model, kind in known if kind is task_type]
+    if not found:
+        kinds = ", ".join(sorted({kind.value for _, kind in known}))
+        raise UserError(
+            f"no task that ships is a {task_type} from {source}. From {source} there are: {kinds}"
+        )
+    return min(found, key=Model.length)
+
+
+@cache
+def _models() -> list[Model]:
+    """All tasks of the recipes that ship, whatever a user's own folder holds."""
+    shipped = folders("recipes")[1:]
+    documents = [read(find("recipes", name, shipped)) for name in names("recipes", shipped)]
+    with open_layout({}) as connection:  # which parses; what the queries read need not be there
+        return [model for document in documents for model in _models_of(document, connection)]
+
+
+def _models_of(document: Document, connection: DuckDBPyConnection) -> Iterator[Model]:
+    tables: dict[str, set[str]] = {}
+    for name, select in document.data.get("tables", {}).items():
+        tables[name] = _reads(connection, select, tables)
+    for task, keys in document.data.get("tasks", {}).items():
+        found = _reads(connection, keys["query"], tables)
+        own = [name for name in tables if name in found]
+        yield Model(document, task, own, {name.partition(".")[0] for name in found} & SOURCES.keys())
+
+
+def _reads(connection: DuckDBPyConnection, select: str, tables: dict[str, set[str]]) -> set[str]:
+    """The tables that a query reads, be it by the recipe's own."""
+    direct = reads(connection, select)
+    return direct.union(*(tables[name] for name in direct & tables.keys()))
+
+
+def _copied(name: str, model: Model) -> tuple[str, str]:
+    """The texts of a recipe with this one task, and of its template."""
+    document = model.document
+    kind = model.value("type")
+    sources = {source: document.data["sources"][source] for source in sorted(model.sources)}
+    head = yaml.safe_dump(
+        {"name": name, "description": document.data["description"]},
+        allow_unicode=True,
+        sort_keys=False,
+        width=1000,
+    )
+    head += f"sources: {yaml.safe_dump(sources, default_flow_style=True, width=1000)}"
+    tables = "".join(_block(document, ("tables", table)) for table in model.tables)
+    task = _block(document, ("tasks", model.task), {"template": f"{kind}/{name}.j2", "rows": ROWS})
+    keys = [(key, model.value(key)) for key in ("type", "track", "language") if model.value(key)]
+    stated = "".join(
+        f"    {key}: {value}\n" for key, value in keys if key not in document.data["tasks"][model.task]
+    )
+    task = re.sub(rf"(?m)^  {model.task}:\n", lambda match: match[0] + stated, task)
+    template = find("templates", model.value("template"), folders("templates")[1:]).read_text("utf-8")
+    recipe = ORIGIN.format(name=name, task=model.task, recipe=document.path.stem) + head
+    recipe += (f"tables:\n{tables}" if tables else "") + f"tasks:\n{task}"
+    return recipe, template
+
+
+def _block(document: Document, loc: tuple[str, str], changed: dict[str, Any] | None = None) -> str:
+    """The lines of a table or a task with the comment before it, and with other values for some keys."""
+    lines = document.text.splitlines()
+    first = document.keys[loc][0] - 1
+    while lines[first - 1].startswith("  #"):
+        first -= 1
+    last = document.nodes[loc].end_mark.line
+    last += not lines[last - 1 : last] or document.nodes[loc].end_mark.column > 2
+    kept = lines[first:last]
+    while kept and (not kept[-1].strip() or kept[-1].startswith("  #")):
+        kept.pop()
+    text = "\n".join(kept) + "\n"
+    for key, value in (changed or {}).items():
+        text = re.sub(rf"(?m)^    {key}: .*$", f"    {key}: {value}", text, count=1)
+    return text

@@ -12,11 +12,6 @@ from datagen.console.text import aside, block, heading, shortened, table
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
-from datagen.sources import SOURCES
-from datagen.sources.database import open_layout
-from datagen.sources.query import columns_of
-from datagen.sources.staging import staged
-from datagen.sources.word_lists import COLUMNS, LISTS, lists
 
 _NAMED = 5
 """Tasks that a line names."""
@@ -103,31 +98,6 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
         f'  datasets.load_dataset("{run}")',
     ]
     return "\n".join(lines)
-
-
-def sources() -> str:
-    """The seed sources, where to get them, their tables with columns, and the word lists with macros."""
-    parts = []
-    for name, module in SOURCES.items():
-        lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}")]
-        for table_name, layout in module.TABLES.items():
-            lines += _columns(f"{name}.{table_name}", layout.file, layout.columns)
-        with open_layout({name: module.Options()}) as connection:
-            for table_name, found in staged(name).items():
-                first = f"{found.comment.removesuffix('.').split('. ')[0]}."
-                columns = columns_of(connection, f"select * from {name}.{table_name}")
-                lines += _columns(f"{name}.{table_name}", first, columns)
-        lines.append("  from `sample` (made up, ships with the project), `hub` ")
-        lines[-1] += f"({module.HUB_ID}), or a folder with {name}/ in it"
-        parts.append("\n".join(lines))
-    subjects = [block(f"{LISTS}.{subject}", f"{subject}_in(text, language)", 22) for subject in lists()]
-    title = f"word lists ({', '.join(COLUMNS)}), each with a macro that finds its words in a text"
-    parts.append("\n".join([heading(title), *subjects]))
-    return "\n\n".join(parts)
-
-
-def _columns(name: str, what: str, columns: Mapping[str, str]) -> list[str]:
-    return [f"  {name}  {aside(what)}", *(f"    {column} {kind}" for column, kind in columns.items())]
 
 
 def _command() -> str:

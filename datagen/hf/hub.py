@@ -1,8 +1,10 @@
 """Downloads of models and data sets from the Hugging Face hub."""
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from datagen.console.progress import Say
@@ -29,13 +31,46 @@ def fetched(name: str) -> Path:
         ) from None
 
 
+LIMIT = "HUB_GB"
+"""The environment's variable for the most gigabytes that one data set may take, and what it is unsaid."""
+
+DEFAULT_GB = 5.0
+
+
 def dataset_files(
     repository: str, revision: str, patterns: Sequence[str], folder: Path, say: Say = lambda text: None
 ) -> None:
     """Put the files of a data set that match any of `patterns` into `folder`, as they are at a revision.
 
     `say` is told their size before they are fetched. That is into the hub's own cache, so that a download
-    that was cut off goes on there, and draws a bar. Raises OSError where the hub does not give them.
+    that was cut off goes on there, and draws a bar. Raises OSError where the hub does not give them, and
+    UserError where they are larger than what is fetched unasked.
+    """
+    from huggingface_hub import snapshot_download
+
+    files = download_plan(repository, revision, patterns, say)
+    try:
+        cached = Path(
+            snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=[*patterns])
+        )
+    except Exception as error:  # the client's HTTP library, and with it the errors, changes with its version
+        raise OSError(str(error)) from error
+    for name in files:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = (cached / name).resolve()
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(source, target)
+
+
+def download_plan(
+    repository: str, revision: str, patterns: Sequence[str], say: Say = lambda text: None
+) -> list[str]:
+    """The names of a data set's files that match any of `patterns`; `say` is told what is to be downloaded.
+
+    Raises OSError where the hub does not tell or has none, and UserError where they are too large.
     """
     from huggingface_hub import snapshot_download
 
@@ -43,21 +78,29 @@ def dataset_files(
         files = snapshot_download(
             repository, repo_type="dataset", revision=revision, allow_patterns=[*patterns], dry_run=True
         )
-        missing = [file for file in files if file.will_download]
-        size = sum(file.file_size or 0 for file in missing)
-        say(f"{repository}: {len(missing)} of {len(files)} files to download, {size / 1e6:,.1f} MB")
-        cached = Path(
-            snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=[*patterns])
-        )
-    except Exception as error:  # the client's HTTP library, and with it the errors, changes with its version
+    except Exception as error:  # as above
         raise OSError(str(error)) from error
-    if not files:
-        raise OSError(f"it has no {' or '.join(patterns)} at {revision}")
-    for file in files:
-        target = folder / file.filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = (cached / file.filename).resolve()
-        try:
-            os.link(source, target)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(source, target)
+    names = [file.filename for file in files]
+    absent = [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]
+    if absent:
+        raise OSError(f"it has no {' or '.join(absent)} at {revision}")
+    missing = [file for file in files if file.will_download]
+    size = sum(file.file_size or 0 for file in missing) / 1e9
+    most = most_gigabytes()
+    say(f"{repository}: {len(missing)} of {len(files)} files to download, {size * 1e3:,.1f} MB")
+    if size > most:
+        raise UserError(
+            f"seeds hub: {repository}: {size:,.1f} GB to download, more than the {most:g} GB that are "
+            f"fetched unasked. Choose less of it by the source's options, or allow it: "
+            f"{LIMIT}={math.ceil(size)}"
+        )
+    return names
+
+
+def most_gigabytes() -> float:
+    """The most gigabytes to fetch of one data set. Raises UserError where the variable is no number."""
+    told = os.environ.get(LIMIT) or str(DEFAULT_GB)
+    try:
+        return float(told)
+    except ValueError:
+        raise UserError(f"{LIMIT}={told}: not a number of gigabytes, such as {LIMIT}=20") from None

@@ -27,7 +27,7 @@ from datagen.prompts.template import Template, load_template
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_arrow, read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
-from datagen.tasks.question import RESERVED
+from datagen.tasks.question import RESERVED, one_line
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
     from datagen.recipe.model import Recipe
@@ -79,7 +79,7 @@ def job_of(recipe: "Recipe", task: str) -> Job:
     template = find("templates", wanted.template).resolve()
     return Job(
         *(recipe.seed, task, wanted.type, wanted.metric, wanted.language, template),
-        *(recipe.filters.max_tokens, recipe.filters.language),
+        *(recipe.filters.max_tokens, recipe.filters.language and not wanted.bilingual),
     )
 
 
@@ -165,17 +165,18 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
     word_row = _row_worder(job, [name for name in columns if name not in RESERVED])
     keys, sides, groups = (columns[name].to_pylist() for name in ("key", "side", "groups"))
     languages = columns["language"].to_pylist() if "language" in columns else [job.language] * len(sizes)
+    reasonings = columns["explanation"].to_pylist() if "explanation" in columns else [None] * len(sizes)
     names = [name for name in columns if name not in RESERVED]
     values = zip(*(columns[name].to_pylist() for name in names), strict=True) if names else ((),) * len(sizes)
     rows = []
-    for key, side, group, language, size, value in zip(
-        keys, sides, groups, languages, sizes, values, strict=True
+    for key, side, group, language, size, reasoning, value in zip(
+        keys, sides, groups, languages, sizes, reasonings, values, strict=True
     ):
         row = dict(zip(names, value, strict=True))
         try:
             if size > SLOT_CHARACTERS:
                 raise Reject("too_long")
-            rows.append((key, side, group, language, *word_row(key, language, row)))
+            rows.append((key, side, group, language, *word_row(key, language, row, reasoning)))
         except Reject as reject:
             seed = row if size <= SLOT_CHARACTERS else None
             rejects.add(key, reject.reason, seed, detail=reject.detail)
@@ -185,10 +186,13 @@ def _examples(columns: dict[str, pa.Array], sizes: list[int], job: Job, rejects:
     )
 
 
-def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any]], tuple[Any, ...]]:
+def _row_worder(
+    job: Job, names: list[str]
+) -> Callable[[str, str, dict[str, Any], str | None], tuple[Any, ...]]:
     """A function that renders one row; what all rows need is looked up once, here.
 
-    It gives EXAMPLE's columns from `id` on, and raises Reject.
+    It gives EXAMPLE's columns from `id` on, and raises Reject. A reasoning follows the answer after a line
+    break: the grader reads what stands before it, and a constraint admits no more than that.
     """
     module, template = TASKS[job.task_type], _template(job.template)
     choices = {language: template.choices(language) for language in LANGUAGES}
@@ -196,7 +200,7 @@ def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any
     as_json = json.JSONEncoder(ensure_ascii=False).encode
     extra = {"metric": job.metric} if job.task_type is TaskType.GENERATION else {}
 
-    def word_row(key: str, language: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    def word_row(key: str, language: str, row: dict[str, Any], reasoning: str | None) -> tuple[Any, ...]:
         if not choices.get(language):
             raise Reject("no_wording_in_language")
         dice = Dice(f"{job.seed}|{job.task}|{key}")
@@ -224,8 +228,13 @@ def _row_worder(job: Job, names: list[str]) -> Callable[[str, str, dict[str, Any
             raise Reject(problem)
         target = str(question.target) if type(question.target) is int else as_json(question.target)
         gold = module.gold_text(question)
+        answer = module.answer(question)
+        if reasoning:
+            answer = f"{answer}\n{one_line(reasoning)}"
+            if module.parse(answer) != question.target:
+                raise Reject("gold_scores_below_one")
         own_id = row_id(job.seed, job.task, wording, key)
-        return own_id, wording, prompt, module.answer(question), target, fields, candidates, gold
+        return own_id, wording, prompt, answer, target, fields, candidates, gold
 
     return word_row
 

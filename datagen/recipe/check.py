@@ -86,7 +86,10 @@ CODES = {
 }
 """The meaning of each problem's code. Codes stay the same; messages may get better."""
 
-OPTIONAL: Columns = {"split": pa.string(), "groups": pa.list_(pa.string()), "language": pa.string()}
+OPTIONAL: Columns = {
+    **{"split": pa.string(), "groups": pa.list_(pa.string())},
+    **{"language": pa.string(), "explanation": pa.string()},
+}
 """Columns that any query may return; the pipeline reads them."""
 
 TAKEN = {
@@ -254,6 +257,8 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
             document.problem(place, "column_type", message)
     own = set(TASKS[kind].SLOTS).difference(*TASKS[kind].COLUMNS)
     taken = TAKEN | dict.fromkeys(own, f"a {kind} makes a slot of this name: choose another")
+    if kind is not TaskType.MULTIPLE_CHOICE:
+        taken["explanation"] = f"the grader would read it as part of a {kind}'s answer: leave it out"
     for name in taken.keys() & columns.keys():
         document.problem(place, "taken_column", f"the query returns `{name}`: {taken[name]}")
 

@@ -63,6 +63,10 @@ class Task(_Model):
         description="score of what answers without skill, above which a build warns; null: no bound",
     )
 
+    bilingual: bool = Field(
+        default=False, description="rows hold two languages, so that no text is rejected for its own"
+    )
+
     @field_validator("template")
     @classmethod
     def _in_the_folder_of_its_type(cls, template: str, info: ValidationInfo) -> str:

@@ -15,6 +15,7 @@ from datagen.sources.source import Table
 NAME = "alpaca"
 LICENSE = "CC-BY-NC-4.0"
 HOMEPAGE = "https://github.com/gururise/AlpacaDataCleaned"
+DOWNLOAD = "https://github.com/gururise/AlpacaDataCleaned/blob/main/alpaca_data_cleaned.json"
 
 TABLES = {
     "rows": Table(
@@ -24,6 +25,7 @@ TABLES = {
 }
 
 HUB_ID = "yahma/alpaca-cleaned"
+HUB_BY: tuple[str, ...] = ()
 
 
 class Options(BaseModel):
@@ -37,6 +39,6 @@ def views(options: Options) -> dict[str, str]:
     return {"rows": "select * from rows_file"}
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
     """Download the publisher's file, which the hub has as it is."""
     dataset_files(HUB_ID, revision, [TABLES["rows"].file], folder, say)

@@ -15,6 +15,7 @@ from datagen.sources.source import Table
 NAME = "ecinstruct"
 LICENSE = "CC-BY-4.0"
 HOMEPAGE = "https://huggingface.co/datasets/NingLab/ECInstruct"
+DOWNLOAD = "https://huggingface.co/datasets/NingLab/ECInstruct/tree/main"
 
 SPLITS: dict[str, tuple[str, ...]] = {"train": (), "val": ("validation",), "test": ()}
 
@@ -35,6 +36,7 @@ TABLES = {
 }
 
 HUB_ID = "NingLab/ECInstruct"
+HUB_BY: tuple[str, ...] = ()
 
 
 class Options(BaseModel):
@@ -48,6 +50,6 @@ def views(options: Options) -> dict[str, str]:
     return {"rows": "select * from rows_file"}
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
     """Download the publisher's file, which the hub has as it is."""
     dataset_files(HUB_ID, revision, [TABLES["rows"].file], folder, say)

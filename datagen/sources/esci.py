@@ -11,11 +11,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.console.progress import Say
+from datagen.hf.hub import download_plan
 from datagen.sources.source import Table
 
 NAME = "esci"
 LICENSE = "Apache-2.0"
 HOMEPAGE = "https://github.com/amazon-science/esci-data"
+DOWNLOAD = "https://github.com/amazon-science/esci-data/tree/main/shopping_queries_dataset"
 
 LOCALES: dict[str, tuple[str, ...]] = {"us": (), "es": (), "jp": ()}
 LABELS = {"E": ("exact",), "S": ("substitute",), "C": ("complement",), "I": ("irrelevant",)}
@@ -77,6 +79,7 @@ ENTITIES = {"&quot;": '"', "&#39;": "''", "&apos;": "''", "&lt;": "<", "&gt;": "
 
 HUB_ID = "tasksource/esci"
 """One joined table with the labels spelled out; the publisher itself has no data set on the hub."""
+HUB_BY: tuple[str, ...] = ()
 
 HUB_LABELS = {"Exact": "E", "Substitute": "S", "Complement": "C", "Irrelevant": "I"}
 
@@ -116,7 +119,7 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
     """Write the hub's joined table into `folder` in the publisher's layout.
 
     Needs the network. The hub's table does not say where a query came from, so `sources` gets no rows.
@@ -124,6 +127,7 @@ def from_hub(folder: Path, revision: str, say: Say) -> None:
     import duckdb
     from datasets import Dataset, DatasetDict, load_dataset
 
+    download_plan(HUB_ID, revision, ["*.parquet"], say)
     loaded = load_dataset(HUB_ID, revision=revision)
     if not isinstance(loaded, DatasetDict):
         raise TypeError(f"{HUB_ID} is not split into train and test as it used to be")

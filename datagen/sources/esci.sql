@@ -11,6 +11,10 @@ select product_locale as locale, language(product_locale) as language, query_id,
 from esci.examples anti join unfit using (query_id)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
+-- Products for adults alone, which no task asks about, by words of their titles.
+create table esci.adult as
+select product_locale as locale, product_id from esci.products where len(adult_in(product_title, language(product_locale))) > 0;
+
 -- What a product's page says, where it has a title that can be shown: of 3 to 300 characters, without HTML. `brand` and
 -- `color` are null where the catalogue has none of a name's length. `points` are the bullet points, a line each; `bullets`
 -- six of them at most, without HTML, of 10 to 400 characters in the shop's language, that say more than the parcel's data.
@@ -21,21 +25,52 @@ select product_locale as locale, language(product_locale) as language, product_i
     product_description as description, product_bullet_point as points,
     list_transform([readable_lines(points, language)], lambda lines: list_filter(
         lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6] as bullets
-from esci.products where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
+from esci.products anti join esci.adult on adult.locale = product_locale and adult.product_id = products.product_id
+where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
 
 -- The titles of those pages, with brand and color.
 create view esci.titles as select locale, language, product_id, title, brand, color from esci.pages;
 
--- The words of every query (`words_of`), which a task can ask how much of a title they are.
+-- The words of every query (`words_of`) that is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
+-- can't do without: words with a digit, and the brands of exact products that the query names, the first word of each.
 create table esci.queries as
-select locale, query_id, words_of(min(query), min(language)) as words
-from esci.judged group by locale, query_id;
+with named as (
+    select locale, query_id, list(distinct maker(brand) order by maker(brand)) as makers
+    from esci.judged join esci.titles using (locale, language, product_id)
+    where label = 'E' and length(maker(brand)) > 2
+        and (contains(' ' || lower(query) || ' ', ' ' || maker(brand) || ' ') or language = 'ja' and contains(lower(query), maker(brand)))
+    group by locale, query_id
+)
+select locale, query_id, words_of(min(query), min(language)) as words,
+    regexp_extract_all(lower(min(query)), '[\p{L}\d.]*\d[\p{L}\d.]*') || coalesce(min(makers), []) as musts
+from esci.judged left join named using (locale, query_id) group by locale, query_id
+having len(adult_in(min(query), min(language))) = 0;
 
--- Judgements with titles. `overlap` is the share of the query's words that the title has.
+-- Judgements with titles in the shop's language. `overlap` is the share of the query's words that the title has. `backed` tells
+-- whether title, brand and color bear the judgement out, as one in four reads wrong: of an exact product they have half of the
+-- query's words at least, and all that it can't do without; of a substitute some and not all; of a complement some; of what
+-- is irrelevant none (of Japanese, hardly a pair of characters). What is told in sentences was judged at random where it is no exact product's.
 create table esci.titled as
-select judged.*, title, brand, color, overlap(words, title, language)::float as overlap
-from esci.judged join esci.queries using (locale, query_id)
-    join (select * exclude (language) from esci.titles) using (locale, product_id);
+with page as (
+    select judged.*, title, brand, color, overlap(words, title, language)::float as overlap, musts,
+        concat_ws(' ', title, brand, color) as told, if(brand is null and color is null, overlap, overlap(words, told, language)) as share
+    from esci.judged join esci.queries using (locale, query_id)
+        join (select * exclude (language) from esci.titles) using (locale, product_id)
+    where in_language(title, language)
+)
+select * exclude (musts, told, share), case label
+    when 'E' then share >= 0.5 and len([word for word in musts if not contains(lower(told), word)]) = 0
+    when 'S' then overlap > 0 and overlap < 1
+    when 'C' then overlap > 0 and length(query) <= 80
+    else share < if(language = 'ja', 0.2, 0.01) and length(query) <= 80 end as backed
+from page;
+
+-- For a query the others that ask for something else: an exact product of theirs was judged a complement or irrelevant for it.
+create view esci.away as
+select unfit.locale, unfit.query_id, list(distinct {query_id: other.query_id, query: other.query}) as others
+from esci.titled as unfit join esci.titled as other using (locale, product_id)
+where unfit.label in ('C', 'I') and unfit.backed and other.label = 'E' and other.backed and length(other.query) <= 100
+group by all;
 
 -- The same with names: `key` is that of a judgement, `groups` are its query and its product.
 create view esci.pairs as
@@ -48,7 +83,7 @@ from esci.titled;
 -- a brand is asked for if an exact product has it.
 create view esci.wishes as
 with pair as (
-    select *, regexp_extract_all(lower(brand), '^[^ (（]+')[1] as maker from esci.titled where label in ('E', 'S')
+    select *, maker(brand) as maker from esci.titled where label in ('E', 'S')
     qualify row_number() over (partition by locale, query_id, label order by lot) <= 4
 ), asked as (
     select locale, query_id, unnest(attributes_in(query, language), recursive := true)
@@ -105,13 +140,64 @@ beside as (
 )
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
 
--- For every product a query that it answers exactly, one by chance of those that share a third of their words with its title
--- and ask for nothing to be absent: it can be guessed.
+-- For every product a query that it answers exactly, one by chance of those that its page bears out and that ask for nothing
+-- to be absent: it can be guessed. All its words stand in the title of some exact product (in Japanese half
+-- of its pairs of characters), so that it is not misspelt.
 create view esci.guesses as
-with fitting as (
+with spelled as (select locale, query_id from esci.titled where label = 'E' group by all having max(overlap) >= if(locale = 'jp', 0.5, 1)),
+fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
-    from esci.titled where label = 'E' and overlap > 0.33 and length(query) between 3 and 80
+    from esci.titled semi join spelled using (locale, query_id) where label = 'E' and backed and length(query) between 3 and 80
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )
 select locale, product_id, best.query_id as query_id, best.query as query, best.split as split from fitting;
+
+-- Measures that titles tell (`measures_in`), of up to 100,000 products of each marketplace: every number with a unit. `sound` is
+-- whether it is one amount and no other: not one end of a range, a fraction, `up to` or `for` so much, an amount `per` something or
+-- of an ingredient. `packs` are the numbers in which the product comes, in the title's words, and `packed` that in `12 x 330 ml`.
+-- Ounces of what is eaten are of weight; others may be of weight or of a liquid, and so are of the kind `ounces`.
+create table esci.measures as
+with drawn as (
+    select locale, language, product_id, title, packs_in(title) as packs from esci.titles where may_measure(title)
+    qualify row_number() over (partition by locale order by draw(product_id)) <= 100000
+),
+told as (select *, unnest(measures_in(title, language), recursive := true) from drawn),
+units as (select language, if(language = 'ja', word, strip_accents(word)) as word, canonical as unit from lists.units)
+select * exclude (previous), if(unit = 'oz' and of_food(title), 'weight', unit_kind(unit)) as kind, number_told(number, language) as value,
+    nullif(if(kind = 'length', '', regexp_extract(times || chain, '^(\d{1,3}) ?[x×*]? ?$', 1)), '')::integer as packed,
+    coalesce(value > 0 and behind = '' and (chain = '' and times = '' or packed > 1) and between = ''
+        and begins_number(ahead || before, language) and not of_other_amount(previous, language), false) as sound
+from told join units using (language, word);
+
+-- The one amount of a kind that a title tells: `value` in `unit`, of the `kind` weight, volume, length, pieces or ounces, and `pack`,
+-- how many of these come together; null where the title says nothing of it. `size` is the value in grams, milliliters or millimeters,
+-- `kinds` the number of kinds that the title tells amounts of. Left out are titles that tell two amounts of a kind or two packs, that
+-- tell of sets, of what is included or of so many bottles, a weight of paper or for a scale, and amounts that no product of a shop has.
+create table esci.amounts as
+with one as (
+    select locale, language, product_id, title, kind, min(unit) as unit, min(word) as word, min(value) as value,
+        list_distinct(min(packs) || coalesce(list(packed) filter (packed is not null), [])) as packs,
+        bool_and(sound) and count(distinct (value, unit)) = 1 as sound
+    from esci.measures group by all
+),
+counted as (select *, count(*) over (partition by locale, product_id) as kinds from one)
+select * exclude (sound, packs), list_max(packs) as pack, value * unit_size(unit) as size,
+    locale || '/' || product_id as key, ['product:' || locale || ':' || product_id] as groups
+from counted where sound and len(packs) < 2 and coalesce(list_max(packs), 1) between 1 and 200 and size between 1
+    and case kind when 'weight' then 50000 when 'volume' then 200000 when 'length' then 100000 when 'ounces' then 15000 else 5000 end
+    and not (kind = 'pieces' and (value < 2 or value <> floor(value))) and not (kind = 'weight' and of_other_weight(title)) and not of_sets(title)
+    and (kind in ('pieces', 'length') or coalesce(parts_told(title) = list_max(packs), parts_told(title) is null));
+
+-- Titles that tell one width and one depth, as in `4 x 6 ft`, and no other length: `sides`, the shorter first, in `unit`.
+create table esci.rectangles as
+with one as (
+    select locale, language, product_id, title, min(unit) as unit, min(word) as word, min(chain) as chain, min(value) as value
+    from esci.measures where kind = 'length' group by all
+    having count(*) = 1 and regexp_full_match(min(ahead || between || behind || times), '[(\[]?')
+),
+read as (select *, number_told(regexp_extract(chain, '^[\d.,]*\d'), language) as other from one)
+select locale, language, product_id, title, unit, [least(value, other), greatest(value, other)] as sides,
+    locale || '/' || product_id as key, ['product:' || locale || ':' || product_id] as groups
+from read where regexp_full_match(chain, '[\d.,]+ ?(?:' || word || ')? ?[x×*] ?') and unit in ('in', 'ft', 'cm')
+    and sides[1] * unit_size(unit) >= 20 and sides[2] * unit_size(unit) <= 10000;

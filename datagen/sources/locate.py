@@ -1,7 +1,8 @@
 """The folder of seed files behind a user's `--seeds`.
 
 sample     the made-up shop, written once to runs/seeds/sample-<hash of its generator>/
-hub        fetched once to runs/seeds/hub/<source>/, its revision noted in runs/seeds/hub/<source>.json
+hub        fetched once to runs/seeds/hub/<source>/, its revision noted in runs/seeds/hub/<source>.json.
+           Where options choose among files, each choice has a folder; runs/seeds/hub/of-<hash>/ links there
 a folder   as it is: one subfolder a source, with the publisher's files
 """
 
@@ -9,10 +10,12 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
+
+from pydantic import BaseModel
 
 from datagen.console.progress import Say
 from datagen.errors import UserError
@@ -22,7 +25,9 @@ from datagen.suggest import nearest
 SAMPLE, HUB = "sample", "hub"
 
 
-def find_seeds(where: str, sources: Iterable[str], runs: Path, say: Say = lambda text: None) -> Path:
+def find_seeds(
+    where: str, sources: Mapping[str, BaseModel], runs: Path, say: Say = lambda text: None
+) -> Path:
     """The folder behind `where`; what is missing of the sample or the hub's sources is written there first.
 
     Raises UserError where there is no such folder, or the hub cannot be reached.
@@ -81,17 +86,40 @@ def _hash_of(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _hub(sources: Iterable[str], home: Path, say: Say) -> Path:
-    for source in sources:
-        if not (home / source).is_dir():
-            revision = _revision(source, home / f"{source}.json")
-            say(f"Fetching {SOURCES[source].HUB_ID}, once ...")
-            with _whole(home / source) as unfinished:
-                try:
-                    SOURCES[source].from_hub(unfinished, revision, say)
-                except OSError as error:
-                    raise _unreachable(source, error) from error
-    return home
+def _hub(sources: Mapping[str, BaseModel], home: Path, say: Say) -> Path:
+    """The folder with the hub's copy of each source; links lead to those that options choose from."""
+    folders = {source: _fetched(source, options, home, say) for source, options in sources.items()}
+    names = [folder.name for folder in folders.values()]
+    if names == list(sources):
+        return home
+    linked = home / f"of-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
+    linked.mkdir(exist_ok=True)
+    for source, folder in folders.items():
+        with suppress(FileExistsError):
+            (linked / source).symlink_to(folder.resolve(), target_is_directory=True)
+    return linked
+
+
+def _fetched(source: str, options: BaseModel, home: Path, say: Say) -> Path:
+    """The folder of one source, fetched first if it is not there."""
+    module = SOURCES[source]
+    if not module.HUB_ID:
+        raise UserError(
+            f"seeds hub: {source} is not on the hub. "
+            f"Get its files from {module.HOMEPAGE} and give their folder"
+        )
+    chosen = options.model_dump(include=set(module.HUB_BY), exclude_defaults=True)
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+    folder = home / (f"{source}-{digest}" if chosen else source)
+    if not folder.is_dir():
+        revision = _revision(source, home / f"{source}.json")
+        say(f"Fetching {module.HUB_ID}, once ...")
+        with _whole(folder) as unfinished:
+            try:
+                module.from_hub(unfinished, revision, options, say)
+            except OSError as error:
+                raise _unreachable(source, error) from error
+    return folder
 
 
 def _revision(source: str, note: Path) -> str:

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.console.progress import Say
-from datagen.errors import UserError
 from datagen.sources.source import Table
 
 NAME = "m2"
 LICENSE = "Apache-2.0"
 HOMEPAGE = "https://kddcup23.github.io"
+DOWNLOAD = (
+    "https://www.aicrowd.com/challenges/amazon-kdd-cup-23-multilingual-recommendation-challenge/dataset_files"
+)
 
 LOCALES: dict[str, tuple[str, ...]] = {
     "UK": (),
@@ -55,6 +57,7 @@ TABLES = {
 }
 
 HUB_ID = ""
+HUB_BY: tuple[str, ...] = ()
 
 FILLER = 40_000_000
 """Prices from here on stand for none: the publisher writes 40000000.07."""
@@ -82,15 +85,12 @@ def views(options: Options) -> dict[str, str]:
     locales = ", ".join(f"'{locale}'" for locale in options.locale)
     price = f"if(try_cast(price as double) < {FILLER}, try_cast(price as double), null)"
     return {
-        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale, prev_items as printed"
-        f" from sessions_file where locale in ({locales})",
+        "sessions": r"select regexp_extract_all(prev_items, '\w+') as prev_items, next_item, locale,"
+        f" prev_items as printed from sessions_file where locale in ({locales})",
         "products": f'select * exclude ("desc") replace ({price} as price), "desc" as description'
         f" from products_file where locale in ({locales})",
     }
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
-    """There is none: the publisher has no data set on the hub."""
-    raise UserError(
-        f"seeds hub: {NAME} is not on the hub. Get its files from {HOMEPAGE} and give their folder"
-    )
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
+    """Nothing: the publisher has no data set on the hub."""

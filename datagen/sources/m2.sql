@@ -3,7 +3,7 @@
 create table m2.steps as
 with drawn as (
     select locale, unnest(min({lot: draw(printed || next_item), printed: printed, after: next_item}, 8000), recursive := true)
-    from m2.sessions where length(printed) > 20 group by locale
+    from m2.sessions where contains(printed, ' ') group by locale
 ),
 visit as (select locale, lot, after, md5(printed || after)[:12] as session, regexp_extract_all(printed, '\w+') as before from drawn),
 step as (
@@ -16,7 +16,7 @@ from step group by locale, session, id;
 -- What the pages of those products say, and of up to 8,000 others that several marketplaces sell under one id (`paired`). `title`
 -- has 10 to 300 characters and no HTML. `brand`, `color`, `size`, `material` and `author` are null where they say nothing, or
 -- more than a name. `words` are those of the title that may tell what it is: of four letters or more, of Japanese two or three
--- characters. Of a product that is listed twice, the title that comes first in the alphabet stays.
+-- characters.
 create table m2.pages as
 with pair as (select id from m2.products group by id having min(locale) <> max(locale) order by draw(id), id limit 8000),
 wanted as (
@@ -29,7 +29,6 @@ page as (
         if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
         plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
     from m2.products join wanted using (locale, id)
-    qualify row_number() over (partition by locale, id order by title, description) = 1
 )
 select *, list_distinct(regexp_extract_all(
     regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),

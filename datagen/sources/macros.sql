@@ -14,7 +14,7 @@ create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
-    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b')
+    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b|(?: (?:con|del|los|las|por|sin|mujer|hombre|niños|niñas)\b.*){2}')
     when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     when 'de' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|avec|pour|della|per)\b')
     when 'fr' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|und|für|mit|della|per)\b')
@@ -72,7 +72,7 @@ create macro overlap(words, text, language) as list_transform(
 create macro sizes_told(text, language) as list_transform(
     [regexp_replace(lower(text), '\bfor (?:small|medium|large)\b|\bpara \pL+ (?:peque[nñ]|median|grande)\pL*', ' ', 'g')],
     lambda own: list_distinct(sizes_in(own, language) || list_transform(
-        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|人|畳)'),
+        regexp_extract_all(own, '\b\d+(?:[.,]\d+)?[ -]?(?:inch|ft|oz|ounce|lb|gallon|cm|mm|ml|kg|gr\b|gramo|gb|tb|pack|piece|count|litro|pulgada|pieza|unidad|インチ|枚|個|本|足|双|冊|脚|台|人|畳)'),
         lambda size: replace(replace(size, ' ', ''), '-', ''))))[1];
 
 -- What a text tells of a product's attributes: the words of one kind, all kinds with words, and a kind's name in a language.
@@ -89,6 +89,9 @@ create macro attribute_name(kind, language) as coalesce(map {
 
 create macro known_brand(brand) as nullif(regexp_replace(trim(brand),
     '(?i)^(generic|generico|genérico|unbranded|unknown|none|no ?name|n[/\\]?[ac]|other|ノーブランド.*)$', ''), '');
+
+-- The first word of a brand, as shoppers type it.
+create macro maker(brand) as nullif(regexp_extract(lower(brand), '^[^ (（]+'), '');
 
 -- What a language is called in a language.
 create macro language_name(code, language) as map {
@@ -173,3 +176,80 @@ create macro near_aspects(aspects) as aspects || flatten([kin for kin in [
     ['delivery', 'packaging', 'customer service'], ['ease of use', 'instructions'], ['size', 'storage space', 'stretch'],
     ['pockets', 'storage space', 'zipper'], ['quality', 'material'], ['screen', 'picture', 'light'], ['story', 'writing']]
     if list_has_any(kin, aspects)]);
+
+-- Whether a text may tell a measure: a number before what some unit begins with. It is asked of a million titles.
+create macro may_measure(text) as regexp_matches(text, '\d[ -]?(?:["”″]|''''|(?i:[ckm]?[mgl]\b|fl|oz|ou|lb|po|pu|pi|gr|gal|in|ft|fe|fo|ya|yd|qu|qt|co|ct|pc|pz|un|ud|st|te|lit|lt|met|mèt|cen|zen|mil|kil|kg|chil|zo|ml|cl)|[\p{Katakana}個枚本粒錠])');
+
+-- The measures that a text tells, in its order: a `number` before a `word` that may be a unit (`lists.units` knows), and what
+-- stands around them. `chain` is what ends in an `x`, as in `12 x 330 ml` and `4 x 6 ft`, `ahead` and `between` are what else its
+-- words hold, `before` is what stands in the number's own word where there is none, `previous` the word before, `times` the number in
+-- `16 oz x 2`, and `behind` what else tells that it is no amount: a second number, `per`, `of protein`. `7"` is inches, `3 to 5 oz`
+-- is read as `3~5 oz` and `330ml×24本` as `24 x 330ml`; generations of networks (`5G`) are no grams, sizes (`12M`) and the brand `3M`
+-- no meters.
+create macro measures_in(text, language) as list_transform(
+    regexp_extract_all(
+        lower(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(if(language = 'ja', text, strip_accents(text)),
+            '\b\d{1,2}(?:\.\d)?[ -]?M\b|\b\d(?:\.\d)?G\b', ' ', 'g'), '(\d) ?(?:"|”|″|'''') ?', '\1 inch ', 'g'),
+            '(?i)\bfl(?:uid)?\.? ?(?:oz|ounces?)\b', 'floz', 'g'), '(?i)(\d)(?: ?- ?| (?:to|or|and|bis|und|y|et|a) )(\d)', '\1~\2', 'g'),
+            '(?i)(\d+(?:[.,]\d+)? ?(?:ml|l|kg|g)) ?[x×] ?(\d{1,3}) ?(?:個|本|袋|箱|缶|枚|パック)', '\2 x \1 ', 'g')),
+        '(?:\pL+ )?(?:\S*?(?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)+\S*?|\S*?)\d+(?:[.,]\d+)?[ -]?(?:[glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?\d+| ?/| per\b| of \pL+|[~-]\d+)?'),
+    lambda found: regexp_extract(found,
+        '^(?:(\pL+) )?(?:(\S*?)((?:\d+(?:[.,]\d+)? ?(?:\pL{1,11}\.? ?)?[x×*] ?)+)(\S*?)|(\S*?))(\d+(?:[.,]\d+)?)[ -]?([glm]\b|\p{Latin}{2,}|[\p{Han}\p{Katakana}ー]+)(?: ?[x×*] ?(\d+)|( ?/| per| of \pL+|[~-]\d+))?$',
+        ['previous', 'ahead', 'chain', 'between', 'before', 'number', 'word', 'times', 'behind']));
+
+-- How many of a product come together, as `Pack of 6`, `(2-Pack)` and `×24本` tell: each number once.
+create macro packs_in(text) as list_distinct(list_transform(
+    regexp_extract_all(lower(text), '(?:^|[^\w.,/-])(?:pack|case|packung|lot|lote|paquete|confezione|pacco)s? (?:of|de|da|mit|di) \d{1,3}\b|(?:^|[^\w.,/-])\d{1,3}(?:er)?[ -]?(?:packs?|pk|packungen|paquetes)\b|[x×] ?\d{1,3} ?(?:個|本|袋|箱|缶|枚|パック)|(?:^|[^\w.,/-])\d{1,3} ?(?:個|本|袋|箱|缶|枚|点|足)?(?:セット|パック)'),
+    lambda found: regexp_extract(found, '\d+')::integer));
+
+-- A number of bottles, cans and the like, from two on: whether the amount is of one or of all is not told. Null where there is none.
+create macro parts_told(text) as try_cast(regexp_extract(lower(text),
+    '(?:^|[^\w.,/-])([2-9]|[1-9]\d{1,2})(?:[ -]|er )?(?:bottles?|cans?|bags?|boxes|bars?|tubes?|jars?|pouch(?:es)?|packets?|rolls?|cups?|servings?|pods?|sachets?|cartons?|tubs?|sticks?|refills?|tins?|loaf|loaves|botellas?|latas?|bolsas?|cajas?|sobres?|frascos?|tubos?|rollos?|barras?|flaschen?|dosen|beutel|rollen|tuben|bouteilles?|boîtes?|sachets?|tubes?|rouleaux|bottiglie?|lattine?|buste|scatole|rotoli|個|本|袋|箱|缶|包|組)(?:[^a-zà-ÿ]|$)', 1) as integer);
+
+-- A number as shops of that language write it; null of one that could be read in two ways, such as `1.500` in Spanish.
+create macro number_told(number, language) as case
+    when regexp_full_match(number, '[1-9]\d{0,4}|0') then number::decimal(12, 3)
+    when language in ('en', 'ja') and regexp_full_match(number, '[1-9]\d{0,2},\d{3}') then replace(number, ',', '')::decimal(12, 3)
+    when language in ('en', 'ja') and regexp_full_match(number, '\d{1,4}\.\d{1,3}') then number::decimal(12, 3)
+    when regexp_full_match(number, '\d{1,4}[.,]\d{1,2}') and language not in ('en', 'ja') then replace(number, ',', '.')::decimal(12, 3) end;
+
+-- A number as text, without zeros at its end, and the name of a unit behind it.
+create macro number_text(number, language) as replace(rtrim(rtrim(number::decimal(18, 4)::varchar, '0'), '.'), '.',
+    if(language in ('en', 'ja'), '.', ','));
+create macro unit_text(unit, language) as coalesce(map {'en oz': 'ounces', 'en floz': 'fl oz', 'en lb': 'lb', 'en l': 'L', 'en in': 'inches',
+    'en qt': 'quarts', 'en gal': 'gallons', 'en yd': 'yards', 'en piece': 'pieces', 'es in': 'pulgadas', 'es piece': 'unidades', 'es l': 'L',
+    'ja in': 'インチ', 'ja piece': '個', 'ja l': 'L', 'de in': 'Zoll', 'de piece': 'Stück', 'de l': 'L', 'fr in': 'pouces',
+    'fr piece': 'pièces', 'fr l': 'L', 'it in': 'pollici', 'it piece': 'pezzi', 'it l': 'L'}[language || ' ' || unit], unit);
+create macro amount_text(number, unit, language) as number_text(number, language) || ' '
+    || if(number = 1 and language = 'en', regexp_replace(unit_text(unit, language), '(inch)es$|s$', '\1'), unit_text(unit, language));
+
+-- Three numbers of a list, unlike the right one and above zero: what slips give.
+create macro slips(numbers, correct, k) as
+    pick(list_filter(list_distinct(numbers), lambda number: number > 0 and number <> correct), 3, k);
+
+-- Three numbers that are wrong where `correct` is right: up to two of others, and the rest of it times some of the factors, rounded.
+create macro wrong(correct, others, factors, places, k) as list_transform(
+    [others || list_transform(pick(factors, 3, k), lambda factor: round(correct * factor, places)::decimal(18, 4))],
+    lambda found: list_filter(found, lambda number, place: number > 0 and number <> correct and list_position(found, number) = place)[:3])[1];
+
+-- A unit's size in grams, milliliters or millimeters, exact by definition (fluid ounces, quarts and gallons are those of the
+-- United States), and what it measures. Ounces are both of weight and of liquids in titles, so they are of neither.
+create macro unit_size(unit) as map {'g': 1, 'kg': 1000, 'lb': 453.59237, 'oz': 28.349523125, 'ml': 1, 'cl': 10, 'l': 1000, 'floz': 29.5735295625,
+    'qt': 946.352946, 'gal': 3785.411784, 'mm': 1, 'cm': 10, 'm': 1000, 'in': 25.4, 'ft': 304.8, 'yd': 914.4, 'piece': 1}[unit]::decimal(20, 10);
+create macro unit_kind(unit) as map {'g': 'weight', 'kg': 'weight', 'lb': 'weight', 'ml': 'volume', 'cl': 'volume', 'l': 'volume', 'floz': 'volume',
+    'qt': 'volume', 'gal': 'volume', 'mm': 'length', 'cm': 'length', 'm': 'length', 'in': 'length', 'ft': 'length', 'yd': 'length',
+    'oz': 'ounces', 'piece': 'pieces'}[unit];
+
+-- Whether what stands before a number in its own word belongs to no number, and whether the word before it makes the amount another
+-- thing's: `up to 5 kg`, `for 2 lb`, `size 5 M`.
+create macro begins_number(before, language) as before = '' or regexp_full_match(before, '(?:.*[^\d])?[(\[{|,:;&–—】（「［・、！]')
+    or language = 'ja' and regexp_full_match(before, '.*[\p{Han}\p{Katakana}\p{Hiragana}ー]') and not regexp_matches(before, '(?:最大|約|[~〜～-].{0,3})$');
+create macro of_other_amount(previous, language) as regexp_full_match(previous,
+    'to|up|upto|for|fits?|holds?|from|under|over|per|than|x|level|size|model|no|type|grade|and|or|by|about|plus|hasta|para|por|y|o|bis|fur|von|und|jusqu|pour|fino|et|ou|mit|desde|da|di')
+    or previous = 'de' and language = 'fr';
+
+-- Whether a title is about what is eaten dry, about paper (whose weight is that of a ream) or scales, and about sets.
+create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffee|tea|candy|chocolates?|snacks?|rice|pasta|nuts|almonds|cashews|powder|seeds|chips|cookies|crackers|beans|cheese|sugar|salt|flour|cereal|granola|pepper|spices?|seasoning|jerky|popcorn|raisins|oats|oatmeal|(?:dog|cat) food)\b')
+    and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
+create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
+create macro of_sets(title) as regexp_matches(lower(title), '\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye');

@@ -16,6 +16,7 @@ from datagen.sources.source import Table
 NAME = "mmlu"
 LICENSE = "MIT"
 HOMEPAGE = "https://github.com/hendrycks/test"
+DOWNLOAD = "https://people.eecs.berkeley.edu/~hendrycks/data.tar"
 
 TABLES = {
     "questions": Table(
@@ -39,6 +40,7 @@ TABLES = {
 }
 
 HUB_ID = "cais/mmlu"
+HUB_BY: tuple[str, ...] = ()
 
 
 class Options(BaseModel):
@@ -77,6 +79,6 @@ def views(options: Options) -> dict[str, str]:
     }
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
     """Download the publisher's files, which the hub has as Parquet."""
     dataset_files(HUB_ID, revision, ["all/*.parquet"], folder, say)

@@ -6,15 +6,18 @@ and one of items for each of 34 categories, JSON Lines. Join on parent_asin: ite
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.console.progress import Say
 from datagen.errors import UserError
+from datagen.hf.hub import dataset_files
+from datagen.sources.query import quoted
 from datagen.sources.source import Table
 
 NAME = "reviews"
 LICENSE = "none granted: research use"
 HOMEPAGE = "https://amazon-reviews-2023.github.io"
+DOWNLOAD = "https://huggingface.co/datasets/McAuley-Lab/Amazon-Reviews-2023/tree/main/raw"
 
 TABLES = {
     "reviews": Table(
@@ -57,10 +60,19 @@ TABLES = {
 HUB_ID = "McAuley-Lab/Amazon-Reviews-2023"
 
 
+HUB_BY: tuple[str, ...] = ("category",)
+
+
 class Options(BaseModel):
-    """What a recipe may set under `sources: {reviews: ...}`: nothing."""
+    """What a recipe may set under `sources: {reviews: ...}`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    category: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Categories, as in files' names (`Office_Products`); null: of all files that are there.",
+    )
 
 
 def views(options: Options) -> dict[str, str]:
@@ -71,13 +83,27 @@ def views(options: Options) -> dict[str, str]:
     category = r"regexp_extract(filename, '(?:meta_)?(\w+)\.jsonl', 1) as category"
     details = "if(json_type(details) = 'VARCHAR', json_extract_string(details, '$'), details::varchar)"
     details = f"case when json_valid({details}) and json_type({details}) = 'OBJECT' then {details}::json end"
+    chosen = f" where category in ({', '.join(map(quoted, options.category))})" if options.category else ""
     return {
-        "reviews": f"select {category}, * exclude (filename) from reviews_file",
+        "reviews": f"select {category}, * exclude (filename) from reviews_file{chosen}",
         "items": f"select {category}, * exclude (filename) replace (try_cast(price as double) as price,"
-        f" {details} as details) from items_file",
+        f" {details} as details) from items_file{chosen}",
     }
 
 
-def from_hub(folder: Path, revision: str, say: Say) -> None:
-    """Download the files of a category."""
-    raise UserError(f"seeds hub: {NAME} is not fetched. Get its files from {HOMEPAGE} and give their folder")
+def from_hub(folder: Path, revision: str, options: Options, say: Say) -> None:
+    """Download the reviews and items of the chosen categories, which the hub has as the publisher's files.
+
+    Raises UserError where none is chosen: all of them are hundreds of gigabytes.
+    """
+    if not options.category:
+        raise UserError(
+            f"seeds hub: {NAME}: say which categories to fetch, as in `sources: {{{NAME}: {{category: "
+            "[Office_Products, Toys_and_Games]}}}}`; all of them are hundreds of gigabytes"
+        )
+    wanted = [
+        f"raw/{part}_categories/{prefix}{category}.jsonl"
+        for category in options.category
+        for part, prefix in (("review", ""), ("meta", "meta_"))
+    ]
+    dataset_files(HUB_ID, revision, wanted, folder, say)

@@ -42,8 +42,8 @@ class Source(Protocol):
     """A module that describes a source; its staging tables stand in `<name>.sql` beside it.
 
     A staging table `evaluation` with a column `text` has the questions of the publisher's own test, which
-    others score models by: every recipe over the source is decontaminated of them. A source whose tasks hold its
-    test out as theirs (ESCI, by the column `split`) has none: those rows are wanted, in the test split.
+    others score models by: every recipe over the source is decontaminated of them. A source whose tasks
+    hold its test out as theirs (ESCI, by the column `split`) has none: it is wanted, in the test split.
     """
 
     NAME: str
@@ -55,8 +55,14 @@ class Source(Protocol):
     HOMEPAGE: str
     """Where the publisher describes the files."""
 
+    DOWNLOAD: str
+    """Where the files themselves are."""
+
     HUB_ID: str
-    """The data set on the Hugging Face hub."""
+    """The data set on the Hugging Face hub; empty where there is none."""
+
+    HUB_BY: tuple[str, ...]
+    """Options that decide which of its files are fetched from there."""
 
     TABLES: dict[str, Table]
     """Seed table -> the publisher's file."""
@@ -68,5 +74,5 @@ class Source(Protocol):
     def views(self, options: Any, /) -> dict[str, str]:
         """SQL that turns the files into seed tables, with the options applied."""
 
-    def from_hub(self, folder: Path, revision: str, say: Say) -> None:
-        """Download the source at a revision, in the publisher's layout; `say` is told how much."""
+    def from_hub(self, folder: Path, revision: str, options: Any, say: Say, /) -> None:
+        """Download what options ask for at a revision, in the publisher's layout; `say` is told how much."""

@@ -37,9 +37,9 @@ _HIDDEN = hidden(*COLUMNS)
 
 
 def build(row: dict[str, Any], rng: Shuffler) -> Question:
-    """The question of one row, its options shuffled; `answer` is an index into `options` as given.
+    """The question of one row: `correct` and `distractors` are shuffled, `options` keep their order.
 
-    Raises Reject.
+    So a scale (1 star to 5 stars) stays one; `answer` is an index into `options`. Raises Reject.
     """
     if "options" in row:
         texts, index = present(row, "options"), int(present(row, "answer"))
@@ -53,7 +53,8 @@ def build(row: dict[str, Any], rng: Shuffler) -> Question:
         raise Reject("answer_out_of_range")
     candidates = options(texts)
     right = candidates[index]
-    rng.shuffle(candidates)
+    if "options" not in row:
+        rng.shuffle(candidates)
     slots = free_slots(row, _HIDDEN)
     slots["listing"] = numbered(candidates, first=0)
     slots["count"] = len(candidates)

@@ -16,7 +16,7 @@ from datagen.errors import Reject, UserError
 RESPONSE_LENGTH = 5000
 """Characters of a response that ShopBench's parsers read; the rest is cut away."""
 
-RESERVED = frozenset({"key", "side", "split", "groups", "language", "metric"})
+RESERVED = frozenset({"key", "side", "split", "groups", "language", "metric", "explanation"})
 """Columns of any query that belong to the pipeline; no template prints them."""
 
 Columns = dict[str, pa.DataType]

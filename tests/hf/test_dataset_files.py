@@ -76,11 +76,11 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(
     noted(tmp_path, source)
     hub(monkeypatch, tmp_path / "cache", {}, RuntimeError("no route\nto host"))
     with pytest.raises(UserError, match=r"could not be fetched \(no route\)") as caught:
-        find_seeds("hub", [source], tmp_path)
+        find_seeds("hub", {source: SOURCES[source].Options()}, tmp_path)
     assert "\n" not in str(caught.value)
     hub(monkeypatch, tmp_path / "cache", {})
     with pytest.raises(UserError, match=r"could not be fetched \(it has no .* at abc\)"):
-        find_seeds("hub", [source], tmp_path)
+        find_seeds("hub", {source: SOURCES[source].Options()}, tmp_path)
     assert [path.name for path in (tmp_path / "seeds" / "hub").iterdir()] == [f"{source}.json"]
 
 
@@ -90,7 +90,7 @@ def test_what_the_hub_has_is_read_as_the_publishers_files(
     noted(tmp_path, "alpaca")
     row = {"instruction": "Name a tree.", "input": "", "output": "Oak"}
     hub(monkeypatch, tmp_path / "cache", {"alpaca_data_cleaned.json": json.dumps([row]).encode()})
-    seeds = find_seeds("hub", ["alpaca"], tmp_path)
+    seeds = find_seeds("hub", {"alpaca": SOURCES["alpaca"].Options()}, tmp_path)
     with open_seeds({"alpaca": SOURCES["alpaca"].Options()}, seeds, 1) as opened:
         assert opened.connection.execute("select output from alpaca.rows").fetchall() == [("Oak",)]
 

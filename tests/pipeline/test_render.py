@@ -296,3 +296,15 @@ def test_nested_nulls_and_slices_stay_where_they_are(job: Job) -> None:
     whole = pa.array([{"a": ["cut"]}, *values])
     template = "{% if x and x.a %}{{ x.a[0] }}{% else %}-{% endif %}"
     assert worded(job, template, x=whole.slice(1)) == (["x", "-", "-", "-", "y z"], [])
+
+
+def test_an_explanation_follows_the_number_that_the_grader_reads(job: Job) -> None:
+    rows = [row(1, explanation="6 x 2 = 12,\nso twelve."), row(2, explanation=None), row(3)]
+    examples, _ = word(batch(*rows), job)
+    answers = dict(zip(examples["key"].to_pylist(), examples["answer"].to_pylist(), strict=True))
+    targets = dict(zip(examples["key"].to_pylist(), examples["target"].to_pylist(), strict=True))
+    assert answers["us/1"] == f"{targets['us/1']}\n6 x 2 = 12, so twelve."
+    assert answers["us/2"] == targets["us/2"]
+    assert not any(
+        "twelve" in text for name in ("prompt", "fields", "gold") for text in map(str, examples[name])
+    )

@@ -22,6 +22,13 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.mark.parametrize(
     ("call", "value"),
     [
+        ("plain(' \u200eRed\u200b  wine ', 20)", "Red wine"),
+        ("plain('\u200e', 20)", None),
+        ("plain('N/A', 20)", None),
+        ("plain('ブルー', 2)", None),
+        ("plain('ブルー', 20)", "ブルー"),
+        ("language_name('de', 'fr')", "allemand"),
+        ("language_name('ja', 'en')", "Japanese"),
         ("language('us')", "en"),
         ("language('jp')", "ja"),
         ("in_language('Taza para café', 'en')", False),

@@ -39,7 +39,7 @@ def test_broken_lines_are_counted_and_odd_ones_left_out(tmp_path: Path) -> None:
         {"text": "A hat\x00 with a sign that nobody can read in it."},
     ]
     found, told = rows(seeds(tmp_path, odd), "reviews", "select text from reviews.told order by 1")
-    assert [text[:12] for (text,) in found] == ["A hat\x00 with ", "A warm hat, ", "No item is k"]
+    assert [str(text)[:12] for (text,) in found] == ["A hat\x00 with ", "A warm hat, ", "No item is k"]
     assert any("Toys.jsonl: 2 of its rows left out, which are no JSON objects" in line for line in told)
 
 
@@ -51,7 +51,7 @@ def test_texts_are_cleaned_and_no_user_is_in_them(tmp_path: Path) -> None:
         ('Warm & soft. My son\'s favorite "hat"', "Warm & soft", "B00/0", ["product:us:B00"]),
     ]
     [columns], _ = rows(where, "reviews", "select list(name) from pragma_table_info('reviews.told')")
-    assert "user_id" not in columns[0]
+    assert "user_id" not in str(columns)
 
 
 @pytest.mark.parametrize(

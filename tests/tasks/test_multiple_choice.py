@@ -33,6 +33,14 @@ def test_both_forms_give_the_same_question(row: dict[str, Any]) -> None:
     assert question.slots["listing"].split("\n")[question.target] == f"{question.target}. red mug"
 
 
+def test_options_keep_their_order() -> None:
+    row = {"key": "7", "options": ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"], "answer": 3}
+    for seed in range(20):
+        question = task.build(row, random.Random(seed))
+        assert question.candidates == row["options"]
+        assert question.target == 3
+
+
 def test_the_right_option_stands_everywhere_equally_often() -> None:
     rng = random.Random(2024)
     row = {"correct": "a", "distractors": ["b", "c", "d"]}

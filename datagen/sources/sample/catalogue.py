@@ -67,7 +67,10 @@ class Color:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProductType:
-    """One kind of thing the shop sells; `complements` and `unlike` are keys of other types."""
+    """One kind of thing the shop sells; `complements` and `unlike` are keys of other types.
+
+    `counter` is the word by which Japanese counts it.
+    """
 
     key: str
     department: str
@@ -80,6 +83,7 @@ class ProductType:
     variants: tuple[Words, ...]
     features: tuple[Feature, ...]
     packs: tuple[int, ...]
+    counter: str
     complements: tuple[str, ...]
     unlike: tuple[str, ...]
     lines: tuple[Words, ...]
@@ -210,6 +214,7 @@ def _type(
         variants=tuple(_words(variant) for variant in row.get("variant", ())),
         features=tuple(features[name] for name in _keys(row["features"])),
         packs=tuple(int(pack) for pack in _keys(str(row.get("pack", "")))),
+        counter=row.get("counter", "個"),
         complements=_keys(row.get("with")),
         unlike=_keys(row["unlike"]),
         lines=tuple(_words(line) for line in row["lines"]),

@@ -101,10 +101,9 @@ def _in_a_row(p: Pieces, rng: random.Random) -> str:
 
 
 def _size_first(p: Pieces, rng: random.Random) -> str:
-    head = [p.brand, p.model, p.size, p.whose, p.material, p.variant, p.noun]
+    head = [p.brand, p.model, p.size, p.whose, p.color, p.material, p.variant, p.noun]
     also = joined([*p.adjectives[1:], p.other if p.other != p.noun else "", p.parts])
-    text = clauses(head, [*p.adjectives[:1], also, p.whom, p.uses, p.pack], ", ")
-    return f"{text} ({p.color})" if p.color else text
+    return clauses(head, [*p.adjectives[:1], also, p.whom, p.uses, p.pack], ", ")
 
 
 def _noun_then_list(p: Pieces, rng: random.Random) -> str:

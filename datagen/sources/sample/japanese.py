@@ -10,7 +10,7 @@ from datagen.sources.sample.wording import Pieces, joined
 
 INDEX = 2
 LONGEST, SHORTEST = 120, 16
-STOP, GAP, AND, PIECES = "。", "", "や", "{}個セット"
+STOP, GAP, AND, PIECES = "。", "", "や", "{}{counter}セット"
 
 WIDE_SPACE = "\u3000"
 
@@ -29,7 +29,7 @@ def _pieces(told: Traits, rng: random.Random) -> Pieces:
     chance = rng.random
     words, kind = catalogue(), told.kind
     brand = told.brand.name[2] if told.branded else ""
-    pack = one(("{}個セット", "{}点セット", "{}個入り"), rng).format(told.pack) if told.pack > 1 else ""
+    pack = _pack(told.pack, kind, ("{}{}セット", "{}{}組", "{}{}入り"), rng) if told.pack > 1 else ""
     return Pieces(
         brand=f"[{brand}]" if brand and chance() < 0.25 else brand,
         noun=one(kind.names[2], rng).text,
@@ -49,9 +49,14 @@ def _pieces(told: Traits, rng: random.Random) -> Pieces:
     )
 
 
+def _pack(count: int, kind: ProductType, forms: tuple[str, ...], rng: random.Random) -> str:
+    """How many of a kind, by its counter."""
+    return one(forms, rng).format(count, kind.counter)
+
+
 def _in_a_row(p: Pieces, rng: random.Random) -> str:
-    tail = [p.material, p.uses, p.size, p.pack, p.color, p.model]
-    return joined([p.brand, p.noun, p.whom, *p.adjectives, p.variant, *tail])
+    tail = [p.material, p.uses, p.size, p.pack, p.model]
+    return joined([p.brand, p.noun, p.color, p.whom, *p.adjectives, p.variant, *tail])
 
 
 def _lead_first(p: Pieces, rng: random.Random) -> str:
@@ -145,7 +150,7 @@ def _asked(kind: ProductType, ask: Ask, rng: random.Random) -> str:
     if ask.name == "size":
         return kind.sizes[int(value)][2]
     if ask.name == "pack":
-        return one(("{}個セット", "{}個", "{}セット"), rng).format(value)
+        return _pack(int(value), kind, ("{}{}セット", "{}{}", "{}{}入り"), rng)
     if ask.name == "uses":
         return kind.uses[int(value)][2] + ("用" if rng.random() < 0.35 else "")
     return str(value)

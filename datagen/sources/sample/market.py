@@ -31,7 +31,9 @@ FEWEST, MOST = 8, 40
 QUESTIONS = 0.02
 SLIPS = 0.05
 UNTITLED = 0.1
-"""Shares of queries: asked as a question, mistyped, and asking for what no title need tell."""
+RETOLD = 0.15
+"""Shares of queries: asked as a question, mistyped, asking for what no title need tell, and followed by the
+same wish in other words."""
 
 TRIES = 40
 """Draws of a query, until one is new in its locale."""
@@ -174,8 +176,14 @@ def ask(block: Block, shelves: Shelves, count: int, taken: set[str]) -> Iterator
         if new:
             text, source, asks = new
             taken.add(text)
-            yield Judged(text, source, _judgements(kind, asks, shelves, rng))
+            judgements = _judgements(kind, asks, shelves, rng)
+            yield Judged(text, source, judgements)
             made, dry = made + 1, 0
+            again, source = _phrase(kind, asks, language, rng) if rng.random() < RETOLD else (text, source)
+            if again not in taken and made < count:
+                taken.add(again)
+                yield Judged(again, source, judgements)
+                made += 1
             continue
         dry += 1
         if dry > 3 * len(block.kinds):
@@ -226,7 +234,7 @@ def _judgements(
     companions = 1 + int(4 * chance()) if chance() < 0.4 else 0
     room = size - wrong - companions
     exact, near = _same_type(asks, shelves[kind.key], rng)
-    wanted = max(1, round(room * (0.55 + 0.4 * chance())))
+    wanted = max(1, round(room * (0.6 + 0.4 * chance())))
     missed = near[: min(room - min(wanted, len(exact)), 3 + min(wanted, len(exact)))]
     right = exact[: max(1, room - len(missed))]
     judged = [(listing, "E") for listing in right] + [(listing, "S") for listing in missed]

@@ -135,9 +135,9 @@ def _noun_then_list(p: Pieces, rng: random.Random) -> str:
 
 
 def _brand_late(p: Pieces, rng: random.Random) -> str:
-    head = [p.noun, *p.adjectives[:1], p.material, p.variant, p.parts, p.whom, p.uses]
+    head = [p.noun, *p.adjectives[:1], p.material, p.other, p.variant, p.parts, p.whom, p.uses]
     named = joined([p.brand, p.series, p.model])
-    return clauses(head, [named, *p.adjectives[1:], p.size, p.pack, p.color], ", ")
+    return clauses(head, [named, *p.adjectives[1:], p.size, p.pack], ", ")
 
 
 def _sentences(p: Pieces, rng: random.Random) -> str:

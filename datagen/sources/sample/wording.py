@@ -134,7 +134,7 @@ def _value(kind: ProductType, language: ModuleType, name: str, value: Any) -> st
         return str(language.whom(value))
     if name == "use":
         return str(language.AND.join(kind.uses[use][index] for use in value))
-    return str(language.PIECES.format(value))
+    return str(language.PIECES.format(value, counter=kind.counter))
 
 
 @cache
