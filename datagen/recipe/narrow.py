@@ -3,6 +3,7 @@
 What they read is worked out from their SQL; no seeds are opened.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Mapping
 
@@ -22,11 +23,8 @@ def only(recipe: Loaded, names: Collection[str]) -> Loaded:
     if len(tasks) == len(recipe.tasks):
         return recipe
     queries = {name: task.query for name, task in tasks.items()}
-    with duckdb.connect() as connection:
-        tables = tables_read(recipe.tables, queries)
-        used = {
-            source for name, sql in queries.items() for source in sources_read(connection, tables, name, sql)
-        }
+    tables = tables_read(recipe.tables, queries)
+    used = {source for name, sql in queries.items() for source in sources_read(_parser(), tables, name, sql)}
     return recipe.model_copy(
         update={
             "tasks": tasks,
@@ -88,11 +86,9 @@ def _recipe(task: str) -> str:
 
 def sources_by_task(recipe: Loaded) -> dict[str, tuple[str, ...]]:
     """The seed sources that each task reads, sorted."""
-    with duckdb.connect() as connection:
-        return {
-            name: sources_read(connection, recipe.tables, name, task.query)
-            for name, task in recipe.tasks.items()
-        }
+    return {
+        name: sources_read(_parser(), recipe.tables, name, task.query) for name, task in recipe.tasks.items()
+    }
 
 
 def known_license(name: str) -> str:
@@ -109,12 +105,16 @@ def tables_read(tables: Mapping[str, str], queries: Mapping[str, str]) -> dict[s
     found: set[str] = set()
 
     def visit(reader: str, sql: str) -> None:
-        for name in {own_name(reader, name) for name in reads(connection, sql)} & tables.keys() - found:
+        for name in {own_name(reader, name) for name in reads(_parser(), sql)} & tables.keys() - found:
             found.add(name)
             visit(name, tables[name])
 
-    if tables:
-        with duckdb.connect() as connection:
-            for task, sql in queries.items():
-                visit(task, sql)
+    for task, sql in queries.items():
+        visit(task, sql)
     return {name: select for name, select in tables.items() if name in found}
+
+
+@functools.cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """A connection that sees no table: it parses SQL alone."""
+    return duckdb.connect()

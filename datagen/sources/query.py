@@ -54,11 +54,19 @@ def quoted(value: str) -> str:
 
 def reads(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     """The tables that a query names, as it writes them, but for those that it makes itself by `with`."""
-    [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
-    nodes = list(nodes_of(json.loads(tree).get("statements", [])))
-    own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
-    paths = {".".join(node["qualified_name"]["path"]) for node in nodes if node.get("type") == "BASE_TABLE"}
-    return paths - own
+    if sql not in _NAMED:
+        [(tree,)] = connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+        nodes = list(nodes_of(json.loads(tree).get("statements", [])))
+        own = {entry["key"] for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+        paths = {
+            ".".join(node["qualified_name"]["path"]) for node in nodes if node.get("type") == "BASE_TABLE"
+        }
+        _NAMED[sql] = frozenset(paths - own)
+    return set(_NAMED[sql])
+
+
+_NAMED: dict[str, frozenset[str]] = {}
+"""What `reads` found: a build asks several times about each query."""
 
 
 def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
