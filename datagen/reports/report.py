@@ -200,7 +200,8 @@ def _answers(kind: TaskType, answers: list[str]) -> Chart:
         numbers = (int(number) for answer in answers for number in answer.split(","))
         return Chart("Places of the right candidates", _counted(numbers), even=True)
     title = "Place of the right option" if kind is TaskType.MULTIPLE_CHOICE else "Place of the best candidate"
-    return Chart(title, _counted(int(answer.split(",")[0]) for answer in answers), even=True)
+    firsts = (int(answer.partition("\n")[0].split(",")[0]) for answer in answers)  # steps may follow
+    return Chart(title, _counted(firsts), even=True)
 
 
 def _counted(numbers: Iterable[int]) -> list[tuple[str, int]]:
