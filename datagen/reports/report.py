@@ -165,7 +165,7 @@ def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
     spare = reasons.pop(SPARE, 0)
     kept = {side: counts["kept"].get(side, 0) for side in ("train", "test")}
     of_all = {"wanted": sum(counts["wanted"].values()), "drawn": sum(counts["drawn"].values())}
-    return {**kept, **of_all, "spare": spare, "left_out": reasons.total(), "reasons": reasons.most_common()}
+    return {**kept, **of_all, "spare": spare, "left_out": reasons.total(), "reasons": _ranked(reasons)}
 
 
 def _looks(task: Task, rows: pa.Table) -> dict[str, Any]:
@@ -232,9 +232,14 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
                 found.setdefault(reason, Counter())[task] += rows
     ordered = sorted(found.items(), key=lambda pair: (-pair[1].total(), pair[0]))
     return [
-        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": tasks.most_common()}
+        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": _ranked(tasks)}
         for code, tasks in ordered
     ]
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first; equal ones by name, so that it does not matter how they were counted."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _shortcuts(recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
