@@ -11,13 +11,18 @@ import pytest
 from datagen.errors import Reject
 from datagen.pipeline.rng import Dice
 from datagen.pipeline.sampling import draw
+from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.template import Template, load_template
 from datagen.recipe.check import check
 from datagen.recipe.load import load
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
+from datagen.sources.locate import find_seeds
 from datagen.sources.query import columns_of
 from datagen.tasks import TASKS
+from tests.conftest import all_tasks
+
+pytestmark = pytest.mark.xdist_group("everything")
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
@@ -25,7 +30,6 @@ TEMPLATES = sorted(
     path.relative_to(ROOT / "templates").as_posix() for path in (ROOT / "templates").rglob("*.j2")
 )
 
-JUDGEMENTS = 20_000
 ROWS = 300
 """Rows of a task that are looked at: some in each of its languages."""
 
@@ -95,29 +99,27 @@ def template_of(name: str) -> Template:
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Asked]]:
+def asked(everything: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Asked]]:
     """Questions of every template, one in each language that its tasks' rows have."""
-    from datagen.sources.sample import write_sample
-
-    folder = tmp_path_factory.mktemp("market")
-    write_sample(folder / "seeds", JUDGEMENTS)
+    folder, recipe = tmp_path_factory.mktemp("asked"), all_tasks()
+    seeds = find_seeds("sample", (), everything.parent)
     found: dict[str, dict[str, Asked]] = {name: {} for name in TEMPLATES}
-    for name in RECIPES:
-        recipe = load(name)
-        with open_seeds(recipe.sources, folder / "seeds", recipe.seed, tables=recipe.tables) as opened:
-            for label, task in recipe.tasks.items():
-                path = folder / f"{name}.{label}.arrow"
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        of_tasks = turns(opened, {label: task.query for label, task in recipe.tasks.items()})
+        for label, task in recipe.tasks.items():
+            path = folder / f"{label}.arrow"
+            with shared(opened, label, of_tasks[label]):
                 columns = list(columns_of(opened.of(label), task.query))
                 draw(opened, label, task.query, columns, ROWS, 0.0, path)
-                with pa.OSFile(str(path)) as file:
-                    rows = pa.ipc.open_file(file).read_all().to_pylist()
-                for row in rows:
-                    language = row.get("language", task.language)
-                    try:
-                        question = TASKS[task.type].build({**row, "metric": task.metric}, Dice(row["key"]))
-                    except Reject:
-                        continue
-                    found[task.template].setdefault(language, Asked(language, question.slots))
+            with pa.OSFile(str(path)) as file:
+                rows = pa.ipc.open_file(file).read_all().to_pylist()
+            for row in rows:
+                language = row.get("language", task.language)
+                try:
+                    question = TASKS[task.type].build({**row, "metric": task.metric}, Dice(row["key"]))
+                except Reject:
+                    continue
+                found[task.template].setdefault(language, Asked(language, question.slots))
     return {name: list(of_template.values()) for name, of_template in found.items()}
 
 
