@@ -79,7 +79,7 @@ def page(recipe: Recipe, run: Path) -> str:
                 own = task.partition(".")[2]
                 lines += [
                     "",
-                    f"### {own}",
+                    f"### {task}",
                     "",
                     why.get(own, ""),
                     "",
@@ -99,7 +99,7 @@ def matrix(recipe: Recipe) -> list[str]:
 def shopbench() -> list[str]:
     body = []
     for row in covered():
-        links = ", ".join(f"[{name}](#{name.partition('.')[2]})" for name in row["covered_by"].split())
+        links = ", ".join(f"[{name}](#{name.replace('.', '')})" for name in row["covered_by"].split())
         body.append([row["skill"], row["task"], row["type"].replace("_", " "), links or "-", row["missing"]])
     done = sum(bool(row["covered_by"]) for row in covered())
     head = f"{done} of {len(covered())} are covered by tasks whose answers the seeds carry."

@@ -80,7 +80,12 @@ def test_the_classifier_reads_every_task(rows: Rows) -> None:
 
 
 def admitted(guess: Guess, answer: str) -> bool:
-    """Whether a model under the guess's constraint can give the answer; retrievals are answered by three."""
+    """Whether a model under the guess's constraint can give the answer.
+
+    Retrievals are answered by three numbers, choices without the steps that may follow their number.
+    """
+    if guess.task_type is TaskType.MULTIPLE_CHOICE:
+        answer = answer.partition("\n")[0]
     if guess.task_type is TaskType.RETRIEVAL:
         return set(map(int, answer.split(","))) <= set(guess.numbers)
     return constraint(guess).admits(answer)

@@ -24,7 +24,7 @@ SIZES = {
 """Units as options and the sample's titles write them, in grams, milliliters or millimeters."""
 
 UNIT = "fl oz|oz|lb|kg|g|ml|L|gal|mm|cm|m|inch|ft"
-PACK = r"Pack of (\d+)|(\d+) Pack\b|Pack de (\d+)|Lote de (\d+)|(\d+)(?:個|点)セット"
+PACK = r"Pack of (\d+)|(\d+) Pack\b|Pack de (\d+)|Lote de (\d+)|(\d+)(?:個|点|本|枚|足|双|袋|箱|缶)?セット"
 
 PER_TASK = 20
 """The fewest rows of a task that the sample gives."""

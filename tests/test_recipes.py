@@ -25,7 +25,7 @@ TEMPLATES = sorted(
     path.relative_to(ROOT / "templates").as_posix() for path in (ROOT / "templates").rglob("*.j2")
 )
 
-JUDGEMENTS = 40_000
+JUDGEMENTS = 20_000
 ROWS = 300
 """Rows of a task that are looked at: some in each of its languages."""
 

@@ -165,7 +165,7 @@ def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
     spare = reasons.pop(SPARE, 0)
     kept = {side: counts["kept"].get(side, 0) for side in ("train", "test")}
     of_all = {"wanted": sum(counts["wanted"].values()), "drawn": sum(counts["drawn"].values())}
-    return {**kept, **of_all, "spare": spare, "left_out": reasons.total(), "reasons": reasons.most_common()}
+    return {**kept, **of_all, "spare": spare, "left_out": reasons.total(), "reasons": _ranked(reasons)}
 
 
 def _looks(task: Task, rows: pa.Table) -> dict[str, Any]:
@@ -200,7 +200,8 @@ def _answers(kind: TaskType, answers: list[str]) -> Chart:
         numbers = (int(number) for answer in answers for number in answer.split(","))
         return Chart("Places of the right candidates", _counted(numbers), even=True)
     title = "Place of the right option" if kind is TaskType.MULTIPLE_CHOICE else "Place of the best candidate"
-    return Chart(title, _counted(int(answer.split(",")[0]) for answer in answers), even=True)
+    firsts = (int(answer.partition("\n")[0].split(",")[0]) for answer in answers)  # steps may follow
+    return Chart(title, _counted(firsts), even=True)
 
 
 def _counted(numbers: Iterable[int]) -> list[tuple[str, int]]:
@@ -231,9 +232,14 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
                 found.setdefault(reason, Counter())[task] += rows
     ordered = sorted(found.items(), key=lambda pair: (-pair[1].total(), pair[0]))
     return [
-        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": tasks.most_common()}
+        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": _ranked(tasks)}
         for code, tasks in ordered
     ]
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first; equal ones by name, so that it does not matter how they were counted."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _shortcuts(recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -51,19 +51,26 @@ having len(adult_in(min(query), min(language))) = 0;
 -- query's words at least, and all that it can't do without; of a substitute some and not all; of a complement some; of what
 -- is irrelevant none (of Japanese, hardly a pair of characters). What is told in sentences was judged at random where it is no exact product's.
 create table esci.titled as
-with page as (
-    select judged.*, title, brand, color, overlap(words, title, language)::float as overlap, musts,
-        concat_ws(' ', title, brand, color) as told, if(brand is null and color is null, overlap, overlap(words, told, language)) as share
-    from esci.judged join esci.queries using (locale, query_id)
-        join (select * exclude (language) from esci.titles) using (locale, product_id)
+with asked as materialized (  -- or else queries would meet all pages of their marketplace
+    select judged.*, words, musts from esci.judged join esci.queries using (locale, query_id)
+),
+page as (
+    select asked.*, title, brand, color, overlap(words, title, language)::float as overlap, concat_ws(' ', title, brand, color) as told
+    from asked join (select * exclude (language) from esci.titles) using (locale, product_id)
     where in_language(title, language)
+),
+shared as (  -- a text is searched only where the title's share does not tell already
+    select *, case when label = 'E' and overlap < 0.5 or label = 'I' and overlap = 0 then overlap(words, told, language)
+        else overlap end as share
+    from page
 )
-select * exclude (musts, told, share), case label
-    when 'E' then share >= 0.5 and len([word for word in musts if not contains(lower(told), word)]) = 0
+select * exclude (words, musts, told, share), case label
+    when 'E' then case when share < 0.5 then false when musts = [] then true
+        else len([word for word in musts if not contains(lower(told), word)]) = 0 end
     when 'S' then overlap > 0 and overlap < 1
     when 'C' then overlap > 0 and length(query) <= 80
     else share < if(language = 'ja', 0.2, 0.01) and length(query) <= 80 end as backed
-from page;
+from shared;
 
 -- For a query the others that ask for something else: an exact product of theirs was judged a complement or irrelevant for it.
 create view esci.away as

@@ -204,7 +204,7 @@ create macro packs_in(text) as list_distinct(list_transform(
 
 -- A number of bottles, cans and the like, from two on: whether the amount is of one or of all is not told. Null where there is none.
 create macro parts_told(text) as try_cast(regexp_extract(lower(text),
-    '(?:^|[^\w.,/-])([2-9]|[1-9]\d{1,2})(?:[ -]|er )?(?:bottles?|cans?|bags?|boxes|bars?|tubes?|jars?|pouch(?:es)?|packets?|rolls?|cups?|servings?|pods?|sachets?|cartons?|tubs?|sticks?|refills?|tins?|loaf|loaves|botellas?|latas?|bolsas?|cajas?|sobres?|frascos?|tubos?|rollos?|barras?|flaschen?|dosen|beutel|rollen|tuben|bouteilles?|boîtes?|sachets?|tubes?|rouleaux|bottiglie?|lattine?|buste|scatole|rotoli|個|本|袋|箱|缶|包|組)(?:[^a-zà-ÿ]|$)', 1) as integer);
+    '(?:^|[^\w.,/-])([2-9]|[1-9]\d{1,2})(?:[ -]|er )?(?:bottles?|cans?|bags?|boxes|bars?|tubes?|jars?|pouch(?:es)?|packets?|rolls?|cups?|servings?|pods?|sachets?|cartons?|tubs?|sticks?|refills?|tins?|loaf|loaves|botellas?|latas?|bolsas?|cajas?|sobres?|frascos?|tubos?|rollos?|barras?|flaschen?|dosen|beutel|rollen|tuben|bouteilles?|boîtes?|sachets?|tubes?|rouleaux|bottiglie?|lattine?|buste|scatole|rotoli|個|本|袋|箱|缶|包|組|枚|点|足|双)(?:[^a-zà-ÿ]|$)', 1) as integer);
 
 -- A number as shops of that language write it; null of one that could be read in two ways, such as `1.500` in Spanish.
 create macro number_told(number, language) as case
