@@ -30,7 +30,7 @@ TEMPLATES = sorted(
     path.relative_to(ROOT / "templates").as_posix() for path in (ROOT / "templates").rglob("*.j2")
 )
 
-ROWS = 300
+ROWS = 600
 """Rows of a task that are looked at: some in each of its languages."""
 
 WORDINGS, OWN_WORDINGS = 4, 3
