@@ -171,7 +171,9 @@ def build(
     from datagen.sources import locate
     from datagen.storage.files import writable
 
-    loaded = with_evaluation(_load(recipe, rows, sources, licenses), decontaminate)
+    loaded = with_evaluation(
+        _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
+    )
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
@@ -406,14 +408,21 @@ def new(name: str, source: str, task_type: str) -> None:
 
 
 def _load(
-    name: str, rows: int | None = None, sources: str | None = None, licenses: str | None = None
+    name: str,
+    rows: int | None = None,
+    sources: str | None = None,
+    licenses: str | None = None,
+    notes: Path | None = None,
 ) -> Loaded:
-    """A recipe that passes all checks, with the tasks wanted. Raises RecipeError with every problem."""
+    """A recipe that passes all checks, with the tasks wanted. Raises RecipeError with every problem.
+
+    Below `notes` stands what passed before.
+    """
     from datagen.recipe.check import check
     from datagen.recipe.load import RecipeError, load, scaled
     from datagen.recipe.narrow import left_out_lines, narrowed
 
-    problems = check(name)
+    problems = check(name, notes)
     if problems:
         raise RecipeError(problems)
     recipe = narrowed(load(name), _words(sources), _words(licenses))

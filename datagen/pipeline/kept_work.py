@@ -16,7 +16,6 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,10 @@ from datagen.pipeline.evaluation import tested
 from datagen.pipeline.render import Job
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import tables_read
+from datagen.storage.package_code import code_files, code_hash
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
 """Packages whose releases may change the bytes of a run."""
-
-_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Kept:
 
 def made_with() -> dict[str, str]:
     """The code and the releases that the bytes of a run depend on."""
-    return {"code": _code(_files())} | {name: metadata.version(name) for name in LIBRARIES}
+    return {"code": code_hash(code_files())} | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def kept_work(
@@ -68,9 +66,9 @@ def kept_work(
     templates: Mapping[str, str],
 ) -> Kept:
     """Where the work of each task is, or will be; `seeds` and `templates` are hashes, `sources` by task."""
-    staged = {path.stem: path for path in _files() if path.suffix == ".sql" and path.stem in seeds}
+    staged = {path.stem: path for path in code_files() if path.suffix == ".sql" and path.stem in seeds}
     common = {
-        "code": _code([path for path in _files() if path not in staged.values()]),
+        "code": code_hash([path for path in code_files() if path not in staged.values()]),
         "made_with": [metadata.version(name) for name in LIBRARIES],
         "seed": recipe.seed,
         "test": recipe.split.test,
@@ -80,7 +78,7 @@ def kept_work(
         source: {
             "seeds": seeds[source],
             "options": options.model_dump(mode="json"),
-            "staged": _code([staged[source]]) if source in staged else "",
+            "staged": code_hash([staged[source]]) if source in staged else "",
         }
         for source, options in recipe.sources.items()
     }
@@ -109,14 +107,3 @@ def kept_work(
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _files() -> list[Path]:
-    return sorted(path for path in _PACKAGE.rglob("*") if path.suffix in (".py", ".sql", ".csv", ".j2"))
-
-
-def _code(files: Iterable[Path]) -> str:
-    code = blake2b(digest_size=8)
-    for path in files:
-        code.update(path.relative_to(_PACKAGE).as_posix().encode() + path.read_bytes())
-    return code.hexdigest()

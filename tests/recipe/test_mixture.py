@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from datagen.config.document import Document
 from datagen.errors import UserError
-from datagen.recipe.check import check
+from datagen.recipe.check import _check_tasks, check
 from datagen.recipe.load import fingerprint, load, resolved, scaled
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import left_out_lines, narrowed
@@ -162,3 +163,27 @@ def test_a_build_of_nothing_is_refused(wanted: dict[str, list[str]], message: st
     recipe = mix(["shop", "box"])
     with pytest.raises(UserError, match=message):
         narrowed(recipe, **wanted)
+
+
+def test_a_file_that_passed_is_checked_again_when_it_or_a_template_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix(["shop", "bag"])
+    looked_at: list[str] = []
+
+    def looking(document: Document, layout: Any) -> None:
+        looked_at.append(document.path.stem)
+        _check_tasks(document, layout)
+
+    monkeypatch.setattr("datagen.recipe.check._check_tasks", looking)
+    for _ in range(2):
+        assert check("blend", tmp_path / "notes") == []
+    assert looked_at == ["blend", "shop", "bag"]
+    Path("recipes/shop.yaml").write_text(Path("recipes/shop.yaml").read_text().replace("['x']", "['x'"))
+    for _ in range(2):
+        assert [problem.code for problem in check("blend", tmp_path / "notes")] == ["sql_syntax"] * 2
+    assert looked_at[3:] == ["shop", "shop"]
+    with Path("templates/multiple_choice/match.j2").open("a") as template:
+        template.write("{{ nonsense }}")
+    assert "unknown_slot" in {problem.code for problem in check("blend", tmp_path / "notes")}
+    assert looked_at[5:] == ["shop", "bag"]

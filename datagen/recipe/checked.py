@@ -1,0 +1,32 @@
+"""Notes of recipe files whose tasks passed their check: unchanged ones need no other, which saves seconds."""
+
+import functools
+from hashlib import blake2b
+from pathlib import Path
+
+from datagen.config.document import Document
+from datagen.errors import UserError
+from datagen.paths import find
+from datagen.storage.package_code import code_files, code_hash
+
+
+def note_of(document: Document, notes: Path) -> tuple[Path, str]:
+    """The note of a recipe file below `notes`, and what stands in it if nothing has changed since.
+
+    That is a hash of all that a check of its tasks reads: code, file, templates; empty where one is missing.
+    """
+    shape = blake2b(_code().encode(), digest_size=16)
+    shape.update(f"{document.path}\n{document.text}".encode())
+    tasks = document.data.get("tasks")
+    try:
+        for name in sorted({task["template"] for task in tasks.values()} if tasks else ()):
+            path = find("templates", name)
+            shape.update(f"\n{path}\n".encode() + path.read_bytes())
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        return notes / document.path.stem, ""
+    return notes / document.path.stem, shape.hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    return code_hash(code_files())
