@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable
 
-LISTED = 30
+LISTED = 12
 """Known names that a message holds; of more the first, and how many there are."""
 
 

@@ -37,7 +37,7 @@ tasks:
     # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
     # `groups` keep a query on one side of train and test; any further column is a slot of the template.
     # `overlap` is the share of the query's words in a title: few in the right one, many in wrong ones.
-    # `datagen sources` lists all tables and columns.
+    # `datagen sources esci` lists its tables and columns.
     query: |
       with option as (
         select query_id, query, split,
@@ -68,8 +68,8 @@ Which one do you hand over? Say its number and nothing else.
 TASK = "best_match"
 
 ORIGIN = """\
-# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows, `datagen sources`
-# lists all tables. Begun from the task `{task}` of `{recipe}`: keep what makes its answers right.
+# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows, `datagen sources NAME`
+# lists a source's tables. Begun from the task `{task}` of `{recipe}`: keep what makes its answers right.
 """
 
 ROWS = 500
@@ -127,7 +127,8 @@ def _model(source: str, task_type: TaskType) -> Model:
     """The shipped task of this source and type that is the shortest to read."""
     if source not in SOURCES:
         raise UserError(f"`{source}` is no seed source: {among(source, SOURCES)}")
-    known = [(model, TaskType(model.value("type"))) for model in _models() if source in model.sources]
+    models = [model for model in _models() if source in model.sources and model.value("type") in set(TaskType)]
+    known = [(model, TaskType(model.value("type"))) for model in models]
     found = [model for model, kind in known if kind is task_type]
     if not found:
         kinds = ", ".join(sorted({kind.value for _, kind in known}))
@@ -142,6 +143,7 @@ def _models() -> list[Model]:
     """All tasks of the recipes that ship, whatever a user's own folder holds."""
     shipped = folders("recipes")[1:]
     documents = [read(find("recipes", name, shipped)) for name in names("recipes", shipped)]
+    documents = [document for document in documents if not document.problems]
     with open_layout({}) as connection:  # which parses; what the queries read need not be there
         return [model for document in documents for model in _models_of(document, connection)]
 

@@ -71,6 +71,13 @@ def planned(plans: Iterable[TaskPlan]) -> str:
     )
 
 
+_SHORT_SHOWN = 8
+"""Tasks with too few rows of which it says why."""
+
+_ROWS_SHOWN = 60
+"""Tasks that a build lists; those of larger mixtures are added up by recipe."""
+
+
 def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float | None) -> str:
     """What a build kept and left out, and where it lies; `seconds` None where it was built before."""
     tasks = {name: manifest["tasks"][name] for name in recipe.tasks}
@@ -79,8 +86,14 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
         f"built in {seconds:.1f} s" if seconds is not None else "already built from the same recipe and seeds"
     )
     headers = ["task", "wanted", "train", "test", "spare", "left out", "main reasons"]
-    lines = [heading(f"{recipe.name}: {kept:,} rows, {done}"), table(headers, _task_rows(tasks))]
-    lines += [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
+    rows = _task_rows(tasks)
+    if len(rows) > _ROWS_SHOWN:
+        headers[0], rows = "recipe", _by_recipe(rows, tasks)
+    lines = [heading(f"{recipe.name}: {kept:,} rows, {done}"), table(headers, rows)]
+    short = [f"{name}: {why}" for name, task in tasks.items() if (why := _shortfall(task))]
+    lines += short[:_SHORT_SHOWN]
+    if len(short) > _SHORT_SHOWN:
+        lines.append(f"{len(short) - _SHORT_SHOWN} more tasks have fewer rows than wanted, too")
     more = {name: rows for name, task in tasks.items() if (rows := sum(task["taken_over"].values()))}
     if more:
         most = sorted(more, key=lambda name: -more[name])[:_NAMED]
@@ -132,6 +145,20 @@ def _task_rows(tasks: Mapping[str, Any]) -> list[list[Any]]:
     return rows
 
 
+def _by_recipe(rows: list[list[Any]], tasks: Mapping[str, Any]) -> list[list[Any]]:
+    """The rows of a mixture's tasks, added up by the recipe that they come from."""
+    sums: dict[str, list[int]] = {}
+    reasons: dict[str, Counter[str]] = {}
+    for (name, *numbers, _), task in zip(rows, tasks.values(), strict=True):
+        recipe = name.partition(".")[0]
+        sums[recipe] = [sum(pair) for pair in zip(sums.get(recipe, [0] * 5), numbers, strict=True)]
+        reasons.setdefault(recipe, Counter()).update(task["rejected"])
+    whole = ["all", *(sum(numbers) for numbers in zip(*sums.values(), strict=True)), ""]
+    for counted in reasons.values():
+        counted.pop(SPARE, 0)
+    return [[name, *numbers, _reasons(reasons[name])] for name, numbers in sums.items()] + [whole]
+
+
 def _shortfall(task: Mapping[str, Any]) -> str:
     """Why a task has fewer rows than wanted; nothing where it has them all."""
     kept, wanted, drawn, available = (
@@ -142,7 +169,8 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     short = f"{wanted - kept:,} rows fewer than wanted:"
     left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
     if drawn == available:
-        return f"{short} its query gives {available:,}, and {left_out:,} of these were left out"
+        why = f", and {left_out:,} of these were left out" if left_out else ""
+        return f"{short} its query gives {available:,}{why}"
     return (
         f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
         "Let its query give only rows that can be kept"
