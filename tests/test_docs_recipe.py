@@ -82,13 +82,19 @@ def keys() -> str:
 def sources() -> str:
     parts = []
     for name, source in SOURCES.items():
-        tables = [
-            (f"`{name}.{part}`", f"`{name}/{t.file}`", typed(t.columns)) for part, t in source.TABLES.items()
-        ]
+        with open_layout({name: source.Options()}) as layout:
+            tables = [
+                (
+                    f"`{name}.{part}`",
+                    f"`{name}/{found.file}`",
+                    typed(columns_of(layout, f"select * from {name}.{part}")),
+                )
+                for part, found in source.TABLES.items()
+            ]
         parts += [
             f"`{name}` ([its publisher]({source.HOMEPAGE}), {source.LICENSE}) has these options:",
             fields(source.Options),
-            "and these tables, whose columns are VARCHAR where no type stands:",
+            "and these tables, whose columns, as SQL sees them, are VARCHAR where no type stands:",
             table(["table", "file", "columns"], tables),
             *staging(name),
         ]

@@ -127,7 +127,9 @@ def _model(source: str, task_type: TaskType) -> Model:
     """The shipped task of this source and type that is the shortest to read."""
     if source not in SOURCES:
         raise UserError(f"`{source}` is no seed source: {among(source, SOURCES)}")
-    models = [model for model in _models() if source in model.sources and model.value("type") in set(TaskType)]
+    models = [
+        model for model in _models() if source in model.sources and model.value("type") in set(TaskType)
+    ]
     known = [(model, TaskType(model.value("type"))) for model in models]
     found = [model for model, kind in known if kind is task_type]
     if not found:

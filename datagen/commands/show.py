@@ -164,10 +164,10 @@ def _passed(reason: str | None) -> list[str]:
     lines = [heading("Checks")]
     for number, (stage, codes) in enumerate(STAGES.items()):
         if stage == failed:
-            lines.append(block(stage, f"{reason}: {explain(reason or '')}"))
+            lines.append(block(stage, f"{reason}: {explain(reason or '')}", 12))
         else:
             state = "passed" if number < reached else "not reached"
-            lines.append(block(stage, f"{state}  {aside(f'looks for {_few(list(codes))}')}"))
+            lines.append(block(stage, f"{state}  {aside(f'looks for {_few(list(codes))}')}", 12))
     return lines
 
 

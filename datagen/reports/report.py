@@ -19,6 +19,7 @@ from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
+from datagen.sources import SOURCES
 from datagen.storage.manifest import shard_files
 
 REPORT = "report.html"
@@ -75,9 +76,22 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
         shares=shares(run, recipe),
         twins=_twins(run),
         lock=lock,
+        made_up=manifest["made_up"],
+        notes=_licence_notes(recipe),
         looked_at=min(LOOKED_AT, sum(task["train"] + task["test"] for task in tasks)),
     )
     (run / REPORT).write_text(page, encoding="utf-8")
+
+
+def _licence_notes(recipe: Recipe) -> list[str]:
+    """What the licences of the recipe's sources do not allow."""
+    licences = {name: SOURCES[name].LICENSE for name in recipe.sources}
+    closed = ", ".join(name for name, licence in licences.items() if "-NC" in licence)
+    none = ", ".join(name for name, licence in licences.items() if licence.startswith("none"))
+    return [
+        *([f"No commercial use: {closed} forbids it."] if closed else []),
+        *([f"Without a licence: {none} may serve research."] if none else []),
+    ]
 
 
 def _tasks(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
