@@ -166,7 +166,15 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     )
     if kept >= wanted:
         return ""
-    short = f"{wanted - kept:,} rows fewer than wanted:"
+    short = f"{wanted - kept:,} row{'' if wanted - kept == 1 else 's'} fewer than wanted:"
+    few = [
+        side
+        for side, number in task["wanted"].items()
+        if number > task["available"][side] == task["drawn"][side]
+    ]
+    if few and task["rejected"].get(SPARE):
+        given = ", ".join(f"{task['available'][side]:,} belong to {side}" for side in few)
+        return f"{short} of the {available:,} rows that its query gives, {given} by their groups"
     left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
     if drawn == available:
         why = f", and {left_out:,} of these were left out" if left_out else ""

@@ -85,6 +85,12 @@ def scan(
     path = paths[0] if len(paths) == 1 else paths[0].parent / f"{paths[0].name} and {len(paths) - 1} more"
     kind = _kind(paths[0])
     try:
+        if kind == "csv" and len(paths) > 1:
+            # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end.
+            for one in paths:
+                path = one
+                connection.execute(f"select count(*) from {_csv(connection, [one], table)[0]}")
+            path = paths[0].parent / f"{paths[0].name} and {len(paths) - 1} more"
         reader, has = _READERS[kind](connection, paths, table)
         missing = [
             name for name in table.columns if name not in {*has, "filename"} and name not in table.optional
@@ -106,7 +112,7 @@ def scan(
         return _keyed(connection, table_name, path, table, relation, say) if table.key else relation
     except duckdb.Error as error:
         raise UserError(
-            f"{path}: cannot be read: {first_line(error)}. Is it cut off? Fetch it again"
+            f"{path}: cannot be read: {first_line(error).rstrip('. ')}. Is it cut off? Fetch it again"
         ) from None
 
 

@@ -20,6 +20,7 @@ from datagen.pipeline.build import build
 from datagen.recipe.load import load
 from datagen.sources import SOURCES
 from datagen.sources.database import open_seeds
+from datagen.sources.sample import write_sample
 from datagen.storage.manifest import read_manifest
 from tests.processes import run
 
@@ -242,3 +243,16 @@ def test_hostile_titles_are_printed_as_they_are_or_counted(hostile: Path) -> Non
     manifest = read_manifest(hostile / "runs/shop")["tasks"]
     for task in manifest.values():
         assert sum(task["drawn"].values()) == sum(task["kept"].values()) + sum(task["rejected"].values())
+
+
+def test_one_of_many_files_that_is_cut_off_in_a_quote_is_named(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    last = sorted((tmp_path / "mmlu").glob("data/*/*.csv"))[-1]
+    with last.open("a", encoding="utf-8") as file:
+        file.write('"What is 2 plus')
+    recipe = load("mmlu")
+    with (
+        pytest.raises(UserError, match=rf"{last.name}: cannot be read: .*[^. ]\. Is it cut off"),
+        open_seeds(recipe.sources, tmp_path, recipe.seed, tables=recipe.tables),
+    ):
+        pass

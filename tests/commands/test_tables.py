@@ -1,0 +1,33 @@
+"""The tables that commands print: why a task has fewer rows than wanted."""
+
+from typing import Any
+
+import pytest
+
+from datagen.commands.tables import _shortfall
+
+TASK: dict[str, Any] = {
+    "kept": {"train": 5},
+    "wanted": {"train": 5, "test": 1},
+    "drawn": {"train": 25, "test": 0},
+    "available": {"train": 25, "test": 0},
+    "rejected": {"over_rows": 20},
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (
+            {},
+            "1 row fewer than wanted: of the 25 rows that its query gives, 0 belong to test by their groups",
+        ),
+        ({"kept": {"train": 5, "test": 1}}, ""),
+        (
+            {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
+            "2 rows fewer than wanted: its query gives 25, and 0 of these were left out",
+        ),
+    ],
+)
+def test_why_a_task_has_fewer_rows_names_what_is_lacking(changed: dict[str, Any], why: str) -> None:
+    assert _shortfall(TASK | changed) == why
