@@ -7,7 +7,7 @@ template and the slots that it prints. It needs no seeds.
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout, tables_of
 from datagen.sources.query import reads
-from datagen.storage.files import writable
 from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns
@@ -158,8 +157,9 @@ def _check_tasks_once(
         return
     _check_tasks(document, layout)
     if shape and not document.problems:
-        writable(notes)
-        note.write_text(shape, encoding="utf-8")
+        with suppress(OSError):  # a note that cannot be written is no fault of the recipe
+            notes.mkdir(parents=True, exist_ok=True)
+            note.write_text(shape, encoding="utf-8")
 
 
 def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBPyConnection]) -> None:
