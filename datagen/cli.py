@@ -229,7 +229,7 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
     help="Two runs to set side by side.",
 )
 def report(pair: tuple[Path, Path]) -> None:
-    """Set two runs side by side: rows of each task, and what they are made of.
+    """Set two runs side by side, by tasks and by what they are made of.
 
     Each run's own report is report.html in its folder.
 

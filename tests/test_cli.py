@@ -403,7 +403,13 @@ def test_a_terminal_of_eight_bits_gets_what_it_can_show(
     rows = pq.read_table(shop_run / "data", filters=[("language", "=", "ja")]).to_pylist()
     command = [*DATAGEN, "show", rows[0]["id"], "--run", str(shop_run)]
     with (tmp_path / "out.txt").open("wb") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=os.environ | environment)
+        done = subprocess.run(
+            command,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=os.environ | environment,
+            cwd=shop_run.parents[1],  # where its templates are
+        )
     assert (done.returncode, done.stderr) == (0, b"")
     assert rows[0]["id"].encode() in (tmp_path / "out.txt").read_bytes()
 
