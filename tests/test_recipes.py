@@ -102,7 +102,7 @@ def template_of(name: str) -> Template:
 def asked(everything: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Asked]]:
     """Questions of every template, one in each language that its tasks' rows have."""
     folder, recipe = tmp_path_factory.mktemp("asked"), all_tasks()
-    seeds = find_seeds("sample", (), everything.parent)
+    seeds = find_seeds("sample", {}, everything.parent)
     found: dict[str, dict[str, Asked]] = {name: {} for name in TEMPLATES}
     with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
         of_tasks = turns(opened, {label: task.query for label, task in recipe.tasks.items()})
