@@ -76,8 +76,11 @@ def with_spare(wanted: int) -> int:
 
 
 def shifted(rows: int, test: float, available: Mapping[str, int]) -> dict[str, int]:
-    """The same for a task of a mixture: its test side gives no more than it has, and others give the rest."""
-    held_out = round(rows * test)
+    """The same for a task of a mixture: its test side gives no more than it has, and others give the rest.
+
+    Of three rows one is held out, or else a small mixture would have next to no test rows.
+    """
+    held_out = max(round(rows * test), int(test > 0 and rows > 2))
     lack = max(0, rows - held_out - available["train"])
     held_out += min(lack, max(0, available["test"] - held_out))
     return {"train": rows - held_out, "test": held_out}

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from datagen.errors import UserError
-from datagen.pipeline.sampling import SIDES, Drawn, draw, draw_one, quotas, with_spare
+from datagen.pipeline.sampling import SIDES, Drawn, draw, draw_one, quotas, shifted, with_spare
 from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.esci import Options
 from datagen.sources.query import columns_of
@@ -148,3 +148,11 @@ def test_numbers_arrive_as_the_query_gives_them(seeds: Seeds, tmp_path: Path, sq
 def test_test_makes_up_for_a_train_side_that_runs_out() -> None:
     assert quotas(100, 0.1, {"train": 1000, "test": 1000}) == {"train": 90, "test": 10}
     assert quotas(100, 0.1, {"train": 20, "test": 1000}) == {"train": 20, "test": 80}
+
+
+def test_each_task_of_a_small_mixture_holds_a_row_out() -> None:
+    plenty = {"train": 1_000, "test": 1_000}
+    assert shifted(4, 0.1, plenty) == {"train": 3, "test": 1}
+    assert shifted(2, 0.1, plenty) == {"train": 2, "test": 0}
+    assert shifted(4, 0.0, plenty) == {"train": 4, "test": 0}
+    assert shifted(200, 0.1, plenty) == {"train": 180, "test": 20}
