@@ -18,6 +18,13 @@ MINUTES = 5
 NAME =
 ARGS =
 
+# A misspelt one would be ignored in silence, and another data set built.
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
+$(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
+endif
+
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin

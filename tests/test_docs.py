@@ -100,6 +100,12 @@ def test_the_readme_recipe_builds_and_teaches_no_shortcut(tmp_path: Path) -> Non
     assert run.stdout.startswith("meant: 1,000 rows")
 
 
+def test_make_refuses_an_option_that_it_does_not_have() -> None:
+    run = subprocess.run(["make", "-n", "data", "RECIPES=esci_mcq"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "`RECIPES` is no option: there are RECIPE " in run.stderr
+
+
 def test_the_readme_shows_what_a_build_prints(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "datagen.cli", "build", "esci_mcq"]
     run = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
