@@ -25,7 +25,7 @@ TASK: dict[str, Any] = {
         ({"kept": {"train": 5, "test": 1}}, ""),
         (
             {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
-            "2 rows fewer than wanted: its query gives 25, and 0 of these were left out",
+            "2 rows fewer than wanted: its query gives 25",
         ),
     ],
 )

@@ -170,6 +170,10 @@ def test_time_grows_with_the_length_alone(text: str) -> None:
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
 
+UNFIT = {"odd_one_out", "session_odd_one_out", "odd_snippet", "inapplicable_attribute"}
+"""Templates that ask for what does not fit; only of the first are all wordings read so."""
+
+
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*/*.j2")), ids=lambda path: path.stem)
 def test_of_our_wordings_those_of_the_odd_one_out_alone_ask_for_what_does_not_fit(path: Path) -> None:
     template = load_template(path)
@@ -177,7 +181,9 @@ def test_of_our_wordings_those_of_the_odd_one_out_alone_ask_for_what_does_not_fi
     for wording in range(len(template.wordings)):
         asked = choice(template.render(wording, slots))
         if asked:
-            assert asked.unfit is (path.stem == "odd_one_out")
+            text = template.wordings[wording].text
+            assert path.stem in UNFIT or not asked.unfit, text
+            assert path.stem != "odd_one_out" or asked.unfit, text
         else:
             assert "listing" not in template.slots
 

@@ -188,7 +188,7 @@ def test_label_mix_is_like_the_real_one(market: duckdb.DuckDBPyConnection) -> No
             "select esci_label, count(*) / sum(count(*)) over () from examples group by 1"
         ).fetchall()
     )
-    assert 0.44 <= shares["E"] <= 0.65
+    assert 0.42 <= shares["E"] <= 0.65
     assert 0.20 <= shares["S"] <= 0.35
     assert 0.02 <= shares["C"] <= 0.07
     assert 0.08 <= shares["I"] <= 0.20
