@@ -98,9 +98,9 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark; it prints a table, then one line of JSON. NAME=build, incremental, dedup, decontaminate, startup,
-##     train, engine, classifier or shortcuts.
-##     ROWS=50000 makes the first four smaller; QUESTIONS="file file" is for the last two.
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
+##     startup, train, engine, classifier or shortcuts.
+##     ROWS=50000 makes the first five smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
