@@ -100,6 +100,7 @@ class Calls:
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._entries: asyncio.Queue[tuple[ledger.Entry, asyncio.Future[None]] | None] = asyncio.Queue()
         self._calls: set[asyncio.Task[None]] = set()
+        self._flying = 0
         self._changed, self._stop = asyncio.Event(), asyncio.Event()
         self._patience = 0.0
         self._open: set[Future[Read]] = set()
@@ -199,25 +200,24 @@ class Calls:
             api_key=api_key(self._teacher),
             base_url=self._teacher.server,
             timeout=openai.Timeout(TIMEOUT, connect=min(TIMEOUT, 10.0)),
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [listen]}),
+            http_client=openai.DefaultAioHttpClient(event_hooks={"response": [listen]}),
         )
 
     async def _send(self, client: Any) -> None:
         while True:
             job = await self._jobs.get()
             worst = self._worst(job.ask)
-            while len(self._calls) >= int(self._limit) or not self._affordable(worst):
+            while self._flying >= int(self._limit) or not self._affordable(worst):
                 self._changed.clear()
                 await self._changed.wait()
+            self._flying += 1
             self._reserved += worst
-            call = asyncio.create_task(self._one(client, job))
+            call = asyncio.create_task(self._one(client, job, worst))
             self._calls.add(call)
-            call.add_done_callback(lambda call, worst=worst: self._done(call, worst))  # type: ignore[misc]
+            call.add_done_callback(self._done)
 
-    def _done(self, call: asyncio.Task[None], worst: float) -> None:
+    def _done(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        self._reserved -= worst
-        self._changed.set()
         if not call.cancelled() and (error := call.exception()):
             self._fail(error)
 
@@ -230,7 +230,7 @@ class Calls:
         limit = self._teacher.max_cost_usd
         if limit is None or self._spent + self._reserved + worst <= limit:
             return True
-        if self._calls:
+        if self._flying:
             return False  # those on their way may cost less
         raise OverBudget(
             f"stopped before a call that could pass the limit of ${limit:g}: {self._recipe} has paid"
@@ -238,14 +238,21 @@ class Calls:
             " kept: with a higher limit (--max-cost) the same command goes on from there"
         )
 
-    async def _one(self, client: Any, job: Job) -> None:
+    async def _one(self, client: Any, job: Job, worst: float) -> None:
         """Get one reply, keep it, and read it; where it is not usable, the ask takes its turn again."""
-        found = await self._reply(client, job)
-        if isinstance(found, Read):
-            return self._settle(job, found)
-        raw, form, reading = found
-        usd = self._price and self._price.of(reading.tokens_in, reading.tokens_out)
-        self._spent += usd or 0.0
+        try:
+            found = await self._reply(client, job)
+            if isinstance(found, Read):
+                return self._settle(job, found)
+            raw, form, reading = found
+            usd = self._price and self._price.of(reading.tokens_in, reading.tokens_out)
+            self._spent += usd or 0.0
+        finally:
+            self._flying -= 1
+            self._reserved -= worst
+            self._changed.set()
+        self._heard_at, self._heard = time.monotonic(), True
+        self._limit = min(self._limit + (1 if self._slow_start else 1 / self._limit), MOST)
         entry = ledger.Entry(
             *(job.key, self._teacher.server, self._teacher.model, self._recipe, job.ask.step, form, raw),
             *(reading.tokens_in, reading.tokens_out, usd, job.request),
@@ -253,8 +260,6 @@ class Calls:
         kept = self._loop.create_future()
         self._entries.put_nowait((entry, kept))
         await asyncio.shield(kept)
-        self._heard_at, self._heard = time.monotonic(), True
-        self._limit = min(self._limit + (1 if self._slow_start else 1 / self._limit), MOST)
         job = job._replace(before=(*job.before, raw))
         outcome = settled(job.before, job.ask.schema)
         if outcome is None:
