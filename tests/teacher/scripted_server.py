@@ -3,9 +3,9 @@
     python tests/teacher/scripted_server.py '{"faults": 0.5, "latency": 0.1}'
 
 It prints its address, and serves until it is ended. What it replies to an ask depends on the ask's words
-alone (`reply_to`); whether a call meets a fault, on the seed, the ask, and how often it was asked before. `/stats`
-tells what was asked and what was delivered whole. A call whose `Idempotency-Key` was delivered before is
-answered again, and not paid for again. It stands on the standard library alone.
+alone (`reply_to`); whether a call meets a fault, on the seed, the ask, and how often it was asked before.
+`/stats` tells what was asked and what was delivered whole. A call whose `Idempotency-Key` was delivered
+before is answered again, and not paid for again. It stands on the standard library alone.
 """
 
 import argparse
@@ -70,6 +70,8 @@ class Script:
     lacks: tuple[str, ...] = ()
     context: int = 0
     says: dict[str, str] = field(default_factory=dict)
+    most: int = 0
+    echo_key: bool = False
 
     asked: Counter[str] = field(default_factory=Counter)
     usable: Counter[str] = field(default_factory=Counter)
@@ -78,6 +80,8 @@ class Script:
     names: list[tuple[str, str, bool]] = field(default_factory=list)
     delivered: set[str] = field(default_factory=set)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: set[str] = field(default_factory=set)
+    refused: int = 0
     at_once: int = 0
     most_at_once: int = 0
 
@@ -94,7 +98,9 @@ class Script:
             "paid": self.paid,
             "met": self.met,
             "most_at_once": self.most_at_once,
-            "bodies": self.bodies[:20],
+            "bodies": self.bodies[:10] + self.bodies[-10:],
+            "authorizations": sorted(self.authorizations),
+            "refused": self.refused,
         }
 
 
@@ -124,12 +130,20 @@ class Connection:
         script = self.script
         if path == "/stats":
             return await self.send(200, script.stats())
+        script.authorizations.add(headers.get("authorization", ""))
+        if script.echo_key:
+            return await self.fail(400, f"Bad request with {headers['authorization']}")
         if script.key and headers.get("authorization") != f"Bearer {script.key}":
+            script.refused += 1
             return await self.fail(401, "Incorrect API key provided", "invalid_api_key")
-        if path.endswith("/models"):
+        if path == "/v1/models":
             return await self.send(200, {"object": "list", "data": [{"id": name} for name in script.models]})
-        if method == "POST" and path.endswith("/chat/completions"):
+        if method == "POST" and path == "/v1/chat/completions":
             script.at_once += 1
+            if script.most and script.at_once > script.most:
+                script.at_once -= 1
+                script.met["busy"] += 1
+                return await self.fail(429, "Rate limit reached", "rate_limit_exceeded")
             script.most_at_once = max(script.at_once, script.most_at_once)
             try:
                 return await self.complete(json.loads(body), headers)
