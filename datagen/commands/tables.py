@@ -1,9 +1,10 @@
 """The tables and summaries that the commands print."""
 
+import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from datagen.console.text import aside, block, heading, shortened, table
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
+from datagen.teacher.ledger import Spend
 
 _NAMED = 5
 """Tasks that a line names."""
@@ -110,6 +112,30 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
         f"{run}/report.html shows it, {history}. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
+    return "\n".join(lines)
+
+
+def spending(spends: Sequence[Spend]) -> str:
+    """The teacher's replies by recipe, step and model, with what they cost."""
+    headers = ["recipe", "step", "model", "replies", "tokens in", "tokens out", "$"]
+    rows: list[list[Any]] = [
+        [one.recipe, one.step, one.model, one.replies, one.tokens_in, one.tokens_out, one.usd]
+        for one in spends
+    ]
+    rows.append(
+        [
+            "all",
+            "",
+            "",
+            *(sum(row[i] for row in rows) for i in range(3, 6)),
+            math.fsum(row[6] for row in rows),
+        ]
+    )
+    lines = [table(headers, rows)]
+    if imported := sum(one.imported for one in spends):
+        lines.append(aside(f"imported, and not paid for here: {imported:,} replies"))
+    if unpriced := sum(one.unpriced for one in spends):
+        lines.append(aside(f"of unknown price, and not in the sum: {unpriced:,} replies"))
     return "\n".join(lines)
 
 
