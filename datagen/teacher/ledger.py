@@ -33,6 +33,7 @@ create table reply (
     unique (key, number)
 );
 create index reply_by_recipe on reply (recipe, imported, usd);
+create index reply_by_step on reply (step, model, tokens_out);
 """
 
 _BUSY_SECONDS = 60
@@ -198,6 +199,15 @@ def spent(connection: sqlite3.Connection, recipe: str) -> float:
     """Dollars that a recipe's own calls took so far; replies that were imported cost nothing here."""
     query = "select coalesce(sum(usd), 0.0) from reply where recipe = ? and not imported"
     return float(connection.execute(query, [recipe]).fetchone()[0])
+
+
+def tokens_out(connection: sqlite3.Connection, step: str, model: str) -> float | None:
+    """Mean tokens of a step's replies by a model; None where there are none yet."""
+    query = (
+        "select avg(tokens_out) from (select tokens_out from reply where step = ? and model = ? limit 1000)"
+    )
+    found: float | None = connection.execute(query, [step, model]).fetchone()[0]
+    return found
 
 
 class Spend(NamedTuple):
