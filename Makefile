@@ -86,7 +86,7 @@ trained:
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.
