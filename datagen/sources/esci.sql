@@ -56,12 +56,13 @@ select titles.*, description, points from esci.titles join page using (locale, p
 -- American products with headings before their bullet points, as in `Easy to clean: ...` (`parts`, as `headed_lines` gives them):
 -- of some 200,000.
 create table esci.headed as
-with page as materialized (
-    select product_locale as locale, product_id, headed_lines(product_bullet_point) as parts
+with page as (
+    select distinct product_locale as locale, product_id, product_bullet_point as points
     from esci.products semi join (select locale as product_locale, product_id from esci.titles where locale = 'us' and ticket < 200000)
         using (product_locale, product_id)
-)
-select titles.*, parts from esci.titles join page using (locale, product_id) where len(parts) > 0;
+),
+headed as materialized (select locale, product_id, headed_lines(points) as parts from page)
+select titles.*, parts from esci.titles join headed using (locale, product_id) where len(parts) > 0;
 
 -- The text of every query and its words (`words_of`), where it is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
 -- can't do without: words with a digit, and the brands of exact products that the query names, the first word of each.
@@ -203,7 +204,7 @@ with drawn as (
     select locale, language, product_id, title, packs_in(title) as packs from esci.titles where may_measure(title)
     qualify row_number() over (partition by locale order by draw(product_id)) <= 100000
 ),
-told as (select *, unnest(measures_in(title, language), recursive := true) from drawn),
+told as (select *, unnest(measures_in(title, language), recursive := true) from (select distinct * from drawn)),
 units as (select language, if(language = 'ja', word, strip_accents(word)) as word, canonical as unit from lists.units)
 select * exclude (previous), if(unit = 'oz' and of_food(title), 'weight', unit_kind(unit)) as kind, number_told(number, language) as value,
     nullif(if(kind = 'length', '', regexp_extract(times || chain, '^(\d{1,3}) ?[x×*]? ?$', 1)), '')::integer as packed,

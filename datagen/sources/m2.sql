@@ -23,7 +23,7 @@ wanted as (
     select locale, id, true as paired from m2.products semi join pair using (id)
     union select locale, id, false from m2.steps anti join pair using (id)
 ),
-page as (
+page as materialized (
     select locale, language(locale) as language, id, paired, draw(id) as lot,
         trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
         if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,

@@ -62,8 +62,9 @@ create macro word_stems(text) as list_transform(long_words(text), lambda word: w
 create macro words_of(text, language) as if(language = 'ja',
     list_transform(range(1, greatest(length(regexp_replace(text, '\s', '', 'g')), 2)),
         lambda place: regexp_replace(lower(text), '\s', '', 'g')[place:place + 1]),
-    list_filter(regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
-        lambda word: length(word) > 1 and not list_contains(stop_words_in(text, language), word)));
+    list_transform([stop_words_in(text, language)], lambda stops: list_filter(
+        regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
+        lambda word: length(word) > 1 and not list_contains(stops, word)))[1]);
 
 -- Those of some words (`words_of`) that neither stand in a text nor begin a word of it.
 create macro lacking(words, text, language) as list_transform(
@@ -73,7 +74,8 @@ create macro lacking(words, text, language) as list_transform(
     lambda own: list_filter(words, lambda word: not contains(own, if(language = 'ja', word, ' ' || word))))[1];
 
 -- The share of such words that do; null of no words.
-create macro overlap(words, text, language) as (len(words) - len(lacking(words, text, language))) / nullif(len(words), 0);
+create macro overlap(words, text, language) as
+    list_transform([words], lambda those: (len(those) - len(lacking(those, text, language))) / nullif(len(those), 0))[1];
 
 -- Numbers with a unit, such as `6 inch`, and words for sizes; `for small dogs` and `para perros grandes` are none of a product.
 create macro sizes_told(text, language) as list_transform(
