@@ -51,7 +51,7 @@ with page as materialized (
         and not regexp_matches(product_description, ':[^:]*:|//|[►•●■★✔✅➤]')
     qualify row_number() over (order by draw(product_id), product_id) <= 60000
 )
-select titles.*, description, points from esci.titles join page using (locale, product_id);
+select distinct titles.*, description, points from esci.titles join page using (locale, product_id);
 
 -- American products with headings before their bullet points, as in `Easy to clean: ...` (`parts`, as `headed_lines` gives them):
 -- of some 200,000.
