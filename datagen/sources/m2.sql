@@ -23,12 +23,13 @@ wanted as (
     select locale, id, true as paired from m2.products semi join pair using (id)
     union select locale, id, false from m2.steps anti join pair using (id)
 ),
-page as (
+found as (select distinct products.*, paired from m2.products join wanted using (locale, id)),
+page as materialized (
     select locale, language(locale) as language, id, paired, draw(id) as lot,
         trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
         if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
         plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
-    from m2.products join wanted using (locale, id)
+    from found
 )
 select *, list_distinct(regexp_extract_all(
     regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),
