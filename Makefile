@@ -41,6 +41,7 @@ help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 	@echo
 	@echo 'Recipes: $(RECIPES)'
+	@echo 'What each of them asks: $(BIN)/datagen recipes'
 
 ## make data RECIPE=esci_mcq
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.

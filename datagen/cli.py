@@ -331,6 +331,20 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
 
 @main.command()
 @click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes at hand, or the tasks of one.
+
+    \b
+    Example:
+      datagen recipes m2_sessions
+    """
+    from datagen.commands import recipes
+
+    click.echo(recipes.details(name) if name else recipes.overview())
+
+
+@main.command()
+@click.argument("name", required=False)
 @click.option("--seeds", type=click.Path(path_type=Path), metavar="DIR", help="Say also which files DIR has.")
 @click.option(
     "--check", "checked", type=click.Path(path_type=Path), metavar="DIR", help="Read DIR, say what is amiss."
