@@ -24,7 +24,7 @@ def test_every_recipe_has_its_size_its_sources_and_its_sentence() -> None:
 
 def test_one_recipe_is_told_by_task() -> None:
     rows = [line.split() for line in printed("m2_sessions").splitlines()[3:]]
-    assert ["next_product", "multiple", "choice", "user", "behavior", "alignment"] == rows[1][:6]
+    assert rows[1][:6] == ["next_product", "multiple", "choice", "user", "behavior", "alignment"]
     assert rows[1][-2:] == ["6,000", "m2"]
 
 
