@@ -40,6 +40,7 @@ from datagen.pipeline.sampling import SIDES, Cell, Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
+from datagen.prompts.template import teachers_of
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import sources_by_task
@@ -180,6 +181,7 @@ def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
             *(sources[name], tuple(SOURCES[source].LICENSE for source in sources[name])),
+            teachers_of(jobs[name].template),
         )
     kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
     work = run / "work" / fingerprint(lock)[:16]

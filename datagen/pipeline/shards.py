@@ -36,6 +36,7 @@ class Constants:
     template: str
     source: tuple[str, ...]
     license: tuple[str, ...]
+    teachers: tuple[str | None, ...] = ()  # of each wording; empty where the template's own are all
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,6 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
         "track": constants.track,
         "metric": constants.metric,
         "template": constants.template,
-        "teacher": None,
         "source": list(constants.source),
         "license": list(constants.license),
     }
@@ -96,7 +96,16 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
     columns["choices"] = examples["options"].combine_chunks()
     for name in _AS_THEY_ARE:
         columns[name] = examples[name].combine_chunks()
+    columns["teacher"] = _teachers(examples, constants)
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
+
+
+def _teachers(examples: pa.Table, constants: Constants) -> pa.Array:
+    """The model that worded each row anew, null where none did."""
+    of_wordings = pa.array(constants.teachers, pa.string())
+    if not len(of_wordings):
+        return pa.nulls(examples.num_rows, pa.string())
+    return of_wordings.take(examples["wording"].combine_chunks())
 
 
 def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:
