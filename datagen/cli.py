@@ -5,6 +5,7 @@ Results go to stdout, progress to stderr.
     0    done
     1    the user can fix it: `error: ...`, one line or a list, no traceback
     2    wrong usage
+    3    stopped before a call that could cost more than allowed; what is paid for is kept
     130  interrupted; what is done is kept
 
 Everything heavier than click is imported inside the command that needs it.
