@@ -47,6 +47,7 @@ class Part:
     examples: Path
     rejects: Path
     reasons: Path
+    rewritten: Path | None = None  # new prompts by a teacher, and why some of them are not taken
 
 
 def shard_bounds(ids: list[str]) -> list[tuple[str, str]]:
@@ -63,7 +64,7 @@ def write_shard(
     low, high = bounds
     chosen: dict[str, list[pa.Table]] = {}
     for part in parts:
-        examples = read_arrow(part.examples).select(_FROM_EXAMPLES)
+        examples = _rewritten(read_arrow(part.examples).select(_FROM_EXAMPLES), part.rewritten)
         ids = examples["id"].combine_chunks()
         start = pc.search_sorted(ids, low, side="left").as_py()
         stop = pc.search_sorted(ids, high, side="right").as_py()
@@ -74,6 +75,18 @@ def write_shard(
             chosen.setdefault(part.task, []).append(kept)
     tables = [_published(pa.concat_tables(kept), task, tasks[task]) for task, kept in chosen.items()]
     write_parquet(pa.concat_tables(tables).sort_by("id"), path)
+
+
+def _rewritten(examples: pa.Table, path: Path | None) -> pa.Table:
+    """The examples with their new prompts, and a column `teacher` that says who wrote them."""
+    if path is None:
+        return examples.append_column("teacher", pa.nulls(examples.num_rows, pa.string()))
+    new = read_arrow(path)
+    new = new.filter(pc.equal(new["reason"], "")).combine_chunks()
+    places = pc.index_in(examples["id"], new["id"]).combine_chunks()
+    prompts = pc.coalesce(new["prompt"].take(places), examples["prompt"])
+    examples = examples.set_column(examples.column_names.index("prompt"), "prompt", prompts)
+    return examples.append_column("teacher", new["teacher"].take(places))
 
 
 def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
@@ -102,10 +115,11 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
 
 def _teachers(examples: pa.Table, constants: Constants) -> pa.Array:
     """The model that worded each row anew, null where none did."""
+    rewritten = examples["teacher"].combine_chunks()
     of_wordings = pa.array(constants.teachers, pa.string())
     if not len(of_wordings):
-        return pa.nulls(examples.num_rows, pa.string())
-    return of_wordings.take(examples["wording"].combine_chunks())
+        return rewritten
+    return pc.coalesce(rewritten, of_wordings.take(examples["wording"].combine_chunks()))
 
 
 def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:

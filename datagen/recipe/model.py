@@ -95,6 +95,20 @@ class Task(_Model):
         return shortcut
 
 
+class Teacher(_Model):
+    """Who fills the tables of `extract` and `answer`."""
+
+    model: str = Field(default="gpt-4o", min_length=1, description="model, as its server calls it")
+    base_url: str | None = Field(
+        default=None,
+        exclude=True,
+        description="an OpenAI-compatible server, such as `http://localhost:8000/v1`; null: OpenAI's own",
+    )
+    max_cost_usd: float | None = Field(
+        default=25, ge=0, exclude=True, description="a build stops before it spends more; null: no limit"
+    )
+
+
 class Filters(_Model):
     """What a row must pass to be kept."""
 
@@ -149,6 +163,11 @@ class Common(_Model):
     filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
     dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
     split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+    teacher: Teacher = Field(
+        default=Teacher(),
+        exclude=True,
+        description="the model that fills `extracted.` and `answered.` tables",
+    )
     licenses: list[str] = Field(
         default=[],
         description="licences of rows: tasks over sources under others are left out; empty: any",

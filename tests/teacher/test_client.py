@@ -41,9 +41,7 @@ def echo() -> Iterator[tuple[str, list[str]]]:
 
 
 def asks(number: int) -> list[Ask]:
-    return [
-        Ask(str(i), "extract.types", ({"role": "user", "content": f"row {i}"},)) for i in range(number)
-    ]
+    return [Ask(str(i), "extract.types", ({"role": "user", "content": f"row {i}"},)) for i in range(number)]
 
 
 def test_every_ask_gets_its_reply_in_order_and_is_asked_once(tmp_path: Path) -> None:
