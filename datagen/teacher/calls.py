@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from datagen.console.progress import Say
 from datagen.errors import OverBudget, UserError
+from datagen.prompts.token_estimate import estimated_tokens
 from datagen.suggest import among
 from datagen.teacher import ledger
 from datagen.teacher.api_key import VARIABLE, api_key
@@ -58,6 +59,10 @@ FINAL = ("", "cut", "refused")
 """Reasons that another try would not change."""
 
 BUSY = (429, 503)
+"""Statuses of a server that has too much to do."""
+
+TOLD = 3
+"""Refused asks whose line is printed."""
 
 _TOO_LONG = re.compile(
     r"context.{0,20}(?:length|window)|too (?:long|many tokens)|max_model_len", re.IGNORECASE
@@ -91,15 +96,17 @@ class Calls:
 
     def __init__(self, teacher: Teacher, path: Path, recipe: str, say: Say) -> None:
         self._teacher, self._path, self._recipe, self._say = teacher, path, recipe, say
-        self._price = price_of(teacher)
+        self._price, self._key = price_of(teacher), api_key(teacher)
         self._spent = self._reserved = 0.0
         self._form = 0
         self._lacks: set[str] = set()
+        self._told: set[str] = set()
         self._limit, self._slow_start, self._cut_at = float(FIRST), True, 0.0
         self._heard_at, self._heard, self._warned_at = time.monotonic(), False, 0.0
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._entries: asyncio.Queue[tuple[ledger.Entry, asyncio.Future[None]] | None] = asyncio.Queue()
         self._calls: set[asyncio.Task[None]] = set()
+        self._flying = 0
         self._changed, self._stop = asyncio.Event(), asyncio.Event()
         self._patience = 0.0
         self._open: set[Future[Read]] = set()
@@ -114,7 +121,7 @@ class Calls:
         limit = self._teacher.max_cost_usd
         if limit is not None and self._price is None:
             raise UserError(
-                f"the price of {self._teacher.model} is unknown, so that max_cost_usd: {limit:g} cannot be kept."
+                f"the price of {self._teacher.model} is unknown, so the limit of ${limit:g} cannot be kept."
                 " Give its dollars a million tokens, in and out, by --price, as in --price 2.5,10"
             )
 
@@ -195,31 +202,31 @@ class Calls:
             if response.status_code in BUSY:
                 self._slow_down()
 
-        return openai.AsyncOpenAI(
-            api_key=api_key(self._teacher),
+        client: AbstractAsyncContextManager[Any] = openai.AsyncOpenAI(
+            api_key=self._key,
             base_url=self._teacher.server,
             timeout=openai.Timeout(TIMEOUT, connect=min(TIMEOUT, 10.0)),
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [listen]}),
+            http_client=openai.DefaultAioHttpClient(event_hooks={"response": [listen]}),
         )
+        return client
 
     async def _send(self, client: Any) -> None:
         while True:
             job = await self._jobs.get()
             worst = self._worst(job.ask)
-            while len(self._calls) >= int(self._limit) or not self._affordable(worst):
+            while self._stop.is_set() or self._flying >= int(self._limit) or not self._affordable(worst):
                 self._changed.clear()
                 await self._changed.wait()
+            self._flying += 1
             self._reserved += worst
-            call = asyncio.create_task(self._one(client, job))
+            call = asyncio.create_task(self._one(client, job, worst))
             self._calls.add(call)
-            call.add_done_callback(lambda call, worst=worst: self._done(call, worst))  # type: ignore[misc]
+            call.add_done_callback(self._done)
 
-    def _done(self, call: asyncio.Task[None], worst: float) -> None:
+    def _done(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        self._reserved -= worst
-        self._changed.set()
         if not call.cancelled() and (error := call.exception()):
-            self._fail(error)
+            self._fail(error)  # retrieved here, or asyncio prints it
 
     def _worst(self, ask: Ask) -> float:
         """The most dollars that a call may cost."""
@@ -230,22 +237,33 @@ class Calls:
         limit = self._teacher.max_cost_usd
         if limit is None or self._spent + self._reserved + worst <= limit:
             return True
-        if self._calls:
+        if self._flying:
             return False  # those on their way may cost less
         raise OverBudget(
-            f"stopped before a call that could pass the limit of ${limit:g}: {self._recipe} has paid"
-            f" ${self._spent:.4f} to {self._teacher.model}, and the call may cost ${worst:.4f}. Every reply is"
-            " kept: with a higher limit (--max-cost) the same command goes on from there"
+            f"stopped before a call that could pass the limit of ${limit:g}: {self._recipe} has spent"
+            f" ${self._spent:.4f}, and a call to {self._teacher.model} may cost ${worst:.4f}. Every reply"
+            " is kept: with a higher limit (--max-cost) the same command goes on from there"
         )
 
-    async def _one(self, client: Any, job: Job) -> None:
+    async def _one(self, client: Any, job: Job, worst: float) -> None:
         """Get one reply, keep it, and read it; where it is not usable, the ask takes its turn again."""
-        found = await self._reply(client, job)
-        if isinstance(found, Read):
-            return self._settle(job, found)
-        raw, form, reading = found
-        usd = self._price and self._price.of(reading.tokens_in, reading.tokens_out)
-        self._spent += usd or 0.0
+        try:
+            found = await self._reply(client, job)
+            if isinstance(found, Read):
+                return self._settle(job, found)
+            raw, form, reading = found
+            usd = self._price and self._price.of(reading.tokens_in, reading.tokens_out)
+            self._spent += usd or 0.0
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                self._fail(error)
+            raise
+        finally:
+            self._flying -= 1
+            self._reserved -= worst
+            self._changed.set()
+        self._heard_at, self._heard = time.monotonic(), True
+        self._limit = min(self._limit + (1 if self._slow_start else 1 / self._limit), MOST)
         entry = ledger.Entry(
             *(job.key, self._teacher.server, self._teacher.model, self._recipe, job.ask.step, form, raw),
             *(reading.tokens_in, reading.tokens_out, usd, job.request),
@@ -253,8 +271,6 @@ class Calls:
         kept = self._loop.create_future()
         self._entries.put_nowait((entry, kept))
         await asyncio.shield(kept)
-        self._heard_at, self._heard = time.monotonic(), True
-        self._limit = min(self._limit + (1 if self._slow_start else 1 / self._limit), MOST)
         job = job._replace(before=(*job.before, raw))
         outcome = settled(job.before, job.ask.schema)
         if outcome is None:
@@ -310,7 +326,8 @@ class Calls:
                     reading = Read("", BROKEN)  # to another ask
                 if reading.reason != BROKEN:
                     self._degrade(form, job.ask)
-                    return raw, FORMS[form] if job.ask.schema is not None else "", reading
+                    form_name = FORMS[form] if job.ask.schema is not None else ""
+                    return raw, form_name, _counted(reading, job.ask)
                 broken += 1
                 if broken >= BROKEN_TRIES:
                     return Read("", "failed: broken")
@@ -342,7 +359,7 @@ class Calls:
             schema = {"name": name, "schema": ask.schema, "strict": True}
             words["response_format"] = {"type": "json_schema", "json_schema": schema}
             return words
-        told = f"Reply with one JSON object, and nothing else, that fits this JSON Schema:\n{json.dumps(ask.schema)}"
+        told = f"Reply with JSON that fits this JSON Schema, and nothing else:\n{json.dumps(ask.schema)}"
         first, *rest = ask.messages
         if first["role"] == "system":
             words["messages"] = [{**first, "content": f"{first['content']}\n\n{told}"}, *rest]
@@ -358,13 +375,14 @@ class Calls:
             self._form = form
             how = "in JSON mode" if FORMS[form] == "json_object" else "as plain text"
             self._say(
-                f"{self._teacher.server} has no structured output for {self._teacher.model}: it is asked {how},"
-                " and each reply is checked against the schema"
+                f"{self._teacher.server} has no structured output for {self._teacher.model}:"
+                f" it is asked {how}, and each reply is checked against the schema"
             )
 
     async def _refused(self, client: Any, error: Any, ask: Ask, form: int, tries: int) -> Read | int:
         """What an error's status calls for: a rejected ask, another form (1), or the same again (0)."""
-        status, server, said = error.status_code, self._teacher.server, str(error.message)[:300]
+        status, server = error.status_code, self._teacher.server
+        said = str(error.message)[:300].replace(self._key, "...")
         if status in (401, 403):
             raise UserError(
                 f"{server} refuses the key ({status}). Set {VARIABLE} to one that it takes"
@@ -379,18 +397,23 @@ class Calls:
             if status == 413 or error.code == "context_length_exceeded" or _TOO_LONG.search(said):
                 return Read("", "failed: too_long")
             for name in ("max_tokens", "temperature"):
-                if error.param == name and name not in self._lacks and "unsupported" in str(error.code):
+                if error.param == name and "unsupported" in str(error.code) and tries < len(FORMS):
                     self._lacks.add(name)
                     return 0
             if ask.schema is not None and form + 1 < len(FORMS) and _OF_FORM.search(said):
                 return 1
-            self._say(f"{server} refuses an ask of {ask.step} ({status}): {said}")
-            return Read("", "failed: bad_request")
+            return self._bad(f"{server} refuses an ask of {ask.step} ({status}): {said}")
         if status < 500 and status not in (408, 409, 429):
-            self._say(f"{server} refuses an ask of {ask.step} ({status}): {said}")
-            return Read("", "failed: bad_request")
+            return self._bad(f"{server} refuses an ask of {ask.step} ({status}): {said}")
         await self._wait(tries, f"{server} is busy or broken ({status})", _retry_after(error))
         return 0
+
+    def _bad(self, line: str) -> Read:
+        """An ask that the server will not take; the first few lines are said."""
+        if line not in self._told and len(self._told) < TOLD:
+            self._told.add(line)
+            self._say(line)
+        return Read("", "failed: bad_request")
 
     async def _unknown(self, client: Any) -> str:
         """What to say where the server knows no such model or no such path."""
@@ -415,6 +438,13 @@ class Calls:
         now = time.monotonic()
         if now - self._cut_at >= 1:
             self._limit, self._slow_start, self._cut_at = max(self._limit / 2, 1.0), False, now
+
+
+def _counted(reading: Read, ask: Ask) -> Read:
+    """The reading with about its tokens, where the server does not tell them."""
+    if reading.tokens_in or reading.tokens_out:
+        return reading
+    return reading._replace(tokens_in=tokens_of(ask), tokens_out=estimated_tokens(reading.text))
 
 
 def _retry_after(error: Any) -> float:

@@ -33,27 +33,23 @@ def read(raw: str, schema: dict[str, Any] | None) -> Read:
         choice = body["choices"][0]
         message = choice["message"]
         content, refusal, finish = message.get("content"), message.get("refusal"), choice.get("finish_reason")
-        usage = body.get("usage") or {}
-        about = (
-            str(body.get("model") or ""),
-            *(_count(usage, f"{side}_tokens") for side in SIDES),
-            str(body.get("id")),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError):
+        counts = body.get("usage") or {}
+        tokens_in, tokens_out = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+        whole = Read("", "", str(body.get("model") or ""), tokens_in, tokens_out, str(body.get("id")))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Read("", BROKEN)
     if content is not None and not isinstance(content, str):
         return Read("", BROKEN)
-    text = content or ""
+    text, reason = content or "", ""
     if refusal or finish == "content_filter":
-        return Read(text, "refused", *about)
-    if finish == "length":
-        return Read(text, "cut", *about)
-    if not text.strip():
-        return Read(text, "empty", *about)
-    return Read(*(of_schema(text, schema) if schema is not None else (text, "")), *about)
-
-
-SIDES = ("prompt", "completion")
+        text, reason = text or str(refusal or ""), "refused"
+    elif finish == "length":
+        reason = "cut"
+    elif not text.strip():
+        reason = "empty"
+    elif schema is not None:
+        text, reason = of_schema(text, schema)
+    return whole._replace(text=text, reason=reason)
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
