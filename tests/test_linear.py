@@ -18,11 +18,11 @@ import datagen
 import finetune
 import infer
 from datagen import dedup
+from datagen.classify import task_type
 from datagen.pipeline import filters
 from datagen.prompts import cloze, instruction, options
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import TaskType
-from infer.classify import task_type
 from infer.scoring.parsers import GRADERS
 from infer.serve import constraints, prepare
 

@@ -95,6 +95,20 @@ class Task(_Model):
         return shortcut
 
 
+class Teacher(_Model):
+    """Who fills the tables of `extract` and `answer`."""
+
+    model: str = Field(default="gpt-4o", min_length=1, description="model, as its server calls it")
+    base_url: str | None = Field(
+        default=None,
+        exclude=True,
+        description="an OpenAI-compatible server, such as `http://localhost:8000/v1`; null: OpenAI's own",
+    )
+    max_cost_usd: float | None = Field(
+        default=25, ge=0, exclude=True, description="a build stops before it spends more; null: no limit"
+    )
+
+
 class Filters(_Model):
     """What a row must pass to be kept."""
 
@@ -124,6 +138,20 @@ class Split(_Model):
     )
 
 
+class Reword(_Model):
+    """What `datagen reword` asks a teacher for."""
+
+    wordings: int = Field(gt=0, le=50, description="new wordings of each template, in each of its languages")
+
+
+class Rewrite(_Model):
+    """Which prompts a teacher writes anew."""
+
+    share: float = Field(
+        gt=0, le=1, description="share of each task's rows; where the new prompt fails a check, the old stays"
+    )
+
+
 class Common(_Model):
     """What every recipe file has."""
 
@@ -135,6 +163,11 @@ class Common(_Model):
     filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
     dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
     split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+    teacher: Teacher = Field(
+        default=Teacher(),
+        exclude=True,
+        description="the model that fills `extracted.` and `answered.` tables",
+    )
     licenses: list[str] = Field(
         default=[],
         description="licences of rows: tasks over sources under others are left out; empty: any",
@@ -143,6 +176,12 @@ class Common(_Model):
         default=None,
         gt=0,
         description="rows of one name in `groups` (a product, a query), in all tasks; null: any number",
+    )
+    reword: Reword | None = Field(
+        default=None, description="new wordings of templates, asked for by `datagen reword`"
+    )
+    rewrite: Rewrite | None = Field(
+        default=None, description="prompts that a teacher writes anew; null, or no teacher: none"
     )
     decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],
