@@ -231,7 +231,7 @@ def _write(found: Reworded) -> None:
 
 def told(found: Reworded) -> str:
     """What became of one template, for people: counts by reason, with one wording of each."""
-    shown = {reason: text for reason, text in reversed(found.examples)}
+    shown = dict(reversed(found.examples))
     rows = [("kept", language, len(wordings), "") for language, wordings in found.kept.items()]
     for reason, count in found.rejected.most_common():
         rows.append(
