@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
+from datagen import dedup
 from datagen.sources import SOURCES, sample
 from datagen.sources.database import open_seeds
 from datagen.sources.sample import full
@@ -53,3 +55,15 @@ def test_a_session_s_ids_are_those_of_its_copy(tmp_path: Path) -> None:
         .fetchall()
     )
     assert found[1] == ("['011' '012'\n '013']", "014", "DE")
+
+
+def test_copies_of_a_row_are_not_near_each_other(tmp_path: Path) -> None:
+    title = "Brynn Insulated Water Bottle, Stainless Steel, 24 oz, Yellow"
+    (tmp_path / "p.csv").write_text(f'id,locale,title\nB01,UK,"{title}"\n', encoding="utf-8")
+    full._copy(tmp_path / "p.csv", tmp_path / "t.csv", 200, headed=True)
+    found = duckdb.connect().execute(f"select id, [title] from '{tmp_path / 't.csv'}'").fetchall()
+    ids, fields = zip(*found, strict=True)
+    rows = {"id": ids, "kind": ["k"] * 200, "fields": fields, "options": [[]] * 200, "answer": [""] * 200}
+    types = {"options": pa.list_(pa.string())}
+    table = pa.table({name: pa.array(values, types.get(name)) for name, values in rows.items()})
+    assert dedup.decide([dedup.read(table)], 0.85)["reason"].null_count == 200
