@@ -18,6 +18,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "QUERIES", 60)
         patch.setattr(sample, "PRODUCTS", 900)
+        for source, tables in full.COPIES.items():
+            patch.setitem(full.COPIES, source, dict.fromkeys(tables, 100))
         sizes = {"examples": 6_000, "products": 4_500, "sources": 300}
         patch.setitem(full.COPIES, "esci", sizes)
         sample.write_sample(folder, "full")
