@@ -103,3 +103,25 @@ def test_a_wrong_title_names_nothing_that_the_review_tells(tmp_path: Path) -> No
         for title in row["distractors"]
         if "quality" in title.lower() and "quality" in row["text"]
     ]
+
+
+def test_wrong_bullet_points_tell_of_their_own_products(tmp_path: Path) -> None:
+    things = ["kettle", "curtain", "hammer", "guitar", "notebook", "pillow", "scooter", "blender", "lantern"]
+    points = [
+        "The {0} is made by hand",
+        "A {0} for every week",
+        "This {0} weighs two pounds",
+        "Lasts {1} years or more",
+    ]
+    products = [
+        {
+            "product_title": f"{thing.title()} {place}",
+            "product_bullet_point": "\n".join(points).format(thing, place + 2),
+        }
+        for place, thing in enumerate(things)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    assert rows
+    for row in rows:
+        assert [bullet for bullet in row["positives"] if "Lasts" in bullet]
+        assert not [bullet for bullet in row["negatives"] if "Lasts" in bullet]
