@@ -62,6 +62,20 @@ _LICENSES = click.option(
     metavar="'ID ...'",
     help="Only rows under these licences, such as 'Apache-2.0 MIT'. [default: any]",
 )
+_TEACHER = click.option(
+    "--teacher", metavar="MODEL", help="Model that fills teacher tables. [default: the recipe's]"
+)
+_BASE_URL = click.option(
+    "--base-url",
+    metavar="URL",
+    help="OpenAI-compatible server of the teacher, such as http://localhost:8000/v1. [default: OpenAI's]",
+)
+_MAX_COST = click.option(
+    "--max-cost",
+    type=click.FloatRange(0),
+    metavar="USD",
+    help="Most that the teacher may cost. [default: the recipe's, or 25]",
+)
 
 
 @main.command()
@@ -146,6 +160,9 @@ def preview(
     metavar="FILE",
     help="Evaluation questions: rows that ask the same are left out. May be given several times.",
 )
+@_TEACHER
+@_BASE_URL
+@_MAX_COST
 def build(
     recipe: str,
     seeds: str,
@@ -155,6 +172,9 @@ def build(
     runs: Path,
     workers: int | None,
     decontaminate: tuple[str, ...],
+    teacher: str | None,
+    base_url: str | None,
+    max_cost: float | None,
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
@@ -163,10 +183,11 @@ def build(
       datagen build esci_mcq --seeds ~/seeds --rows 50000
       datagen build esci_all --licenses 'Apache-2.0 MIT'
       datagen build esci_mcq --decontaminate shopping_mmlu/data.zip
+      datagen build aspects --teacher my-model --base-url http://localhost:8000/v1
     """
     from datagen.commands import tables
     from datagen.pipeline import build
-    from datagen.recipe.load import with_evaluation
+    from datagen.recipe.load import with_evaluation, with_teacher
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
@@ -174,6 +195,7 @@ def build(
     loaded = with_evaluation(
         _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
+    loaded = with_teacher(loaded, teacher, base_url, max_cost)
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):

@@ -149,6 +149,13 @@ def with_evaluation(recipe: Loaded, files: Sequence[str]) -> Loaded:
     return recipe.model_copy(update={"decontaminate": list(dict.fromkeys([*recipe.decontaminate, *files]))})
 
 
+def with_teacher(recipe: Loaded, model: str | None, base_url: str | None, max_cost: float | None) -> Loaded:
+    """The same recipe with another teacher, where any of these says so."""
+    given = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
+    update = {name: value for name, value in given.items() if value is not None}
+    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=update)})
+
+
 def fingerprint(resolved: Mapping[str, Any]) -> str:
     """Hex sha256 of plain data, whatever the order of its keys."""
     text = json.dumps(resolved, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
