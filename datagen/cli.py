@@ -5,6 +5,7 @@ Results go to stdout, progress to stderr.
     0    done
     1    the user can fix it: `error: ...`, one line or a list, no traceback
     2    wrong usage
+    3    stopped before a call that could cost more than allowed; what is paid for is kept
     130  interrupted; what is done is kept
 
 Everything heavier than click is imported inside the command that needs it.
@@ -349,6 +350,42 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
     for line in described(upload):
         click.echo(line)
     click.echo(push(upload) if yes else "Nothing was sent. Say --yes to send it")
+
+
+@main.command()
+@_RUNS
+@click.option(
+    "--export", "to", type=click.Path(path_type=Path), metavar="FILE", help="Write all replies as JSON Lines."
+)
+@click.option(
+    "--import",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take over the replies of such a file; nothing is paid for them.",
+)
+def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
+    """Show what the teacher's replies cost, by recipe, step and model.
+
+    All replies lie in teacher.sqlite below the folder of runs. A team shares them as JSON Lines.
+
+    \b
+    Examples:
+      datagen ledger
+      datagen ledger --export replies.jsonl
+    """
+    from datagen.commands.tables import spending
+    from datagen.teacher import ledger
+
+    path = runs / "teacher.sqlite"
+    if source:
+        came, before = ledger.import_lines(path, source)
+        click.echo(f"{path}: {came:,} replies came, {before:,} were there before")
+    if to:
+        click.echo(f"{to}: {ledger.export_lines(path, to):,} replies")
+    if not source and not to:
+        with ledger.existing(path) as connection:
+            click.echo(spending(ledger.spend(connection)))
 
 
 @main.command()

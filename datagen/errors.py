@@ -2,7 +2,8 @@
 
     Exception
     ├── UserError         the user can fix it: one line, no traceback, exit code 1
-    │   └── QueryError    a query of the recipe fails on these seeds: the command adds its line
+    │   ├── QueryError    a query of the recipe fails on these seeds: the command adds its line
+    │   └── OverBudget    the next call could cost more than the user allows: exit code 3
     └── Reject            this seed row cannot be a fair question: counted under its reason
 
 Anything else is a bug and keeps its traceback.
@@ -14,6 +15,8 @@ from typing import NamedTuple
 class UserError(Exception):
     """An error that the user can fix; the message names the place, the value and the next step."""
 
+    exit_code = 1
+
 
 class QueryError(UserError):
     """A query of a task or a table that fails on these seeds, in a way that no check could see before."""
@@ -21,6 +24,12 @@ class QueryError(UserError):
     def __init__(self, name: str, message: str, kind: str = "task") -> None:
         super().__init__(f"{kind} {name}: {message}")
         self.name = name
+
+
+class OverBudget(UserError):
+    """A stop before the call that could pass the limit of costs; what is paid for is kept."""
+
+    exit_code = 3
 
 
 class Reject(Exception):

@@ -46,7 +46,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
+            ctx.exit(error.exit_code)
         except (KeyboardInterrupt, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "Query interrupted" not in str(error):
                 raise  # else it is how DuckDB answers Ctrl-C

@@ -1,0 +1,132 @@
+"""The teacher as others ask it: asks in, one reply to each, in their order.
+
+    for reply in asked(teacher, asks, Path("runs/teacher.sqlite"), recipe="aspects"): ...
+
+The ledger answers first, and what it lacks is asked of the server. Nothing here reads a recipe: asks are
+plain data.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import Future
+from itertools import islice
+from pathlib import Path
+from sqlite3 import Connection
+from typing import NamedTuple
+
+from datagen.console.progress import Progress, Say
+from datagen.errors import UserError
+from datagen.teacher import ledger
+from datagen.teacher.api_key import available
+from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.calls import LAST_REPLIES, Calls, Job, settled
+from datagen.teacher.raw_reply import Read
+
+__all__ = ["Ask", "Reply", "Teacher", "asked", "available"]
+
+_CHUNK = 500
+"""Asks that are looked up in the ledger at a time."""
+
+_AHEAD = 4_000
+"""Asks that are sent before the first of them is given out; those that are slow delay no other."""
+
+NOT_IN_LEDGER = "failed: not_in_ledger"
+
+
+def asked(
+    teacher: Teacher,
+    asks: Iterable[Ask],
+    path: Path,
+    *,
+    recipe: str,
+    progress: Progress = lambda stage, done, total: None,
+    say: Say = lambda text: None,
+) -> Iterator[Reply]:
+    """Every ask's reply, in the order of the asks, from the ledger at `path` or else from the server.
+
+    Where the server cannot be asked for want of a key, the ledger answers alone, and what it lacks is counted
+    in one line. Raises UserError where there is neither key nor ledger, and where the server refuses the key
+    or does not know the model; OverBudget before a call that could pass the limit of costs.
+    """
+    missing = available(teacher)
+    if missing and not path.is_file():
+        raise UserError(missing)
+    total = len(asks) if isinstance(asks, Sized) else 0
+    given = left_out = 0
+    with ledger.opened(path) as connection:
+        calls = None if missing else Calls(teacher, path, recipe, say)
+        try:
+            for reply in _in_order(teacher, asks, connection, calls):
+                given += 1
+                left_out += reply.reason == NOT_IN_LEDGER
+                progress(f"asking {teacher.model}", given, max(total, given))
+                yield reply
+        finally:
+            if calls:
+                calls.end(LAST_REPLIES)
+    if left_out:
+        say(f"{left_out:,} of {given:,} asks are not in {path} and are left out: {missing}")
+
+
+class _Waiting(NamedTuple):
+    """An ask, its key in the ledger, and its reading, which may be yet to come."""
+
+    ask: Ask
+    key: bytes
+    reading: Future[Read] | Read
+    from_ledger: bool
+
+
+def _in_order(
+    teacher: Teacher, asks: Iterable[Ask], connection: Connection, calls: Calls | None
+) -> Iterator[Reply]:
+    rest, more = iter(asks), True
+    waiting: deque[_Waiting] = deque()
+    flying: dict[bytes, Future[Read]] = {}
+    while more or waiting:
+        if more and len(waiting) < _AHEAD:
+            chunk = list(islice(rest, _CHUNK))
+            more = len(chunk) == _CHUNK
+            waiting.extend(_looked_up(teacher, chunk, connection, calls, flying))
+        while waiting and (not more or len(waiting) >= _AHEAD or _known(waiting[0])):
+            first = waiting.popleft()
+            reading = first.reading if isinstance(first.reading, Read) else first.reading.result()
+            flying.pop(first.key, None)
+            yield Reply(
+                *(first.ask.key, reading.text, reading.reason, reading.model or teacher.model),
+                *(reading.tokens_in, reading.tokens_out, first.from_ledger),
+            )
+
+
+def _known(waiting: _Waiting) -> bool:
+    return isinstance(waiting.reading, Read) or waiting.reading.done()
+
+
+def _looked_up(
+    teacher: Teacher,
+    asks: list[Ask],
+    connection: Connection,
+    calls: Calls | None,
+    flying: dict[bytes, Future[Read]],
+) -> list[_Waiting]:
+    """The asks with their readings from the ledger; those that it lacks are sent, the same words once."""
+    requests = [ledger.request_of(teacher, ask) for ask in asks]
+    keys = [ledger.key_of(request) for request in requests]
+    known = ledger.find(connection, [key for key in keys if key not in flying])
+    found, jobs = [], []
+    for ask, request, key in zip(asks, requests, keys, strict=True):
+        before = tuple(known.get(key, ()))
+        reading = settled(before, ask.schema)
+        if key in flying:
+            found.append(_Waiting(ask, key, flying[key], True))
+        elif reading is not None:
+            found.append(_Waiting(ask, key, reading, True))
+        elif calls is None:
+            found.append(_Waiting(ask, key, Read("", NOT_IN_LEDGER), False))
+        else:
+            flying[key] = Future()
+            jobs.append(Job(ask, key, request, before, flying[key]))
+            found.append(_Waiting(ask, key, flying[key], False))
+    if calls and jobs:
+        calls.put(jobs)
+    return found

@@ -1,0 +1,297 @@
+"""An OpenAI-compatible server that follows a script: replies known beforehand, and faults by a seed.
+
+    python tests/teacher/scripted_server.py '{"faults": 0.5, "latency": 0.1}'
+
+It prints its address, and serves until it is ended. What it replies to an ask depends on the ask's words
+alone (`reply_to`); whether a call meets a fault, on the seed, the ask, and how often it was asked before.
+`/stats` tells what was asked and what was delivered whole. A call whose `Idempotency-Key` was delivered
+before is answered again, and not paid for again. It stands on the standard library alone.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+FAULTS = (
+    "429",
+    "429_retry_after",
+    "500",
+    "503",
+    "reset",
+    "hang",
+    "drip",
+    "truncated",
+    "wrong_schema",
+    "no_choices",
+    "another",
+    "duplicate",
+)
+
+HARMLESS = ("drip", "duplicate")
+"""Faults that deliver a whole and right reply."""
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"echo": {"type": "string"}, "digest": {"type": "string"}},
+    "required": ["echo", "digest"],
+    "additionalProperties": False,
+}
+"""The schema that replies to asks with a schema are of."""
+
+
+def reply_to(said: str, with_schema: bool) -> str:
+    """The one right reply to a user's message."""
+    digest = sha256(said.encode()).hexdigest()[:12]
+    return json.dumps({"echo": said, "digest": digest}) if with_schema else f"{said} -> {digest}"
+
+
+@dataclass
+class Script:
+    """What the server does, and what it did."""
+
+    faults: float = 0.0
+    latency: float = 0.0
+    seed: int = 0
+    kinds: tuple[str, ...] = FAULTS
+    hang: float = 30.0
+    key: str = ""
+    models: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    context: int = 0
+    says: dict[str, str] = field(default_factory=dict)
+    most: int = 0
+    echo_key: bool = False
+
+    asked: Counter[str] = field(default_factory=Counter)
+    usable: Counter[str] = field(default_factory=Counter)
+    paid: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
+    names: list[tuple[str, str, bool]] = field(default_factory=list)
+    delivered: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: set[str] = field(default_factory=set)
+    refused: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
+
+    def fault(self, said: str) -> str:
+        """The fault that this call meets, if any."""
+        chance = random.Random(f"{self.seed}/{said}/{self.asked[said]}")
+        return chance.choice(self.kinds) if chance.random() < self.faults else ""
+
+    def stats(self) -> dict[str, Any]:
+        """What was asked, delivered and paid for, by the words of the ask."""
+        return {
+            "asked": self.asked,
+            "usable": self.usable,
+            "paid": self.paid,
+            "met": self.met,
+            "most_at_once": self.most_at_once,
+            "bodies": self.bodies[:10] + self.bodies[-10:],
+            "authorizations": sorted(self.authorizations),
+            "refused": self.refused,
+        }
+
+
+class Connection:
+    """One client's connection, request after request."""
+
+    def __init__(self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.script, self.reader, self.writer = script, reader, writer
+
+    async def serve(self) -> None:
+        """Answer until the client or a fault closes it."""
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                method, path, _ = head[0].split(" ")
+                headers = {
+                    name.strip().lower(): value.strip()
+                    for name, _, value in (line.partition(":") for line in head[1:] if line)
+                }
+                body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+                if not await self.answer(method, path, headers, body):
+                    break
+        self.writer.close()
+
+    async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
+        """Answer one request; whether the connection goes on."""
+        script = self.script
+        if path == "/stats":
+            return await self.send(200, script.stats())
+        script.authorizations.add(headers.get("authorization", ""))
+        if script.echo_key:
+            return await self.fail(400, f"Bad request with {headers['authorization']}")
+        if script.key and headers.get("authorization") != f"Bearer {script.key}":
+            script.refused += 1
+            return await self.fail(401, "Incorrect API key provided", "invalid_api_key")
+        if path == "/v1/models":
+            return await self.send(200, {"object": "list", "data": [{"id": name} for name in script.models]})
+        if method == "POST" and path == "/v1/chat/completions":
+            script.at_once += 1
+            if script.most and script.at_once > script.most:
+                script.at_once -= 1
+                script.met["busy"] += 1
+                return await self.fail(429, "Rate limit reached", "rate_limit_exceeded")
+            script.most_at_once = max(script.at_once, script.most_at_once)
+            try:
+                return await self.complete(json.loads(body), headers)
+            finally:
+                script.at_once -= 1
+        return await self.fail(404, "Not Found")
+
+    async def complete(self, asked: dict[str, Any], headers: dict[str, str]) -> bool:
+        """Answer a chat completion, as the script says."""
+        script = self.script
+        script.bodies.append(asked)
+        said = asked["messages"][-1]["content"]
+        if script.models and asked["model"] not in script.models:
+            return await self.fail(404, f"The model `{asked['model']}` does not exist", "model_not_found")
+        form = asked.get("response_format", {}).get("type", "")
+        if form in script.lacks:
+            return await self.fail(400, f"response_format {form} is not supported")
+        for name in ("max_tokens", "temperature"):
+            if name in script.lacks and name in asked:
+                return await self.fail(400, f"Unsupported: '{name}'", "unsupported_parameter", name)
+        if script.context and len(said) > script.context:
+            return await self.fail(400, "This model's maximum context length is", "context_length_exceeded")
+        fault = script.fault(said)
+        script.asked[said] += 1
+        script.met[fault or "none"] += 1
+        if script.latency:
+            await asyncio.sleep(script.latency)
+        name, with_schema = headers.get("x-request-id", ""), bool(form) or "JSON Schema" in str(asked)
+        content = script.says.get(said) or reply_to(said, with_schema)
+        if fault == "another" and script.names:
+            name, other, with_schema = random.Random(said).choice(script.names)
+            content = reply_to(other, with_schema)
+        elif fault != "another":
+            script.names.append((name, said, with_schema))
+        good = not fault or fault in HARMLESS
+        if fault == "wrong_schema":
+            content = json.dumps({"result": script.asked[said]})
+        reply = {
+            "id": f"chatcmpl-{name}",
+            "object": "chat.completion",
+            "model": asked["model"],
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": content},
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": len(said) // 4 + 1, "completion_tokens": len(content) // 4 + 1},
+        }
+        if content.startswith("finish:"):
+            reply["choices"][0]["finish_reason"] = content.removeprefix("finish:")
+        if fault == "no_choices" or (fault == "wrong_schema" and not with_schema):
+            reply["choices"] = []
+        whole = await self.deliver(fault, reply)
+        if good:
+            once = headers.get("idempotency-key", "")
+            script.usable[said] += 1
+            script.paid[said] += once not in script.delivered or not once
+            script.delivered.add(once)
+        return whole
+
+    async def deliver(self, fault: str, reply: dict[str, Any]) -> bool:
+        """Send the reply, or what the fault makes of it."""
+        if fault in ("429", "429_retry_after"):
+            more = "Retry-After: 0.2\r\n" if fault == "429_retry_after" else ""
+            return await self.fail(429, "Rate limit reached", "rate_limit_exceeded", more=more)
+        if fault in ("500", "503"):
+            return await self.fail(int(fault), "The server had an error")
+        if fault == "hang":
+            await asyncio.sleep(self.script.hang)
+            return False
+        text = json.dumps(reply).encode()
+        if fault == "truncated":
+            text = text[: len(text) // 2]
+        sent = self.head(200, len(text)) + text
+        if fault == "reset":
+            self.writer.write(sent[: len(sent) - len(text) // 2])
+            await self.writer.drain()
+            self.writer.transport.abort()
+            return False
+        if fault == "drip":
+            for start in range(0, len(sent), 40):
+                self.writer.write(sent[start : start + 40])
+                await self.writer.drain()
+                await asyncio.sleep(0.02)
+            return True
+        self.writer.write(sent * (2 if fault == "duplicate" else 1))
+        await self.writer.drain()
+        return True
+
+    def head(self, status: int, length: int, more: str = "") -> bytes:
+        """A response up to its body."""
+        kind = "Content-Type: application/json\r\n"
+        return f"HTTP/1.1 {status} .\r\n{kind}{more}Content-Length: {length}\r\n\r\n".encode()
+
+    async def send(self, status: int, body: dict[str, Any], more: str = "") -> bool:
+        """Send a JSON body."""
+        text = json.dumps(body).encode()
+        self.writer.write(self.head(status, len(text), more) + text)
+        await self.writer.drain()
+        return True
+
+    async def fail(
+        self, status: int, message: str, code: str | None = None, param: str | None = None, more: str = ""
+    ) -> bool:
+        """Send an error as OpenAI words it."""
+        error = {"message": message, "type": "error", "code": code, "param": param}
+        return await self.send(status, {"error": error}, more)
+
+
+class Server:
+    """A running server, to its tests."""
+
+    def __init__(self, address: str, process: subprocess.Popen[str]) -> None:
+        self.address, self.process = address, process
+
+    def stats(self) -> dict[str, Any]:
+        """What it did so far."""
+        with urllib.request.urlopen(self.address.removesuffix("/v1") + "/stats", timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@contextmanager
+def scripted(**script: Any) -> Iterator[Server]:
+    """A server of its own process for the block; the words are those of `Script`."""
+    command = [sys.executable, str(Path(__file__)), json.dumps(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield Server(process.stdout.readline().strip(), process)
+        finally:
+            process.kill()
+
+
+async def serve(script: Script) -> None:
+    """Serve until the process ends."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await Connection(script, reader, writer).serve()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)  # noqa: T201
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("script", nargs="?", default="{}", help="the fields of Script, as JSON")
+    asyncio.run(serve(Script(**json.loads(parser.parse_args().script))))

@@ -1,0 +1,146 @@
+"""Tests of the teacher behind a server with faults: no ask lost, doubled, mismatched or paid for twice."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datagen.teacher import calls, ledger
+from datagen.teacher.calls import settled
+from datagen.teacher.client import Ask, Reply, Teacher, asked
+from tests.processes import at_work
+from tests.teacher.scripted_server import FAULTS, SCHEMA, Server, reply_to, scripted
+
+NUMBER = 300
+ROOT = Path(__file__).parents[2]
+
+
+def asks(number: int = NUMBER) -> list[Ask]:
+    """Every other one with a schema."""
+    return [
+        Ask(
+            f"key {i}", "extract.types", ({"role": "user", "content": f"row {i}"},), SCHEMA if i % 2 else None
+        )
+        for i in range(number)
+    ]
+
+
+def right(number: int = NUMBER) -> list[tuple[str, str, str]]:
+    return [(f"key {i}", reply_to(f"row {i}", bool(i % 2)), "") for i in range(number)]
+
+
+def told(replies: list[Reply]) -> list[tuple[str, str, str]]:
+    return [(reply.key, reply.text, reply.reason) for reply in replies]
+
+
+def paid_twice(server: Server) -> dict[str, int]:
+    """Asks of which the server delivered more than one right reply."""
+    return {said: times for said, times in server.stats()["usable"].items() if times > 1}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "TIMEOUT", 3.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_every_ask_gets_its_own_reply_whatever_the_share_of_faults(share: float, tmp_path: Path) -> None:
+    with scripted(faults=share, seed=3, latency=0.01) as server:
+        teacher = Teacher("m", base_url=server.address)
+        replies = list(asked(teacher, asks(), tmp_path / "teacher.sqlite", recipe="r"))
+        assert told(replies) == right()
+        assert paid_twice(server) == {}
+        met = Counter(server.stats()["met"])
+    assert share == 0 or set(met) >= set(FAULTS if share > 0.1 else ["none"])
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_each_fault_is_outlived(kind: str, tmp_path: Path) -> None:
+    with scripted(faults=0.5, kinds=[kind]) as server:
+        teacher = Teacher("m", base_url=server.address)
+        replies = list(asked(teacher, asks(12), tmp_path / "teacher.sqlite", recipe="r"))
+        assert told(replies) == right(12)
+        assert server.stats()["met"][kind] >= 3
+        assert paid_twice(server) == {}
+
+
+RUN = """
+import sys
+from pathlib import Path
+from datagen.teacher import calls, ledger
+from datagen.teacher.calls import settled
+from datagen.teacher.client import Teacher, asked
+from tests.teacher.test_faults import asks
+calls.TIMEOUT = 3.0
+print("begun", flush=True)
+for reply in asked(Teacher("m", base_url=sys.argv[1]), asks(), Path(sys.argv[2]), recipe="r"):
+    pass
+"""
+
+
+@contextmanager
+def a_run(server: Server, path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", RUN, server.address, str(path)]
+    with at_work(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        yield process
+
+
+def in_ledger(server: Server, path: Path) -> set[str]:
+    """The words of the asks that have a usable reply in the ledger."""
+    teacher = Teacher("m", base_url=server.address)
+    keys = {ledger.key_of(ledger.request_of(teacher, ask)): ask for ask in asks()}
+    with ledger.opened(path) as connection:
+        found = ledger.find(connection, list(keys))
+    return {
+        keys[key].messages[-1]["content"] for key, raws in found.items() if settled(raws, keys[key].schema)
+    }
+
+
+def test_killed_runs_go_on_and_pay_for_no_kept_reply_again(tmp_path: Path) -> None:
+    path, lost = tmp_path / "teacher.sqlite", Counter[str]()
+    with scripted(faults=0.1, latency=0.02) as server:
+        for pause in (0.3, 0.6, 0.9):
+            with a_run(server, path) as process:
+                time.sleep(pause)
+                process.kill()
+                process.wait()
+            time.sleep(0.3)  # what was on its way is delivered, and counted
+            held = in_ledger(server, path)
+            lost.update(set(server.stats()["usable"]) - held)
+        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
+        stats = server.stats()
+    assert told(replies) == right()
+    assert {said for said, times in stats["usable"].items() if times > 1} <= set(lost)
+    assert max(lost.values(), default=0) <= 3
+    assert set(stats["paid"].values()) == {1}
+
+
+def test_an_interrupted_run_keeps_what_is_on_its_way(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.sqlite"
+    with scripted(latency=0.5) as server:
+        with a_run(server, path) as process:
+            time.sleep(1.2)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+        assert paid_twice(server) == {}
+        assert set(server.stats()["usable"]) == in_ledger(server, path)
+        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
+        assert paid_twice(server) == {}
+    assert told(replies) == right()
+
+
+def test_two_runs_share_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.sqlite"
+    with scripted(latency=0.05) as server, a_run(server, path) as one, a_run(server, path) as other:
+        assert (one.wait(timeout=120), other.wait(timeout=120)) == (0, 0)
+        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
+        assert told(replies) == right()
+        assert all(reply.from_ledger for reply in replies)
