@@ -397,6 +397,42 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
 
 
 @main.command()
+@_RUNS
+@click.option(
+    "--export", "to", type=click.Path(path_type=Path), metavar="FILE", help="Write all replies as JSON Lines."
+)
+@click.option(
+    "--import",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take over the replies of such a file; nothing is paid for them.",
+)
+def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
+    """Show what the teacher's replies cost, by recipe, step and model.
+
+    All replies lie in teacher.sqlite below the folder of runs. A team shares them as JSON Lines.
+
+    \b
+    Examples:
+      datagen ledger
+      datagen ledger --export replies.jsonl
+    """
+    from datagen.commands.tables import spending
+    from datagen.teacher import ledger
+
+    path = runs / "teacher.sqlite"
+    if source:
+        came, before = ledger.import_lines(path, source)
+        click.echo(f"{path}: {came:,} replies came, {before:,} were there before")
+    if to:
+        click.echo(f"{to}: {ledger.export_lines(path, to):,} replies")
+    if not source and not to:
+        with ledger.existing(path) as connection:
+            click.echo(spending(ledger.spend(connection)))
+
+
+@main.command()
 @click.argument("name", required=False)
 @click.option("--seeds", type=click.Path(path_type=Path), metavar="DIR", help="Say also which files DIR has.")
 @click.option(

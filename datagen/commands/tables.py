@@ -1,9 +1,10 @@
 """The tables and summaries that the commands print."""
 
+import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from datagen.console.text import aside, block, heading, shortened, table
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
+from datagen.teacher.ask import Teacher
+from datagen.teacher.budget import price_date, price_of
+from datagen.teacher.estimate import Estimate
+from datagen.teacher.ledger import Spend
 
 _NAMED = 5
 """Tasks that a line names."""
@@ -110,6 +115,53 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
         f"{run}/report.html shows it, {history}. To use it:",
         f'  datasets.load_dataset("{run}")',
     ]
+    return "\n".join(lines)
+
+
+def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
+    """What asking a teacher will cost, by step, before anything is asked."""
+    headers = ["step", "asks", "in the ledger", "tokens in", "tokens out", "$", "at most $", "by batch $"]
+    rows: list[list[Any]] = [
+        [one.step, one.asks, one.held, one.tokens_in, one.tokens_out, one.usd, one.most_usd, one.batch_usd]
+        for one in estimates
+    ]
+    whole = [sum(row[i] for row in rows) for i in range(1, 5)]
+    whole += [math.fsum(row[i] or 0.0 for row in rows) for i in range(5, 8)]
+    if any(row[5] is None for row in rows):
+        rows = [[*row[:5], "", "", ""] for row in rows]
+        whole[4:] = ["", "", ""]
+    how = f"prices of {price_date()}"
+    if price_of(teacher) is None:
+        how = f"the price of {teacher.model} is unknown: give it by --price in,out"
+    elif teacher.price is not None:
+        how = "prices as given"
+    elif teacher.local:
+        how = "a server of your own: its tokens cost nothing"
+    text = f"{teacher.model} at {teacher.server}: {how}. Nothing was asked, and nothing was paid"
+    return "\n".join([table(headers, [*rows, ["all", *whole]]), aside(text)])
+
+
+def spending(spends: Sequence[Spend]) -> str:
+    """The teacher's replies by recipe, step and model, with what they cost."""
+    headers = ["recipe", "step", "model", "replies", "tokens in", "tokens out", "$"]
+    rows: list[list[Any]] = [
+        [one.recipe, one.step, one.model, one.replies, one.tokens_in, one.tokens_out, one.usd]
+        for one in spends
+    ]
+    rows.append(
+        [
+            "all",
+            "",
+            "",
+            *(sum(row[i] for row in rows) for i in range(3, 6)),
+            math.fsum(row[6] for row in rows),
+        ]
+    )
+    lines = [table(headers, rows)]
+    if imported := sum(one.imported for one in spends):
+        lines.append(aside(f"imported, and not paid for here: {imported:,} replies"))
+    if unpriced := sum(one.unpriced for one in spends):
+        lines.append(aside(f"of unknown price, and not in the sum: {unpriced:,} replies"))
     return "\n".join(lines)
 
 

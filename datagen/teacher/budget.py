@@ -1,14 +1,22 @@
 """What replies cost: the dated table of prices, and the worst that a call can cost before it is made."""
 
 import functools
+import json
+import math
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
+from datagen.errors import UserError
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.teacher.ask import Ask, Teacher
+
+_PRICES = Path(__file__).parent / "prices.yaml"
+
+BATCH_SHARE = 0.5
+"""What the Batch API takes of a price."""
 
 _MILLION = 1_000_000
 
@@ -46,11 +54,25 @@ def price_date() -> str:
 
 
 @functools.cache
-def _table() -> dict:  # type: ignore[type-arg]
-    loaded: dict = yaml.safe_load((Path(__file__).parent / "prices.yaml").read_text(encoding="utf-8"))  # type: ignore[type-arg]
+def _table() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(_PRICES.read_text(encoding="utf-8"))
     return loaded
+
+
+def given_price(text: str) -> tuple[float, float]:
+    """The price in `2.5,10`, as people type it: dollars a million tokens, in and out."""
+    try:
+        tokens_in, tokens_out = (float(part) for part in text.split(","))
+    except ValueError:
+        tokens_in = tokens_out = -1.0
+    if not (0 <= tokens_in < math.inf and 0 <= tokens_out < math.inf):
+        raise UserError(
+            f"--price {text}: give the dollars of a million tokens, in and out, as in --price 2.5,10"
+        )
+    return tokens_in, tokens_out
 
 
 def tokens_of(ask: Ask) -> int:
     """About how many tokens an ask sends."""
-    return sum(MESSAGE_TOKENS + estimated_tokens(message["content"]) for message in ask.messages)
+    schema = estimated_tokens(json.dumps(ask.schema)) if ask.schema is not None else 0
+    return schema + sum(MESSAGE_TOKENS + estimated_tokens(message["content"]) for message in ask.messages)
