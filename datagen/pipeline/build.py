@@ -132,7 +132,7 @@ def build(
         plan = _plan(recipe, run, seeds)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            whole = manifest and not rewriting.may_ask_more(recipe, manifest["rewritten"])
+            whole = manifest and not rewriting.may_ask_more(recipe, manifest["asked"])
             if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
@@ -469,7 +469,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "tasks": tasks,
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
-        "rewritten": rewriting.outcome(made.parts),
+        "asked": rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)

@@ -32,7 +32,10 @@ MOST = 64
 """Calls at once, at most."""
 
 FIRST = 8
-"""Calls at once in the beginning: one more for each that comes back, until the server is busy."""
+"""Calls at once in the beginning, one more for each that comes back until the server is busy; and at least.
+
+Each waits on its own when it is told to, so that so few burden no server.
+"""
 
 TRIES = 5
 """Replies to one ask that are paid for, where none before was what was asked for."""
@@ -315,7 +318,7 @@ class Calls:
         for tries in range(1_000_000):
             name = f"shoptalk-{job.key.hex()}-{len(job.before)}"
             try:
-                async with asyncio.timeout(3 * TIMEOUT):
+                async with asyncio.timeout(6 * TIMEOUT):  # of a reply that drips
                     response = await client.chat.completions.with_raw_response.create(
                         **self._words(job.ask, FORMS[form]),
                         extra_headers={"X-Request-Id": name, "Idempotency-Key": f"{name}-{broken}"},
@@ -437,7 +440,7 @@ class Calls:
         """Halve the calls at once, but once for all the answers that tell of one jam."""
         now = time.monotonic()
         if now - self._cut_at >= 1:
-            self._limit, self._slow_start, self._cut_at = max(self._limit / 2, 1.0), False, now
+            self._limit, self._slow_start, self._cut_at = max(self._limit / 2, FIRST), False, now
 
 
 def _counted(reading: Read, ask: Ask) -> Read:

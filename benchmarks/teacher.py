@@ -1,0 +1,117 @@
+"""The speed of asking a teacher, and what becomes of asks when its server fails: a table, then JSON.
+
+    make bench NAME=teacher [ROWS=10000]
+
+The server is the scripted one of the tests, in a process of its own.
+
+- speed: a server that takes 100 ms a reply, and 64 connections at most: 640 calls/s is the ideal. The first
+  replies, while the number of calls at once grows, do not count.
+- faults: ROWS asks, half with a schema, at shares of 0, 10 and 50 % of calls that meet one of twelve faults.
+  Lost is an ask without a usable reply, doubled one with two, mismatched one with the reply to another; paid
+  twice is an ask whose right reply was delivered whole more than once. `same_bytes` says whether the replies
+  are those of the run without faults, byte for byte.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the scripted server
+
+from datagen.teacher import calls
+from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.client import asked
+from tests.teacher.scripted_server import SCHEMA, reply_to, scripted
+
+ROWS = 10_000
+LATENCY = 0.1
+SHARES = (0.0, 0.1, 0.5)
+WARM = 1_000
+"""Replies before the speed is measured."""
+
+TIMED = 6_000
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=ROWS)
+    measure(parser.parse_args().rows)
+
+
+def asks(number: int) -> Iterator[Ask]:
+    """Every other one with a schema."""
+    for i in range(number):
+        schema = SCHEMA if i % 2 else None
+        yield Ask(f"key {i}", "extract.types", ({"role": "user", "content": f"row {i}"},), schema)
+
+
+def measure(rows: int) -> None:
+    """Ask two kinds of server, and print how it went."""
+    Path("runs").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="runs", prefix="bench-") as folder:
+        speed = calls_per_second(Path(folder) / "speed.sqlite")
+        ideal = calls.MOST / LATENCY
+        print(f"{speed:.0f} calls/s of an ideal {ideal:.0f} ({speed / ideal:.0%})", flush=True)
+        faults: dict[str, Any] = {}
+        first: list[Reply] = []
+        columns = ["lost", "doubled", "mismatched", "paid_twice", "same_bytes", "calls", "seconds"]
+        print(f"{'faults':>8}" + "".join(f"{name:>12}" for name in columns))
+        calls.TIMEOUT = 2.0  # the server hangs for longer
+        for share in SHARES:
+            found, replies = with_faults(share, rows, Path(folder) / f"{share}.sqlite")
+            first = first or replies
+            faults[f"{share:g}"] = found | {"same_bytes": told(replies) == told(first)}
+            print(
+                f"{share:>8.0%}" + "".join(f"{faults[f'{share:g}'][name]:>12}" for name in columns),
+                flush=True,
+            )
+    result = {"calls_per_second": round(speed), "ideal_calls_per_second": round(ideal), "faults": faults}
+    print(json.dumps({"rows": rows, **result}))
+
+
+def calls_per_second(path: Path) -> float:
+    """Replies a second from a server that takes LATENCY for each."""
+    with scripted(latency=LATENCY) as server:
+        replies = asked(Teacher("m", server.address), asks(WARM + TIMED), path, recipe="bench")
+        for _ in range(WARM):
+            next(replies)
+        start = time.perf_counter()
+        count = sum(1 for _ in replies)
+        return count / (time.perf_counter() - start)
+
+
+def with_faults(share: float, rows: int, path: Path) -> tuple[dict[str, Any], list[Reply]]:
+    """What became of `rows` asks."""
+    start = time.perf_counter()
+    with scripted(faults=share, seed=1, latency=0.01) as server:
+        replies = list(asked(Teacher("m", server.address), asks(rows), path, recipe="bench"))
+        stats = server.stats()
+    times = Counter(reply.key for reply in replies)
+    right = {f"key {i}": reply_to(f"row {i}", bool(i % 2)) for i in range(rows)}
+    usable = [reply for reply in replies if not reply.reason]
+    return {
+        "lost": rows - len({reply.key for reply in usable}),
+        "doubled": sum(number > 1 for number in times.values()),
+        "mismatched": sum(right[reply.key] != reply.text for reply in usable),
+        "paid_twice": sum(number > 1 for number in stats["usable"].values()),
+        "calls": sum(stats["asked"].values()),
+        "seconds": round(time.perf_counter() - start),
+    }, replies
+
+
+def told(replies: list[Reply]) -> list[tuple[str, str, str]]:
+    """What an asker goes on with."""
+    return [(reply.key, reply.text, reply.reason) for reply in replies]
+
+
+if __name__ == "__main__":
+    main()
