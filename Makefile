@@ -9,6 +9,9 @@ DECONTAMINATE =
 WORKERS =
 SOURCES =
 LICENSES =
+TEACHER =
+BASE_URL =
+MAX_COST =
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -19,7 +22,7 @@ NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -41,17 +44,21 @@ help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 	@echo
 	@echo 'Recipes: $(RECIPES)'
+	@echo 'What each of them asks: $(BIN)/datagen recipes'
 
 ## make data RECIPE=esci_mcq
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
 ##     SEEDS=sample (default) is a made-up shop that ships with the project; hub, or a folder, are original files.
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 ##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
+##     TEACHER=model fills the teacher's tables, at BASE_URL=http://localhost:8000/v1 or OpenAI, for MAX_COST=5 dollars at most.
 ##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
-		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)')
+		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)') \
+		$(if $(TEACHER),--teacher '$(TEACHER)') $(if $(BASE_URL),--base-url '$(BASE_URL)') \
+		$(if $(MAX_COST),--max-cost '$(MAX_COST)')
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -86,7 +93,7 @@ trained:
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.

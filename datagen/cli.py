@@ -63,6 +63,20 @@ _LICENSES = click.option(
     metavar="'ID ...'",
     help="Only rows under these licences, such as 'Apache-2.0 MIT'. [default: any]",
 )
+_TEACHER = click.option(
+    "--teacher", metavar="MODEL", help="Model that fills teacher tables. [default: the recipe's]"
+)
+_BASE_URL = click.option(
+    "--base-url",
+    metavar="URL",
+    help="OpenAI-compatible server of the teacher, such as http://localhost:8000/v1. [default: OpenAI's]",
+)
+_MAX_COST = click.option(
+    "--max-cost",
+    type=click.FloatRange(0),
+    metavar="USD",
+    help="Most that the teacher may cost. [default: the recipe's, or 25]",
+)
 
 
 @main.command()
@@ -147,6 +161,9 @@ def preview(
     metavar="FILE",
     help="Evaluation questions: rows that ask the same are left out. May be given several times.",
 )
+@_TEACHER
+@_BASE_URL
+@_MAX_COST
 def build(
     recipe: str,
     seeds: str,
@@ -156,6 +173,9 @@ def build(
     runs: Path,
     workers: int | None,
     decontaminate: tuple[str, ...],
+    teacher: str | None,
+    base_url: str | None,
+    max_cost: float | None,
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
@@ -164,10 +184,11 @@ def build(
       datagen build esci_mcq --seeds ~/seeds --rows 50000
       datagen build esci_all --licenses 'Apache-2.0 MIT'
       datagen build esci_mcq --decontaminate shopping_mmlu/data.zip
+      datagen build aspects --teacher my-model --base-url http://localhost:8000/v1
     """
     from datagen.commands import tables
     from datagen.pipeline import build
-    from datagen.recipe.load import with_evaluation
+    from datagen.recipe.load import with_evaluation, with_teacher
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
@@ -175,6 +196,7 @@ def build(
     loaded = with_evaluation(
         _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
+    loaded = with_teacher(loaded, teacher, base_url, max_cost)
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
@@ -184,6 +206,50 @@ def build(
     run = runs / loaded.name
     locate.remember(run, where)
     click.echo(tables.built(manifest, loaded, run, time.monotonic() - start if stages else None))
+
+
+@main.command()
+@click.argument("recipe")
+@click.option("--task", metavar="NAME", help="Only the template of this task.")
+@click.option(
+    "--wordings",
+    type=click.IntRange(1, 50),
+    help="New wordings of each template, in each of its languages. [default: the recipe's, or 8]",
+)
+@_SEEDS
+@_RUNS
+@_TEACHER
+@_BASE_URL
+@_MAX_COST
+def reword(
+    recipe: str,
+    task: str | None,
+    wordings: int | None,
+    seeds: str,
+    runs: Path,
+    teacher: str | None,
+    base_url: str | None,
+    max_cost: float | None,
+) -> None:
+    """Ask a teacher for new wordings of a recipe's templates.
+
+    They are tried on real rows, and those that pass are written beside the template. Read that file: builds
+    use what stands in it.
+
+    \b
+    Example:
+      datagen reword esci_mcq --task best_match --teacher gpt-4o
+    """
+    from datagen.commands import reword
+    from datagen.recipe.load import with_teacher
+    from datagen.storage.files import writable
+
+    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost)
+    where = _seeds(seeds, loaded, writable(runs))
+    number = wordings or (loaded.reword.wordings if loaded.reword else 8)
+    with _placed(recipe):
+        for found in reword.rewordings(loaded, where, runs, number, task, say=_warn):
+            click.echo(reword.told(found))
 
 
 @main.command()
@@ -364,6 +430,20 @@ def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
     if not source and not to:
         with ledger.existing(path) as connection:
             click.echo(spending(ledger.spend(connection)))
+
+
+@main.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes at hand, or the tasks of one.
+
+    \b
+    Example:
+      datagen recipes m2_sessions
+    """
+    from datagen.commands import recipes
+
+    click.echo(recipes.details(name) if name else recipes.overview())
 
 
 @main.command()

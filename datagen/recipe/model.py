@@ -4,9 +4,18 @@ A file is a `Recipe` with tasks, or a `Mixture` that blends other recipes; `reci
 `Loaded` recipe. The tables of `docs/recipe.md` are written from these models.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from datagen.schema import TaskType, Track
@@ -95,6 +104,124 @@ class Task(_Model):
         return shortcut
 
 
+_SIMPLE = ("string", "span", "int", "float", "bool", "list<string>", "list<span>")
+COLUMN_KINDS = ", ".join(f"`{kind}`" for kind in _SIMPLE)
+"""What a column that the teacher fills may hold; a span is a string that stands in the text word for word."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _column_kind(kind: Any) -> Any:
+    """The kind of a column as the recipe writes it, if it is one."""
+    record = kind[0] if isinstance(kind, list) and len(kind) == 1 else None
+    if isinstance(record, dict):
+        named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in record)
+        known = (
+            record and named and all(part in ("string", "span") or _words(part) for part in record.values())
+        )
+    else:
+        known = kind in _SIMPLE or _words(kind)
+    if not known:
+        advice = (
+            f"write one of {COLUMN_KINDS}; a list of the words that it may be; "
+            "or `[{name: string, value: span}]`, a list of records"
+        )
+        raise PydanticCustomError("column_kind", "{advice}", {"advice": advice})
+    return kind
+
+
+def _words(kind: Any) -> bool:
+    """Whether this is a list of different words, of which a column holds one."""
+    words = kind if isinstance(kind, list) else []
+    texts = [word for word in words if isinstance(word, str) and word.strip() == word != ""]
+    return len({*texts}) == len(words) > 1
+
+
+ColumnKind = Annotated[Any, AfterValidator(_column_kind), Field(title=f"one of {COLUMN_KINDS}")]
+
+
+class _Step(_Model):
+    """A table that the teacher fills, a row for each row of a query."""
+
+    query: str = Field(
+        min_length=1,
+        title="one SELECT",
+        description="one SELECT over the sources' tables and earlier steps; `key` names a row, and what is"
+        " no `groups`, `split` or `language` is shown to the teacher",
+    )
+    template: str = Field(
+        min_length=1,
+        title="a file such as `teacher/product_type.j2`",
+        description="file below `templates/`, in the folder `teacher`: what the teacher is to do with a row",
+    )
+    rows: int = Field(gt=0, description="rows to ask about, drawn from all that the query gives")
+    language: Language = Field(
+        default="en", description="language of the rows, where the query has no column `language`"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _in_the_folder_of_the_teacher(cls, template: str) -> str:
+        return _teacher_template(template)
+
+
+def _teacher_template(template: str) -> str:
+    if not template.startswith("teacher/"):
+        advice = "a template for the teacher stands in `teacher/`"
+        raise PydanticCustomError("template_folder", "{advice}", {"advice": advice})
+    return template
+
+
+class Extract(_Step):
+    """A table `extracted.<name>`: labels that the teacher reads out of seed texts."""
+
+    columns: dict[Name, ColumnKind] = Field(
+        min_length=1,
+        title="kinds by name",
+        description="columns that the teacher fills, each with its kind; a list of the words that it may be;"
+        " or `[{aspect: span, sentiment: [good, bad]}]`, a list of records. A `span` stands in the row's"
+        " texts word for word",
+    )
+
+
+class Answer(_Step):
+    """A table `answered.<name>` with a column `reference`: texts that the teacher writes."""
+
+    min_words: int = Field(default=4, gt=0, description="fewest words of an answer")
+    max_words: int = Field(default=80, gt=0, description="most words of an answer")
+    candidates: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="answers asked for each row; of those that pass the checks the one that agrees best with "
+        "the others is kept",
+    )
+    judge: str | None = Field(
+        default=None,
+        title="a file such as `teacher/judge.j2`",
+        description="template of a second question: how good is the answer, from 1 to 5? Below 4 it is out",
+    )
+
+    @field_validator("judge")
+    @classmethod
+    def _in_the_folder_of_the_teacher_too(cls, judge: str | None) -> str | None:
+        return judge and _teacher_template(judge)
+
+
+class Teacher(_Model):
+    """Who fills the tables of `extract` and `answer`."""
+
+    model: str = Field(default="gpt-4o", min_length=1, description="model, as its server calls it")
+    base_url: str | None = Field(
+        default=None,
+        exclude=True,
+        description="an OpenAI-compatible server, such as `http://localhost:8000/v1`; null: OpenAI's own",
+    )
+    max_cost_usd: float | None = Field(
+        default=25, ge=0, exclude=True, description="a build stops before it spends more; null: no limit"
+    )
+
+
 class Filters(_Model):
     """What a row must pass to be kept."""
 
@@ -124,6 +251,20 @@ class Split(_Model):
     )
 
 
+class Reword(_Model):
+    """What `datagen reword` asks a teacher for."""
+
+    wordings: int = Field(gt=0, le=50, description="new wordings of each template, in each of its languages")
+
+
+class Rewrite(_Model):
+    """Which prompts a teacher writes anew."""
+
+    share: float = Field(
+        gt=0, le=1, description="share of each task's rows; where the new prompt fails a check, the old stays"
+    )
+
+
 class Common(_Model):
     """What every recipe file has."""
 
@@ -135,6 +276,11 @@ class Common(_Model):
     filters: Filters = Field(default=Filters(), description="what a row must pass to be kept")
     dedup: Dedup = Field(default=Dedup(), description="which rows count as the same question")
     split: Split = Field(default=Split(), description="how rows are shared out between train and test")
+    teacher: Teacher = Field(
+        default=Teacher(),
+        exclude=True,
+        description="the model that fills `extracted.` and `answered.` tables",
+    )
     licenses: list[str] = Field(
         default=[],
         description="licences of rows: tasks over sources under others are left out; empty: any",
@@ -143,6 +289,12 @@ class Common(_Model):
         default=None,
         gt=0,
         description="rows of one name in `groups` (a product, a query), in all tasks; null: any number",
+    )
+    reword: Reword | None = Field(
+        default=None, description="new wordings of templates, asked for by `datagen reword`"
+    )
+    rewrite: Rewrite | None = Field(
+        default=None, description="prompts that a teacher writes anew; null, or no teacher: none"
     )
     decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],
@@ -163,6 +315,16 @@ class Recipe(Common):
     )
     language: Language | None = Field(
         default=None, exclude=True, description="language of the tasks that do not say theirs"
+    )
+    extract: dict[Name, Extract] = Field(
+        default={},
+        title="tables by name",
+        description="tables `extracted.<name>` that the teacher fills with labels",
+    )
+    answer: dict[Name, Answer] = Field(
+        default={},
+        title="tables by name",
+        description="tables `answered.<name>` that the teacher fills with references",
     )
     tables: dict[Name, Annotated[str, Field(min_length=1, title="one SELECT")]] = Field(
         default={},
