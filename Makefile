@@ -12,6 +12,8 @@ LICENSES =
 TEACHER =
 BASE_URL =
 MAX_COST =
+PRICE =
+BATCH =
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -22,7 +24,7 @@ NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -52,13 +54,14 @@ help:
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 ##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
 ##     TEACHER=model fills the teacher's tables, at BASE_URL=http://localhost:8000/v1 or OpenAI, for MAX_COST=5 dollars at most.
+##     PRICE=2.5,10 is what a million tokens cost, in and out; BATCH=1 asks by the Batch API. docs/teacher.md says more.
 ##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
 		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)') \
 		$(if $(TEACHER),--teacher '$(TEACHER)') $(if $(BASE_URL),--base-url '$(BASE_URL)') \
-		$(if $(MAX_COST),--max-cost '$(MAX_COST)')
+		$(if $(MAX_COST),--max-cost '$(MAX_COST)') $(if $(PRICE),--price '$(PRICE)') $(if $(BATCH),--batch)
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -106,8 +109,8 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     startup, train, engine, classifier or shortcuts.
-##     ROWS=50000 makes the first five smaller; QUESTIONS="file file" is for the last two.
+##     ledger, teacher, startup, train, engine, classifier or shortcuts.
+##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))

@@ -77,6 +77,11 @@ _MAX_COST = click.option(
     metavar="USD",
     help="Most that the teacher may cost. [default: the recipe's, or 25]",
 )
+_PRICE = click.option(
+    "--price",
+    metavar="IN,OUT",
+    help="Dollars of a million of the teacher's tokens. [default: the recipe's, or those of a table]",
+)
 
 
 @main.command()
@@ -164,6 +169,8 @@ def preview(
 @_TEACHER
 @_BASE_URL
 @_MAX_COST
+@_PRICE
+@click.option("--batch", is_flag=True, help="Ask the teacher by the Batch API: half the price, within a day.")
 def build(
     recipe: str,
     seeds: str,
@@ -176,6 +183,8 @@ def build(
     teacher: str | None,
     base_url: str | None,
     max_cost: float | None,
+    price: str | None,
+    batch: bool,
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
@@ -192,11 +201,14 @@ def build(
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
+    from datagen.teacher.budget import given_price
 
     loaded = with_evaluation(
         _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
-    loaded = with_teacher(loaded, teacher, base_url, max_cost)
+    loaded = with_teacher(
+        loaded, teacher, base_url, max_cost, given_price(price) if price is not None else None, batch
+    )
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
@@ -221,6 +233,7 @@ def build(
 @_TEACHER
 @_BASE_URL
 @_MAX_COST
+@_PRICE
 def reword(
     recipe: str,
     task: str | None,
@@ -230,6 +243,7 @@ def reword(
     teacher: str | None,
     base_url: str | None,
     max_cost: float | None,
+    price: str | None,
 ) -> None:
     """Ask a teacher for new wordings of a recipe's templates.
 
@@ -243,8 +257,10 @@ def reword(
     from datagen.commands import reword
     from datagen.recipe.load import with_teacher
     from datagen.storage.files import writable
+    from datagen.teacher.budget import given_price
 
-    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost)
+    own_price = given_price(price) if price is not None else None
+    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost, own_price)
     where = _seeds(seeds, loaded, writable(runs))
     number = wordings or (loaded.reword.wordings if loaded.reword else 8)
     with _placed(recipe):

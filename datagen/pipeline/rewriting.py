@@ -50,8 +50,9 @@ LEDGER = "teacher.sqlite"
 
 def teacher_of(recipe: Recipe) -> Teacher:
     """The teacher that a recipe asks."""
+    one = recipe.teacher
     return Teacher(
-        *(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd), max_tokens=MOST_TOKENS
+        *(one.model, one.base_url, one.max_cost_usd), max_tokens=MOST_TOKENS, price=one.price, batch=one.batch
     )
 
 
@@ -157,7 +158,9 @@ def outcome(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
         if part.rewritten is None:
             continue
         table = read_arrow(part.rewritten)
-        of_task = found.setdefault(f"rewrite.{part.task}", {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []})
+        of_task = found.setdefault(
+            f"rewrite.{part.task}", {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []}
+        )
         reasons = Counter(table["reason"].to_pylist())
         of_task["asked"] += table.num_rows
         of_task["kept"] += reasons.pop("", 0)
