@@ -11,10 +11,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from datagen.classify.task_type import classify
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked, read_questions
-from infer.classify.task_type import classify
 
 SHORT = {
     TaskType.MULTIPLE_CHOICE: "choice",

@@ -209,6 +209,50 @@ def build(
 
 
 @main.command()
+@click.argument("recipe")
+@click.option("--task", metavar="NAME", help="Only the template of this task.")
+@click.option(
+    "--wordings",
+    type=click.IntRange(1, 50),
+    help="New wordings of each template, in each of its languages. [default: the recipe's, or 8]",
+)
+@_SEEDS
+@_RUNS
+@_TEACHER
+@_BASE_URL
+@_MAX_COST
+def reword(
+    recipe: str,
+    task: str | None,
+    wordings: int | None,
+    seeds: str,
+    runs: Path,
+    teacher: str | None,
+    base_url: str | None,
+    max_cost: float | None,
+) -> None:
+    """Ask a teacher for new wordings of a recipe's templates.
+
+    They are tried on real rows, and those that pass are written beside the template. Read that file: builds
+    use what stands in it.
+
+    \b
+    Example:
+      datagen reword esci_mcq --task best_match --teacher gpt-4o
+    """
+    from datagen.commands import reword
+    from datagen.recipe.load import with_teacher
+    from datagen.storage.files import writable
+
+    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost)
+    where = _seeds(seeds, loaded, writable(runs))
+    number = wordings or (loaded.reword.wordings if loaded.reword else 8)
+    with _placed(recipe):
+        for found in reword.rewordings(loaded, where, runs, number, task, say=_warn):
+            click.echo(reword.told(found))
+
+
+@main.command()
 @click.argument("name", metavar="ID|KEY")
 @click.option(
     "--run",
@@ -386,6 +430,20 @@ def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
     if not source and not to:
         with ledger.existing(path) as connection:
             click.echo(spending(ledger.spend(connection)))
+
+
+@main.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes at hand, or the tasks of one.
+
+    \b
+    Example:
+      datagen recipes m2_sessions
+    """
+    from datagen.commands import recipes
+
+    click.echo(recipes.details(name) if name else recipes.overview())
 
 
 @main.command()

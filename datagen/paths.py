@@ -13,6 +13,9 @@ from datagen.suggest import among
 
 Kind = Literal["recipes", "templates"]
 
+BESIDE = ".reworded.j2"
+"""How a file ends that stands beside a template and is none of its own."""
+
 SUFFIXES: dict[Kind, str] = {"recipes": ".yaml", "templates": ".j2"}
 
 
@@ -46,7 +49,8 @@ def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:
     places = folders(kind) if places is None else places
     files = [(folder, file) for folder in places for file in folder.rglob(f"*{suffix}")]
     found = {file.relative_to(folder).as_posix() for folder, file in files}
-    return sorted(name.removesuffix(suffix) if kind == "recipes" else name for name in found)
+    names = (name.removesuffix(suffix) if kind == "recipes" else name for name in found)
+    return sorted(name for name in names if not name.endswith(BESIDE))
 
 
 def _shipped(kind: Kind) -> Path:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datagen.classify.task_type import Guess
 from datagen.schema import TaskType
 from datagen.shopbench.questions import ANSWERS_FOLDER, Asked
-from infer.classify.task_type import Guess
 from infer.serve.prepare import guessed
 
 

@@ -11,17 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.classify.task_type import Guess, classify
 from datagen.pipeline.build import build
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import TaskType
 from datagen.sources.locate import find_seeds
 from datagen.storage.manifest import read_manifest
 from datagen.tasks import TASKS, generation
-from infer.classify.task_type import Guess, classify
 from infer.serve.constraints import constraint
 from tests.conftest import all_tasks
-
-pytestmark = pytest.mark.xdist_group("everything")
 
 FEWEST = 20
 """Rows that each task gives from the sample."""

@@ -20,7 +20,7 @@ from datagen.pipeline.lockfile import changes, read_lock, recipe_of
 from datagen.pipeline.render import job_of, word
 from datagen.pipeline.sampling import draw_one
 from datagen.prompts.chat import chat
-from datagen.prompts.template import load_template
+from datagen.prompts.template import load_template, reworded_path
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import STAGES, explain, stage_of
 from datagen.sources.database import open_seeds
@@ -154,7 +154,10 @@ def _wording(recipe: Recipe, found: Found, origin: Origin | None) -> list[str]:
         return [heading("Wording"), f"  {number} of templates/{name}, which has only {len(wordings)} now"]
     wording = wordings[number]
     serves = f"for {wording.language} rows" if wording.language else "for rows of any language"
-    place = f"  {number} (from 0) of {len(wordings)}, templates/{name} line {wording.line}, {serves}"
+    file = reworded_path(Path(name)).as_posix() if wording.teacher else name
+    place = f"  {number} (from 0) of {len(wordings)}, templates/{file} line {wording.line}, {serves}"
+    if wording.teacher:
+        place += f", by {wording.teacher}"
     return [heading("Wording"), place, _indented(wording.text)]
 
 

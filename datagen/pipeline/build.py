@@ -3,6 +3,7 @@
     draw       a task's query -> a file of its rows              (sampling)
     word       batches of it  -> examples and rejects            (render and filters, in worker processes)
     keep       all examples   -> reasons against some            (dedup, decontamination, selection, quotas)
+    rewrite    a share of them -> new prompts by a teacher       (rewriting)
     write      kept, rejected -> data, rejects                   (shards, in worker processes)
     publish    moved to the run's folder; the manifest is written last
 
@@ -13,7 +14,7 @@ leave theirs for the next build (kept_work).
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,16 +31,18 @@ from datagen import dedup
 from datagen.console.progress import Progress, Say
 from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
-from datagen.pipeline import selection, shards
+from datagen.pipeline import rewriting, selection, shards
 from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations
 from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.quotas import Supply
 from datagen.pipeline.render import Job, content_of, job_of, ready, word_part
+from datagen.pipeline.rewriting import LEDGER, teacher_of
 from datagen.pipeline.sampling import SIDES, Cell, Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.pipeline.workers import finish, pool
+from datagen.prompts.template import teachers_of
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import sources_by_task
@@ -64,6 +67,8 @@ from datagen.storage.folder_lock import held
 from datagen.storage.known_hashes import sha256_of
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
 from datagen.tasks import generation
+from datagen.teacher.ask import Ask, Reply
+from datagen.teacher.client import asked
 
 ROUNDS = 3
 """How often the reserve of a mixture is drawn from, where duplicates leave too few rows."""
@@ -127,7 +132,8 @@ def build(
         plan = _plan(recipe, run, seeds)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            if manifest and manifest["fingerprint"] == fingerprint(plan.lock):
+            whole = manifest and not rewriting.may_ask_more(recipe, manifest["rewritten"])
+            if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
             say(replaces(run, manifest, plan.lock))
@@ -164,6 +170,7 @@ def build(
             for fault in _faults(plan, made.parts):
                 say(fault)
             ids, quotas = _keep(plan, supply, made)
+            _write_anew(plan, made, say)
             _write(plan, made.parts, ids, executor, report)
             return _publish(plan, supply, quotas, made)
 
@@ -173,6 +180,8 @@ def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
     files = files_of(recipe.sources, seeds)
     hashes = hashes_of(files, sha256_of(paths_of(files), run.parent / "seeds" / HASHES))
     lock = resolved(recipe, hashes) | {"made_with": made_with()}
+    if recipe.rewrite and not rewriting.missing(recipe, run.parent):
+        lock["teacher"] = {"model": recipe.teacher.model, "base_url": recipe.teacher.base_url}
     jobs, constants = {}, {}
     sources = sources_by_task(recipe)
     for name, task in recipe.tasks.items():
@@ -180,6 +189,7 @@ def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
             *(sources[name], tuple(SOURCES[source].LICENSE for source in sources[name])),
+            teachers_of(jobs[name].template),
         )
     kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
     work = run / "work" / fingerprint(lock)[:16]
@@ -349,6 +359,26 @@ def _keep(plan: Plan, supply: Supply, made: _Made) -> tuple[dict[str, list[str]]
     return ids, quotas
 
 
+def _write_anew(plan: Plan, made: _Made, say: Say) -> None:
+    """Have a teacher write a share of the prompts anew, where the recipe says so and there is one."""
+    recipe = plan.recipe
+    if recipe.rewrite is None:
+        return
+    teacher, ledger = teacher_of(recipe), plan.run.parent / LEDGER
+    missing = rewriting.missing(recipe, plan.run.parent)
+    if missing:
+        say(f"rewrite: no prompt is written anew: {missing}")
+        return
+
+    def asking(asks: Iterable[Ask]) -> Iterator[Reply]:
+        return asked(teacher, asks, ledger, recipe=recipe.name, progress=made.report, say=say)
+
+    made.parts = rewriting.rewrite(
+        *(made.parts, plan.jobs, plan.kept.worded, teacher, asking),
+        *((plan.kept.folder / "rewritten", plan.work / "rewritten"), made.executor),
+    )
+
+
 def _sided(part: Part) -> pa.Table:
     table = read_arrow(part.examples).select(["id", "side", "groups"])
     return table.append_column("task", pa.repeat(part.task, table.num_rows))
@@ -427,7 +457,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         shutil.rmtree(plan.run / name, ignore_errors=True)
         if any((plan.work / name).iterdir()):
             (plan.work / name).rename(plan.run / name)
-    measured = _shortcuts(plan, made.executor)
+    measured = _shortcuts(plan, made)
     for name, of_task in tasks.items():
         path = measured.get(name)
         of_task["shortcuts"] = read_json(path, "Build the run again") if path else None
@@ -439,6 +469,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "tasks": tasks,
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
+        "rewritten": rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)
@@ -447,7 +478,8 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
     manifest["files"] = file_facts(plan.run, [*files, LOCK, CARD, REPORT])
     write_manifest(plan.run, manifest)
     shutil.rmtree(plan.work, ignore_errors=True)
-    plan.kept.drop_others([*made.decided, *measured.values()])
+    rewritten = [part.rewritten for part in made.parts if part.rewritten]
+    plan.kept.drop_others([*made.decided, *measured.values(), *rewritten])
     home = _kept_for_later(plan)
     home.parent.mkdir(exist_ok=True)
     plan.kept.folder.rename(home)
@@ -455,7 +487,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
     return read_manifest(plan.run)
 
 
-def _shortcuts(plan: Plan, executor: Executor) -> dict[str, Path]:
+def _shortcuts(plan: Plan, made: _Made) -> dict[str, Path]:
     """The files of each task's shortcuts, if it can be scored; what is not known is measured by workers."""
     train = [path for path in shard_files(plan.run) if path.name.startswith(shortcuts.SIDE)]
     ids = pa.concat_tables([SHARD.empty_table().select(["task", "id"]), *(_ids(path) for path in train)])
@@ -463,13 +495,14 @@ def _shortcuts(plan: Plan, executor: Executor) -> dict[str, Path]:
     for name, task in plan.recipe.tasks.items():
         of_task = ids.filter(pc.equal(ids["task"], name))["id"]
         if len(of_task) and not generation.embeds(task.metric):
-            shape = f"{plan.kept.worded[name]}\n{chr(10).join(of_task.to_pylist())}"
+            rewritten = [part.rewritten.stem for part in made.parts if part.task == name and part.rewritten]
+            shape = "\n".join([plan.kept.worded[name], *rewritten, *of_task.to_pylist()])
             digest = blake2b(shape.encode(), digest_size=8).hexdigest()
             files[name] = plan.kept.folder / "shortcuts" / f"{name}-{digest}.json"
     unknown = {name: plan.recipe.tasks[name] for name, path in files.items() if not path.is_file()}
     found = shortcuts.rows_of(train, unknown) if unknown else {}
     finish(
-        [executor.submit(shortcuts.write, files[name], rows) for name, rows in found.items()],
+        [made.executor.submit(shortcuts.write, files[name], rows) for name, rows in found.items()],
         lambda done, total: None,
     )
     return files

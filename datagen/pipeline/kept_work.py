@@ -97,7 +97,7 @@ def kept_work(
         }
         first = _hash(common | shape)
         job = jobs[name]
-        wording = [job.task_type, job.metric, job.language, job.max_tokens, job.check_language]
+        wording = [job.task_type, job.metric, job.language, job.max_tokens, job.check_language, job.rewrite]
         second = _hash([first, *wording, templates[task.template]])
         drawn[name] = folder / "drawn" / f"{name}-{first}.arrow"
         worded[name] = f"{name}-{second}"

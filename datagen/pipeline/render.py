@@ -23,7 +23,7 @@ from datagen.paths import find
 from datagen.pipeline import filters
 from datagen.pipeline.rng import Dice
 from datagen.prompts.printed import holds_null, printed
-from datagen.prompts.template import Template, load_template
+from datagen.prompts.template import Template, load_template, reworded_path
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_arrow, read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
@@ -52,6 +52,11 @@ EXAMPLE = pa.schema(
         pa.field("fields", pa.list_(pa.string()), metadata={"description": "free slots, for dedup"}),
         pa.field("options", pa.list_(pa.string()), metadata={"description": "candidates, for dedup"}),
         pa.field("gold", pa.string(), metadata={"description": "gold answer as content, for dedup"}),
+        pa.field(
+            "pieces",
+            pa.list_(pa.string()),
+            metadata={"description": "of a prompt to be written anew: words and values in turns; else null"},
+        ),
     ]
 )
 """A rendered example between the stages; columns that all rows of a task share are added in the shards."""
@@ -71,6 +76,7 @@ class Job:
     template: Path
     max_tokens: int
     check_language: bool
+    rewrite: float = 0.0
 
 
 def job_of(recipe: "Recipe", task: str) -> Job:
@@ -80,12 +86,21 @@ def job_of(recipe: "Recipe", task: str) -> Job:
     return Job(
         *(recipe.seed, task, wanted.type, wanted.metric, wanted.language, template),
         *(recipe.filters.max_tokens, recipe.filters.language and not wanted.bilingual),
+        recipe.rewrite.share if recipe.rewrite else 0.0,
     )
 
 
 def row_id(seed: int, task: str, wording: int, key: str) -> str:
     """The id of a row: a hash of all that makes it."""
     return blake2b(f"{seed}|{task}|{wording}|{key}".encode(), digest_size=16).hexdigest()
+
+
+def is_chosen(row: str, share: float) -> bool:
+    """Whether the row of this id is of the share of rows that are written anew.
+
+    By the end of the id: rows are published in the order of ids, whose first ones are a sample.
+    """
+    return int(row[-8:], 16) < share * 16**8
 
 
 def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
@@ -212,7 +227,8 @@ def _row_worder(
         except Reject:
             raise
         except Exception as error:  # a filter of Jinja's may raise what it likes; the next row may do
-            place = f"{job.template.parent.name}/{job.template.name}:{template.wordings[wording].line}"
+            path = reworded_path(job.template) if template.wordings[wording].teacher else job.template
+            place = f"{path.parent.name}/{path.name}:{template.wordings[wording].line}"
             detail = " ".join(f"{place}: {type(error).__name__}: {error}".split())[:DETAIL_CHARACTERS]
             used = [slots.get(name) for name in template.wordings[wording].slots]
             reject = Reject("null_slot") if holds_null(used) else Reject("not_rendered")
@@ -234,7 +250,8 @@ def _row_worder(
             if module.parse(answer) != question.target:
                 raise Reject("gold_scores_below_one")
         own_id = row_id(job.seed, job.task, wording, key)
-        return own_id, wording, prompt, answer, target, fields, candidates, gold
+        pieces = template.pieces(wording, slots) if is_chosen(own_id, job.rewrite) else None
+        return own_id, wording, prompt, answer, target, fields, candidates, gold, pieces
 
     return word_row
 

@@ -36,6 +36,7 @@ class Constants:
     template: str
     source: tuple[str, ...]
     license: tuple[str, ...]
+    teachers: tuple[str | None, ...] = ()  # of each wording; empty where the template's own are all
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Part:
     examples: Path
     rejects: Path
     reasons: Path
+    rewritten: Path | None = None  # new prompts by a teacher, and why some of them are not taken
 
 
 def shard_bounds(ids: list[str]) -> list[tuple[str, str]]:
@@ -62,7 +64,7 @@ def write_shard(
     low, high = bounds
     chosen: dict[str, list[pa.Table]] = {}
     for part in parts:
-        examples = read_arrow(part.examples).select(_FROM_EXAMPLES)
+        examples = _rewritten(read_arrow(part.examples).select(_FROM_EXAMPLES), part.rewritten)
         ids = examples["id"].combine_chunks()
         start = pc.search_sorted(ids, low, side="left").as_py()
         stop = pc.search_sorted(ids, high, side="right").as_py()
@@ -75,6 +77,18 @@ def write_shard(
     write_parquet(pa.concat_tables(tables).sort_by("id"), path)
 
 
+def _rewritten(examples: pa.Table, path: Path | None) -> pa.Table:
+    """The examples with their new prompts, and a column `teacher` that says who wrote them."""
+    if path is None:
+        return examples.append_column("teacher", pa.nulls(examples.num_rows, pa.string()))
+    new = read_arrow(path)
+    new = new.filter(pc.equal(new["reason"], "")).combine_chunks()
+    places = pc.index_in(examples["id"], new["id"]).combine_chunks()
+    prompts = pc.coalesce(new["prompt"].take(places), examples["prompt"])
+    examples = examples.set_column(examples.column_names.index("prompt"), "prompt", prompts)
+    return examples.append_column("teacher", new["teacher"].take(places))
+
+
 def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
     rows = examples.num_rows
     repeated: dict[str, Any] = {
@@ -83,7 +97,6 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
         "track": constants.track,
         "metric": constants.metric,
         "template": constants.template,
-        "teacher": None,
         "source": list(constants.source),
         "license": list(constants.license),
     }
@@ -96,7 +109,17 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
     columns["choices"] = examples["options"].combine_chunks()
     for name in _AS_THEY_ARE:
         columns[name] = examples[name].combine_chunks()
+    columns["teacher"] = _teachers(examples, constants)
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
+
+
+def _teachers(examples: pa.Table, constants: Constants) -> pa.Array:
+    """The model that worded each row anew, null where none did."""
+    rewritten = examples["teacher"].combine_chunks()
+    of_wordings = pa.array(constants.teachers, pa.string())
+    if not len(of_wordings):
+        return rewritten
+    return pc.coalesce(rewritten, of_wordings.take(examples["wording"].combine_chunks()))
 
 
 def _messages(turns: Mapping[str, Any], rows: int) -> pa.Array:

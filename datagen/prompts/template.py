@@ -6,12 +6,15 @@ a language (`--- es`) makes the wording after it one for rows of that language o
 A template can print slots, branch, loop once over a list slot and use the filters in FILTERS. It
 cannot call, compute, or nest loops, so its time and output are bounded by the size of its slots. Seed
 text is a value, never a template.
+
+Further wordings, by a teacher, may stand in a file beside it (`best.reworded.j2` beside `best.j2`), whose
+first line names that teacher. They come after the template's own, and print no slot that these don't.
 """
 
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ FILTERS = frozenset(
     )
 )
 _OPERAND, _COMPARED = "printed", "compared"
+REWORDED = "reworded"
 TESTS = frozenset(ImmutableSandboxedEnvironment().tests)
 ALLOWED_NODES = (
     *(nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.For, nodes.CondExpr),
@@ -43,6 +47,12 @@ _LONG_DASHES = "\u2013\u2014\u2015\u2e3a\u2e3b"
 _DASHES = re.compile(
     rf"(?:[-{_LONG_DASHES}\u2010-\u2012\u2043\u2212\u02d7\ufe58\ufe63\uff0d\u30fc\uff70\u2500\u2501]\s?)+"
 )
+_TEACHER = re.compile(r"\{# reworded by (\S[^\n]{0,200}?) ?#\}[ \t]*(?:\n|$)")
+"""The first line of a file of reworded wordings."""
+
+OPEN, CLOSE = "\x02", "\x03"
+"""What is put around printed values to tell them from the template's words: no row that is kept holds one."""
+
 _AROUND = " \t\u00a0\u3000\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\"'`>#\\"
 """What may stand around a separator by mistake."""
 
@@ -65,6 +75,7 @@ class Wording:
     """One phrasing: `render` takes the template's slots by position; `language` None serves all rows.
 
     `text` is what stands in the file, from its `line` on; `slots` are those of the template that it names.
+    `teacher` is the model that worded it, None for the template's own.
     """
 
     language: str | None
@@ -72,6 +83,7 @@ class Wording:
     text: str
     slots: frozenset[str]
     render: Callable[..., str]
+    teacher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +106,65 @@ class Template:
         """The user message of a row. Raises Reject where a printed slot is null, KeyError where it lacks."""
         return self.wordings[wording].render(*[slots[name] for name in self.slots]).strip()
 
+    def pieces(self, wording: int, slots: dict[str, Any]) -> list[str]:
+        """What `render` gives, in pieces: the template's words at even places, the values at odd ones."""
+        render = _marking(self.wordings[wording].text, self.slots)
+        marked = render(*[slots[name] for name in self.slots]).strip()
+        parts = [part for piece in marked.split(CLOSE) for part in piece.split(OPEN)]
+        parts[0], parts[-1] = parts[0].lstrip(), parts[-1].rstrip()
+        return parts
+
 
 def load_template(path: Path) -> Template:
-    """Read, check and compile a template file; one text is compiled once.
+    """Read, check and compile a template file, and what a teacher has worded anew beside it.
 
-    Raises TemplateError with all that the template language does not allow.
+    One text is compiled once. Raises TemplateError with all that the template language does not allow.
     """
-    return _compile(path, path.read_text("utf-8-sig"))
+    text, beside = path.read_text("utf-8-sig"), reworded_path(path)
+    if not beside.is_file():
+        return _compile(path, text)
+    return _with_reworded(path, text, beside.read_text("utf-8-sig"))
+
+
+def reworded_path(path: Path) -> Path:
+    """Where the wordings stand that a teacher has made of a template."""
+    return path.with_suffix(f".{REWORDED}{path.suffix}")
+
+
+def teachers_of(path: Path) -> tuple[str | None, ...]:
+    """Who worded each wording of a template: None for its own; nothing where all are."""
+    if not reworded_path(path).is_file():
+        return ()
+    return tuple(wording.teacher for wording in load_template(path).wordings)
+
+
+@functools.cache
+def _with_reworded(path: Path, text: str, reworded: str) -> Template:
+    """The template with the wordings of the file beside it after its own."""
+    own, beside = _compile(path, text), reworded_path(path)
+    first = _TEACHER.match(reworded)
+    if not first:
+        message = "its first line names who worded it, as in `{# reworded by gpt-4o #}`"
+        raise TemplateError(beside, [Fault(1, 1, "template_syntax", message)])
+    more = _compile(beside, "\n" + reworded[first.end() :])
+    for name in more.slots:
+        if name not in own.slots:
+            message = f"no wording of {path.name} prints `{name}`"
+            raise TemplateError(beside, [Fault(more.lines[name], 1, "unknown_slot", message)])
+    places = [own.slots.index(name) for name in more.slots]
+
+    def rendered(render: Callable[..., str]) -> Callable[..., str]:
+        return lambda *values: render(*[values[place] for place in places])
+
+    wordings = [
+        replace(wording, render=rendered(wording.render), teacher=first[1]) for wording in more.wordings
+    ]
+    return replace(own, wordings=(*own.wordings, *wordings))
 
 
 @functools.cache
 def _compile(path: Path, text: str) -> Template:
     environment = _environment()
-    environment.globals = {}
     parts, faults = _split(text)
     names: dict[str, int] = {}
     bodies: list[list[nodes.Node]] = []
@@ -266,6 +324,19 @@ def _functions(
     return [getattr(module, name) for name in names]
 
 
+@functools.cache
+def _marking(text: str, slots: tuple[str, ...]) -> Callable[..., str]:
+    """A wording as a function of its slots that marks each value that it prints."""
+    environment = _environment()
+    environment.finalize = _marked
+    [function] = _functions(environment, [environment.parse(text).body], slots)
+    return function
+
+
+def _marked(value: Any) -> str:
+    return f"{OPEN}{_printed(value)}{CLOSE}"
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
@@ -274,6 +345,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         autoescape=False,  # prompts are plain text, not HTML
         finalize=_printed,
     )
+    environment.globals = {}
     environment.filters = filters() | {_OPERAND: printed, _COMPARED: compared}
     return environment
 

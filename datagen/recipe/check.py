@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from datagen.config.document import Document, Loc, Problem
 from datagen.errors import UserError
 from datagen.paths import find
-from datagen.prompts.template import Template, TemplateError, load_template
+from datagen.prompts.template import Template, TemplateError, load_template, reworded_path
 from datagen.recipe.checked import note_of
 from datagen.recipe.lint_sql import inspect
 from datagen.recipe.load import gather, locate
@@ -342,7 +342,8 @@ def _check_shown(document: Document, template: Template, kind: TaskType) -> None
             message = "this wording prints no slot: it asks the same of every row"
         else:
             continue
-        document.problems.append(Problem(template.path, wording.line, 1, "missing_slot", message))
+        path = reworded_path(template.path) if wording.teacher else template.path
+        document.problems.append(Problem(path, wording.line, 1, "missing_slot", message))
 
 
 def _check_wordings(document: Document, loc: Loc, template: Template, language: Any) -> None:

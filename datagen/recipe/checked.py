@@ -7,6 +7,7 @@ from pathlib import Path
 from datagen.config.document import Document
 from datagen.errors import UserError
 from datagen.paths import find
+from datagen.prompts.template import reworded_path
 from datagen.storage.package_code import code_files, code_hash
 
 
@@ -21,7 +22,8 @@ def note_of(document: Document, notes: Path) -> tuple[Path, str]:
     try:
         for name in sorted({task["template"] for task in tasks.values()} if tasks else ()):
             path = find("templates", name)
-            shape.update(f"\n{path}\n".encode() + path.read_bytes())
+            for file in filter(Path.is_file, (path, reworded_path(path))):
+                shape.update(f"\n{file}\n".encode() + file.read_bytes())
     except (UserError, OSError, KeyError, TypeError, AttributeError):
         return notes / document.path.stem, ""
     return notes / document.path.stem, shape.hexdigest()

@@ -17,6 +17,7 @@ from datagen.config.document import Document, Problem, read
 from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
+from datagen.prompts.template import reworded_path
 from datagen.recipe.model import INHERITED, Common, Loaded, Mixture, Recipe
 from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task
 from datagen.recipe.shares import BadWeights, first_names, fitted, labels, no_name
@@ -131,10 +132,19 @@ def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
         "shoptalk": metadata.version("shoptalk"),
         "recipe": recipe.model_dump(mode="json"),
         **worked_out,
-        "templates": {name: sha256(find("templates", name)) for name in templates},
+        "templates": {name: template_hash(name) for name in templates},
         "evaluation": {name: evaluation_hash(name) for name in recipe.decontaminate},
         "seeds": dict(seeds),
     }
+
+
+def template_hash(name: str) -> str:
+    """sha256 of a template, and of what a teacher has worded anew beside it."""
+    path = find("templates", name)
+    beside = reworded_path(path)
+    if not beside.is_file():
+        return sha256(path)
+    return hashlib.sha256(f"{sha256(path)} {sha256(beside)}".encode()).hexdigest()
 
 
 def evaluation_hash(name: str) -> str:

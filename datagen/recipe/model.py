@@ -251,6 +251,20 @@ class Split(_Model):
     )
 
 
+class Reword(_Model):
+    """What `datagen reword` asks a teacher for."""
+
+    wordings: int = Field(gt=0, le=50, description="new wordings of each template, in each of its languages")
+
+
+class Rewrite(_Model):
+    """Which prompts a teacher writes anew."""
+
+    share: float = Field(
+        gt=0, le=1, description="share of each task's rows; where the new prompt fails a check, the old stays"
+    )
+
+
 class Common(_Model):
     """What every recipe file has."""
 
@@ -275,6 +289,12 @@ class Common(_Model):
         default=None,
         gt=0,
         description="rows of one name in `groups` (a product, a query), in all tasks; null: any number",
+    )
+    reword: Reword | None = Field(
+        default=None, description="new wordings of templates, asked for by `datagen reword`"
+    )
+    rewrite: Rewrite | None = Field(
+        default=None, description="prompts that a teacher writes anew; null, or no teacher: none"
     )
     decontaminate: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],

@@ -68,6 +68,13 @@ def write_json(value: Any, path: Path, *, sort_keys: bool = False) -> None:
     unfinished.rename(path)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write a text beside `path`, then rename it there."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(path)
+
+
 def write_arrow(table: pa.Table, path: Path) -> None:
     """Write one record batch beside `path`, then rename it there."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from datagen.classify.task_type import Guess
 from datagen.prompts.instruction import passages
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
 from datagen.tasks import multiple_choice, ranking, retrieval
-from infer.classify.task_type import Guess
 from infer.scoring.score import Plan, Scores, Task, score, task_scores
 from infer.serve.prepare import guessed
 

@@ -13,6 +13,7 @@ import functools
 import itertools
 import re
 
+from datagen.classify.task_type import Guess
 from datagen.schema import TaskType
 from datagen.tasks import (
     Constraint,
@@ -22,7 +23,6 @@ from datagen.tasks import (
     ranking,
     retrieval,
 )
-from infer.classify.task_type import Guess
 
 LONGEST_TEXT = 64
 """Tokens of a generated text: nine in ten references of ShopBench's kind are shorter."""

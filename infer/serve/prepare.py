@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from datagen.classify.task_type import Guess, classify
 from datagen.errors import UserError
 from datagen.prompts.chat import prompt_ids, special_tokens
 from datagen.prompts.cloze import CHOICES, unlisted
 from datagen.schema import TaskType
-from infer.classify.task_type import Guess, classify
 from infer.serve.constraints import constraint, finished, kind, stops, unconstrained
 from infer.serve.engine import Request
 from infer.serve.loglikelihood import LONGEST, MOST, Weighed, weighed

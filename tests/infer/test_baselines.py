@@ -87,7 +87,7 @@ def test_a_question_that_no_rule_can_read_costs_no_comparison(monkeypatch: pytes
 
 
 def test_random_answers_are_legal_and_the_same_each_time() -> None:
-    from infer.classify.task_type import classify
+    from datagen.classify.task_type import classify
     from infer.scoring.baselines import _random
 
     for kind, prompt in PROMPTS.items():

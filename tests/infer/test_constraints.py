@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from datagen.classify.task_type import Guess, classify
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
 from datagen.tasks import TASKS
-from infer.classify.task_type import Guess, classify
 from infer.serve.constraints import (
     ENOUGH_WORDS,
     constraint,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from datagen.classify.task_type import Guess
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.tasks import TASKS, Constraint
-from infer.classify.task_type import Guess
 from infer.serve.constraints import constraint, names_listed
 from infer.serve.engine import MOST_BIASED, Engine, Request, Response, Settings, Text, bias, settings
 

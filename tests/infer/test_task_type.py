@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from datagen.classify.task_type import classify
 from datagen.prompts.options import listed
 from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
-from infer.classify.task_type import classify
 
 LIST = "red running shoes\nblue leather boots\ngreen garden hose\nwooden chair"
 

@@ -8,12 +8,12 @@ without a model; the phrases are in `phrases.py`.
 import re
 from dataclasses import dataclass
 
+from datagen.classify import phrases
 from datagen.prompts.instruction import passages, second, split
 from datagen.prompts.language import detector
 from datagen.prompts.options import Listed, listed
 from datagen.schema import TaskType
 from datagen.tasks import ranking
-from infer.classify import phrases
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ja")
 """ShopBench's; the detector alone takes one title in thirty for Polish, Esperanto or the like."""
