@@ -9,6 +9,7 @@ import pytest
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from tests.test_esci_rows import rows_of
+from tests.test_item_rows import ITEM, REVIEW, write_lines
 
 Rows = list[dict[str, Any]]
 
@@ -76,3 +77,51 @@ def test_titles_in_two_languages_tell_the_same_numbers(tmp_path: Path) -> None:
     agreed = titles_of("Large leather case, 12 inch", "Funda grande de cuero, 12 pulgadas", tmp_path / "a")
     apart = titles_of("Large leather case, 12 inch", "Funda grande de cuero, 30 cm", tmp_path / "b")
     assert (bool(agreed), bool(apart)) == (True, False)
+
+
+def test_a_wrong_title_names_nothing_that_the_review_tells(tmp_path: Path) -> None:
+    told = {
+        "Such great quality": "The quality is great, I will buy it again and again for all of us.",
+        "Quality and a good price": "The quality is good and the price is a bargain for what you get.",
+        "A very nice color": "What a nice color, I had not thought that it would look so well.",
+        "Loud, awful noise": "It makes a loud noise all day, so that the neighbors came to ask.",
+        "Easy to clean up": "It is easy to clean, a wet cloth and a minute of your time will do.",
+        "Comfortable to wear": "So comfortable to wear the whole day long, I forgot that I had it on.",
+    }
+    reviews = [
+        {**REVIEW, "title": title, "text": f"{text} {said}", "parent_asin": f"B{place:08}{nth}"}
+        for nth, said in enumerate(["It was a present.", "I bought two of them.", "My aunt has one."])
+        for place, (title, text) in enumerate(told.items())
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    rows = drawn(tmp_path, "reviews_texts", "title_of_review")
+    assert len(rows) >= 3
+    assert not [
+        row
+        for row in rows
+        for title in row["distractors"]
+        if "quality" in title.lower() and "quality" in row["text"]
+    ]
+
+
+def test_wrong_bullet_points_tell_of_their_own_products(tmp_path: Path) -> None:
+    things = ["kettle", "curtain", "hammer", "guitar", "notebook", "pillow", "scooter", "blender", "lantern"]
+    points = [
+        "The {0} is made by hand",
+        "A {0} for every week",
+        "This {0} weighs two pounds",
+        "Lasts {1} years or more",
+    ]
+    products = [
+        {
+            "product_title": f"{thing.title()} {place}",
+            "product_bullet_point": "\n".join(points).format(thing, place + 2),
+        }
+        for place, thing in enumerate(things)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    assert rows
+    for row in rows:
+        assert [bullet for bullet in row["positives"] if "Lasts" in bullet]
+        assert not [bullet for bullet in row["negatives"] if "Lasts" in bullet]
