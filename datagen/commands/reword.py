@@ -87,7 +87,7 @@ def rewordings(
     """
     if task is not None and task not in recipe.tasks:
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
-    teacher = teacher_of(recipe)
+    teacher = teacher_of(recipe)._replace(max_tokens=reword.MOST_TOKENS)
     missing = available(teacher)
     if missing and not (runs / LEDGER).is_file():
         raise UserError(missing)

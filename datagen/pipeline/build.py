@@ -65,7 +65,7 @@ from datagen.sources.database import (
 from datagen.sources.query import columns_of
 from datagen.storage.files import batches, full_disk, read_arrow, read_json, write_arrow, write_json
 from datagen.storage.folder_lock import held
-from datagen.storage.known_hashes import sha256_of
+from datagen.storage.known_hashes import HASHES, sha256_of
 from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, shard_files, write_manifest
 from datagen.tasks import generation
 from datagen.teacher.ask import Ask, Reply
@@ -76,9 +76,6 @@ ROUNDS = 3
 
 LACKING = 0.01
 """Share of all rows that have to lack for another round: below, neighbours' spare rows do."""
-
-HASHES = "hashes.json"
-"""Beside the sample's seeds: hashes of the seed files that builds have read."""
 
 CONTENTS = b"contents"
 """In the metadata of what dedup said: the contents that it was asked about."""
@@ -131,20 +128,11 @@ def build(
     with full_disk(run), held(run, f"{run} is being built"):
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
-        recipe, filled = steps.fill(
-            *(recipe, seeds, runs),
-            **{
-                "hashes": runs / "seeds" / HASHES,
-                "threads": cores,
-                "spill": run,
-                "progress": report,
-                "say": say,
-            },
-        )
+        recipe, filled = steps.fill(recipe, seeds, runs, threads=cores, spill=run, progress=report, say=say)
         plan = _plan(recipe, run, seeds, filled)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            whole = manifest and not rewriting.may_ask_more(recipe, manifest["rewritten"])
+            whole = manifest and not rewriting.may_ask_more(recipe, manifest["asked"])
             if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
@@ -491,7 +479,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
         "steps": plan.filled.counts,
-        "rewritten": rewriting.outcome(made.parts),
+        "asked": rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)

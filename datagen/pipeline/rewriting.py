@@ -23,7 +23,7 @@ from datagen.storage.files import read_arrow, write_arrow
 from datagen.teacher.ask import Ask, Reply, Teacher
 from datagen.teacher.client import available
 from datagen.teacher.marks import of_wording
-from datagen.teacher.rewrite import UNASKED, Row, ask, written_anew
+from datagen.teacher.rewrite import MOST_TOKENS, UNASKED, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
     [
@@ -50,7 +50,9 @@ LEDGER = "teacher.sqlite"
 
 def teacher_of(recipe: Recipe) -> Teacher:
     """The teacher that a recipe asks."""
-    return Teacher(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd)
+    return Teacher(
+        *(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd), max_tokens=MOST_TOKENS
+    )
 
 
 def missing(recipe: Recipe, runs: Path) -> str:
@@ -58,9 +60,9 @@ def missing(recipe: Recipe, runs: Path) -> str:
     return "" if (runs / LEDGER).is_file() else available(teacher_of(recipe))
 
 
-def may_ask_more(recipe: Recipe, rewritten: Mapping[str, Any]) -> bool:
+def may_ask_more(recipe: Recipe, outcomes: Mapping[str, Any]) -> bool:
     """Whether a run has prompts that could not be asked about, and now can be."""
-    unasked = any("not_asked" in of_task["rejected"] for of_task in rewritten.values())
+    unasked = any("not_asked" in of_task["rejected"] for of_task in outcomes.values())
     return unasked and not available(teacher_of(recipe))
 
 
@@ -149,13 +151,15 @@ def judge(rows: Sequence[Row], replies: Sequence[Reply], template: Path, path: P
 
 
 def outcome(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
-    """What was asked, kept and rejected by task, with some examples of each outcome."""
+    """What was asked, kept and rejected by step, one a task, with some examples of each outcome."""
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
         if part.rewritten is None:
             continue
         table = read_arrow(part.rewritten)
-        of_task = found.setdefault(part.task, {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []})
+        of_task = found.setdefault(
+            f"rewrite.{part.task}", {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []}
+        )
         reasons = Counter(table["reason"].to_pylist())
         of_task["asked"] += table.num_rows
         of_task["kept"] += reasons.pop("", 0)

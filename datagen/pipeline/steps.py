@@ -39,7 +39,7 @@ from datagen.sources.database import (
 )
 from datagen.sources.query import bounded, quoted
 from datagen.storage.files import read_json, sha256, write_json, write_parquet
-from datagen.storage.known_hashes import sha256_of
+from datagen.storage.known_hashes import HASHES, sha256_of
 from datagen.storage.package_code import code_files, code_hash
 from datagen.tasks.question import RESERVED
 from datagen.teacher import answer, extract
@@ -101,7 +101,6 @@ def fill(
     seeds: Path,
     runs: Path,
     *,
-    hashes: Path,
     ask: bool = True,
     threads: int | None = None,
     spill: Path | None = None,
@@ -110,7 +109,7 @@ def fill(
 ) -> tuple[Loaded, Filled]:
     """Fill the recipe's tables; gives the recipe without the tasks whose tables can't be filled.
 
-    `hashes` is the note of the seed files' hashes. Without `ask`, only what earlier builds kept is there.
+    Without `ask`, only what earlier builds below `runs` have kept is there.
     Raises UserError where no task is left, where a query fails, or as `asked` does.
     """
     if not recipe.steps:
@@ -121,7 +120,7 @@ def fill(
         say(f"{len(recipe.tasks) - len(narrower.tasks)} tasks are left out, as {NO_TEACHER}: {lacks}")
         return narrower, Filled()
     files = files_of(recipe.sources, seeds)
-    shapes = _Shapes(recipe, hashes_of(files, sha256_of(paths_of(files), hashes)))
+    shapes = _Shapes(recipe, hashes_of(files, sha256_of(paths_of(files), runs / "seeds" / HASHES)))
     filled = Filled()
     there = _known(recipe, shapes, runs, filled, partial=not ask)
     if ask and not there:

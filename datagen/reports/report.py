@@ -21,6 +21,7 @@ from datagen.reports.card import limited
 from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
 from datagen.storage.manifest import shard_files
+from datagen.teacher.gates import GATES
 
 REPORT = "report.html"
 
@@ -75,6 +76,7 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
         shortcuts=shortcuts,
         families=[name for name in FAMILIES if any(name in task.get("families", ()) for task in shortcuts)],
         shares=_shares(made, recipe),
+        steps=_steps(manifest),
         twins=_twins(run),
         lock=lock,
         made_up=manifest["made_up"],
@@ -254,6 +256,22 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": _ranked(tasks)}
         for code, tasks in ordered
+    ]
+
+
+def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the teacher was asked in each step, and what became of its replies."""
+    return [
+        {
+            "name": name,
+            **{key: step[key] for key in ("asked", "kept")},
+            "rejected": [
+                (reason, GATES.get(reason, _words(reason)), rows)
+                for reason, rows in _ranked(Counter(step["rejected"]))
+            ],
+            "examples": sorted(step["examples"], key=lambda example: example["reason"]),
+        }
+        for name, step in sorted(manifest["asked"].items())
     ]
 
 

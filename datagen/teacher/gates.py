@@ -169,7 +169,7 @@ def words_problem(new: str, old: str, wordings: Sequence[str], language: str) ->
         return "numbers"
     if not set(_quoted(old)) <= set(_quoted(new)):
         return "quoted"
-    if (_TELLS.search(new) and not _TELLS.search(old)) or _fills_a_label(new, old):
+    if (_TELLS.search(new) and not _TELLS.search(old)) or _fills_a_label(new, wordings):
         return "tells_answer"
     if not _found(_ITSELF, new) <= _found(_ITSELF, "\n".join(wordings)):
         return "about_itself"
@@ -206,7 +206,7 @@ def from_data(new: str, values: Iterable[str], known: Iterable[str]) -> bool:
     """Whether a prompt has a word of the shop's texts that no wording has, as what obeys them does."""
     own = _stems(_words(MARK.sub(" ", new)))
     data = _stems(word for value in values for word in _words(value))
-    return bool(own & data - _stems(word for text in known for word in _words(text)))
+    return bool(own & data - FORMAL - _stems(word for text in known for word in _words(text)))
 
 
 def own_words(text: str) -> str:
@@ -231,7 +231,8 @@ def _means_the_same(new: str, old: str, wordings: Sequence[str]) -> bool:
         core = {word for word, count in counts if count >= SHARED * len(wordings)} - FORMAL
         if not core <= words:
             return False
-    return len(words & known) >= KNOWN * len(words)
+    own = words - FORMAL
+    return len(own & known) >= KNOWN * len(own)
 
 
 @cache
@@ -316,9 +317,9 @@ def _is_near(new: str, other: str) -> bool:
     return min(len(new), len(other)) > WHOLE and partial_ratio(new, other) >= WITHIN * 100
 
 
-def _fills_a_label(new: str, old: str) -> bool:
-    """Whether something stands behind a label, such as `Answer:`, that is bare in the old text."""
-    bare = {label.casefold() for label in _BARE_LABEL.findall(old)}
+def _fills_a_label(new: str, wordings: Iterable[str]) -> bool:
+    """Whether something stands behind a label, such as `Answer:`, that is bare in another wording."""
+    bare = {label.casefold() for text in wordings for label in _BARE_LABEL.findall(text)}
     return any(label.casefold() in bare for label in _FULL_LABEL.findall(new))
 
 

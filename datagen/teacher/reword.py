@@ -25,12 +25,8 @@ Make them differ in structure and in tone: short and long, questions and orders,
 task or behind it. Do not answer the prompt.
 Reply with a JSON object: {{"wordings": ["...", ...]}}"""
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"wordings": {"type": "array", "items": {"type": "string"}}},
-    "required": ["wordings"],
-    "additionalProperties": False,
-}
+MOST_TOKENS = 2048
+"""Tokens of a reply: eight wordings and more."""
 
 SHOWN = 3
 """Other wordings that the teacher is shown."""
@@ -43,7 +39,14 @@ def ask(template: str, base: Marked, others: Sequence[str], language: str, count
         {"role": "system", "content": SYSTEM.format(language=LANGUAGES[language], count=count)},
         {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
     )
-    return Ask(f"{template} {language} {base.text}", "reword", messages, SCHEMA)
+    listed = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": count}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"wordings": listed},
+        "required": ["wordings"],
+        "additionalProperties": False,
+    }
+    return Ask(f"{template} {language} {base.text}", "reword", messages, schema)
 
 
 def wordings_of(reply: Reply) -> tuple[list[str], str]:

@@ -32,6 +32,9 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+MOST_TOKENS = 512
+"""Tokens of a reply: a prompt's own words and marks, some times over."""
+
 UNASKED = "failed: not_in_ledger"
 """The reason of a reply where there is no server to ask."""
 
