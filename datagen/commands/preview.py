@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 
 from datagen.console.progress import Say
 from datagen.errors import UserError
+from datagen.pipeline import steps
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.token_estimate import estimated_tokens
-from datagen.recipe.model import Recipe, Task
+from datagen.recipe.model import Loaded, Recipe, Task
 from datagen.reports import shortcuts
 from datagen.schema import REJECT
 from datagen.sources.database import Seeds, open_seeds
@@ -93,7 +94,7 @@ class TaskPlan:
 
 
 def preview(
-    recipe: Recipe, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
+    recipe: Loaded, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
 ) -> Iterator[TaskPreview]:
     """The first `rows` rows of every task, or of one; `say` is told of what is odd about the seeds.
 
@@ -119,7 +120,7 @@ def preview(
         )
 
 
-def plan(recipe: Recipe, seeds: Path, *, say: Say = lambda text: None) -> Iterator[TaskPlan]:
+def plan(recipe: Loaded, seeds: Path, *, say: Say = lambda text: None) -> Iterator[TaskPlan]:
     """The expected rows of every task, from the count of its query's rows and a trial of some."""
     for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS), say):
         looked_at = examples.num_rows + rejects.num_rows
@@ -138,11 +139,15 @@ def plan(recipe: Recipe, seeds: Path, *, say: Say = lambda text: None) -> Iterat
 
 
 def _worded(
-    recipe: Recipe, seeds: Path, wanted: Mapping[str, int], say: Say
+    recipe: Loaded, seeds: Path, wanted: Mapping[str, int], say: Say
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
     """Name, counts, examples and rejects of each task, from the rows that a build of so many would draw."""
+    recipe, filled = steps.fill(recipe, seeds, Path("runs"), ask=False, say=say)
+    wanted = {name: rows for name, rows in wanted.items() if name in recipe.tasks}
     with (
-        open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables, say=say) as opened,
+        open_seeds(
+            *(recipe.sources, seeds, recipe.seed), tables=recipe.tables, filled=filled.tables, say=say
+        ) as opened,
         tempfile.TemporaryDirectory(prefix="shoptalk-preview-") as folder,
     ):
         of_tasks = turns(opened, {name: recipe.tasks[name].query for name in wanted})

@@ -16,12 +16,13 @@ from datagen.commands.find_row import Found, find_row
 from datagen.console.text import aside, block, heading
 from datagen.errors import UserError
 from datagen.paths import find
+from datagen.pipeline import steps
 from datagen.pipeline.lockfile import changes, read_lock, recipe_of
 from datagen.pipeline.render import job_of, word
 from datagen.pipeline.sampling import draw_one
 from datagen.prompts.chat import chat
 from datagen.prompts.template import load_template, reworded_path
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded, Recipe
 from datagen.reject_reasons import STAGES, explain, stage_of
 from datagen.sources.database import open_seeds
 from datagen.sources.query import columns_of
@@ -47,7 +48,7 @@ def show(run: Path, name: str, seeds: Path | None, task: str | None = None) -> s
     lock = read_lock(run)
     recipe = recipe_of(lock)
     found = find_row(run, recipe, name, task)
-    origin, notes = _origin(lock, recipe, found, seeds)
+    origin, notes = _origin(lock, recipe, found, seeds, run.parent)
     parts = [
         _decision(run, recipe, found),
         _seed_row(found, origin, notes),
@@ -77,7 +78,7 @@ def _tables(recipe: Recipe, task: str) -> list[tuple[str, str]]:
 
 
 def _origin(
-    lock: dict[str, Any], recipe: Recipe, found: Found, seeds: Path | None
+    lock: dict[str, Any], recipe: Loaded, found: Found, seeds: Path | None, runs: Path
 ) -> tuple[Origin | None, list[str]]:
     """The row's origin, None where its seeds are not there, and a notice about it for the reader."""
     if seeds is None:
@@ -85,7 +86,12 @@ def _origin(
     task, key = found.row["task"], found.row["key"]
     sql = recipe.tasks[task].query
     try:
-        with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        recipe, filled = steps.fill(recipe, seeds, runs, ask=False)
+        if task not in recipe.tasks:
+            return None, ["The tables that its teacher filled are no longer there: build it again."]
+        with open_seeds(
+            *(recipe.sources, seeds, recipe.seed), tables=recipe.tables, filled=filled.tables
+        ) as opened:
             changed = changes(lock, opened.hashes())
             if any(change.startswith("the seeds") for change in changed):
                 return None, [f"Not from {seeds}: {'; '.join(changed)}. Name the run's own by --seeds."]

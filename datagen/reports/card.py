@@ -81,6 +81,7 @@ def write_card(run: Path, recipe: Loaded, manifest: Mapping[str, Any]) -> None:
         USE,
         f"## Tasks\n\n{_tasks(recipe, manifest)}",
         *filter(None, [_taken_over(manifest)]),
+        *_taught(recipe, manifest),
         *([f"Of the recipe, this is {'; '.join(left_out_lines(recipe))}."] if recipe.left_out else []),
         f"## One row of each type\n\n{_examples(shards)}",
         f"## Columns\n\n{_columns()}",
@@ -89,6 +90,19 @@ def write_card(run: Path, recipe: Loaded, manifest: Mapping[str, Any]) -> None:
         f"## Known limits\n\n{LIMITS}",
     ]
     (run / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _taught(recipe: Loaded, manifest: Mapping[str, Any]) -> list[str]:
+    """What a teacher filled the tables with that some tasks stand on."""
+    lines = []
+    for name, counts in manifest["steps"].items():
+        why = ", ".join(f"{explain(reason)} ({rows:,})" for reason, rows in counts["rejected"].items())
+        lines.append(
+            f"- `{name}`: {counts['asked']:,} of {counts['available']:,} rows asked, {counts['kept']:,} kept"
+            + (f"; left out: {why}" if why else "")
+        )
+    told = f"These tables were filled by {recipe.teacher.model}, whose replies passed checks but were not read by people:"
+    return ["\n".join([told, "", *lines])] if lines else []
 
 
 def _front_matter(recipe: Loaded, manifest: Mapping[str, Any], languages: Iterable[str]) -> dict[str, Any]:

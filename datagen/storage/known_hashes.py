@@ -8,6 +8,9 @@ from pathlib import Path
 from datagen.errors import UserError
 from datagen.storage.files import read_json, sha256, write_json
 
+HASHES = "hashes.json"
+"""The file of hashes of the seed files that builds have read, beside the sample's seeds."""
+
 
 def sha256_of(paths: Iterable[Path], note: Path) -> dict[Path, str]:
     """Hex digest of each file's bytes, from the JSON file `note` where size and times are as they were."""

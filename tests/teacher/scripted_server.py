@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import re
+import runpy
 import subprocess
 import sys
 import urllib.request
@@ -84,11 +85,13 @@ class Script:
     lacks: tuple[str, ...] = ()
     context: int = 0
     says: dict[str, str] = field(default_factory=dict)
+    replies: str = ""  # a Python file whose `reply` gives the text for a list of messages
     most: int = 0
     batches: bool = False
     batch_looks: int = 1
     refuses_batch: str = ""
     echo_key: bool = False
+    module: dict[str, Any] = field(default_factory=dict)
 
     asked: Counter[str] = field(default_factory=Counter)
     usable: Counter[str] = field(default_factory=Counter)
@@ -108,6 +111,14 @@ class Script:
         """The fault that this call meets, if any."""
         chance = random.Random(f"{self.seed}/{said}/{self.asked[said]}")
         return chance.choice(self.kinds) if chance.random() < self.faults else ""
+
+    def reply(self, messages: list[dict[str, str]]) -> str:
+        """What the script's own file says; nothing where there is none."""
+        if not self.replies:
+            return ""
+        if not self.module:
+            self.module.update(runpy.run_path(self.replies))
+        return str(self.module["reply"](messages))
 
     def stats(self) -> dict[str, Any]:
         """What was asked, delivered and paid for, by the words of the ask."""
@@ -255,7 +266,7 @@ class Connection:
         if script.latency:
             await asyncio.sleep(script.latency)
         name, with_schema = headers.get("x-request-id", ""), bool(form) or "JSON Schema" in str(asked)
-        content = script.says.get(said) or reply_to(said, with_schema)
+        content = script.says.get(said) or script.reply(asked["messages"]) or reply_to(said, with_schema)
         if fault == "another" and script.names:
             name, other, with_schema = random.Random(said).choice(script.names)
             content = reply_to(other, with_schema)
