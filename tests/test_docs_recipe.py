@@ -20,7 +20,19 @@ from datagen.pipeline.build import build
 from datagen.prompts.template import FILTERS
 from datagen.recipe.check import CODES, check, sql_type
 from datagen.recipe.load import load, scaled
-from datagen.recipe.model import Answer, Dedup, Extract, Filters, Mixture, Recipe, Reword, Rewrite, Split, Task, Teacher
+from datagen.recipe.model import (
+    Answer,
+    Dedup,
+    Extract,
+    Filters,
+    Mixture,
+    Recipe,
+    Reword,
+    Rewrite,
+    Split,
+    Task,
+    Teacher,
+)
 from datagen.reject_reasons import REASONS, STAGES
 from datagen.reports import shortcuts
 from datagen.schema import TaskType

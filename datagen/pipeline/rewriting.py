@@ -23,7 +23,7 @@ from datagen.storage.files import read_arrow, write_arrow
 from datagen.teacher.ask import Ask, Reply, Teacher
 from datagen.teacher.client import available
 from datagen.teacher.marks import of_wording
-from datagen.teacher.rewrite import MOST_TOKENS, UNASKED, Row, ask, written_anew
+from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, UNASKED, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
     [
@@ -50,9 +50,8 @@ LEDGER = "teacher.sqlite"
 
 def teacher_of(recipe: Recipe) -> Teacher:
     """The teacher that a recipe asks."""
-    return Teacher(
-        *(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd), max_tokens=MOST_TOKENS
-    )
+    asked = (recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd)
+    return Teacher(*asked, temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
 
 
 def missing(recipe: Recipe, runs: Path) -> str:
@@ -118,14 +117,17 @@ def _asks(rows: Sequence[Sequence[Row]], places: Iterable[int]) -> Iterator[Ask]
 
 def _rows(part: Part, job: Job) -> list[Row]:
     """The rows of a batch that stay and are to be written anew."""
-    examples = read_arrow(part.examples)
-    chosen = pc.and_(examples["pieces"].is_valid(), pc.is_null(read_arrow(part.reasons)["reason"]))
+    return rows_of(read_arrow(part.examples).filter(pc.is_null(read_arrow(part.reasons)["reason"])), job)
+
+
+def rows_of(examples: pa.Table, job: Job) -> list[Row]:
+    """The rows among examples that are to be written anew."""
     wordings = load_template(job.template).wordings
     columns = ["id", "wording", "prompt", "pieces", "answer", "target", "options"]
     found = []
-    for row in examples.select(columns).filter(chosen).to_pylist():
-        if "".join(row["pieces"]) != row["prompt"]:
-            continue  # a value holds what marks values
+    for row in examples.select(columns).filter(examples["pieces"].is_valid()).to_pylist():
+        if "".join(row["pieces"]) != row["prompt"]:  # a value holds what marks values
+            continue
         language = wordings[row["wording"]].language or "en"
         read = Row(
             *(row["id"], job.task, job.task_type, job.metric, language),
@@ -157,7 +159,9 @@ def outcome(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
         if part.rewritten is None:
             continue
         table = read_arrow(part.rewritten)
-        of_task = found.setdefault(f"rewrite.{part.task}", {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []})
+        of_task = found.setdefault(
+            f"rewrite.{part.task}", {"asked": 0, "kept": 0, "rejected": Counter(), "examples": []}
+        )
         reasons = Counter(table["reason"].to_pylist())
         of_task["asked"] += table.num_rows
         of_task["kept"] += reasons.pop("", 0)
