@@ -111,7 +111,8 @@ def test_wordings_of_another_teacher_are_not_mixed_with(here: Path, address: str
 
 def test_no_teacher_is_an_error_that_says_what_is_missing(here: Path) -> None:
     result = CliRunner().invoke(main, ["reword", "shop", "--seeds", "seeds"])
-    assert result.exit_code == 1 and "no key for gpt-4o: set OPENAI_API_KEY" in result.output
+    assert result.exit_code == 1
+    assert "no key for gpt-4o: set OPENAI_API_KEY" in result.output
 
 
 def test_the_asks_are_printed_with_their_cost_and_nothing_is_asked(here: Path) -> None:

@@ -171,7 +171,8 @@ def test_such_texts_are_data_to_a_teacher_that_does_as_it_is_told(here: Path) ->
         after = built(recipe(list(ATTACKS), address))
     for body in heard:  # a seed's text stands in the data alone
         text = asked_about(body)["texts"]["[[1]]"]
-        assert text not in body["messages"][0]["content"] and text not in asked_about(body)["prompt"]
+        assert text not in body["messages"][0]["content"]
+        assert text not in asked_about(body)["prompt"]
     for key, row in after.items():
         new = row["prompt"][1]["content"]
         assert row["teacher"] == "m" and new.splitlines()[0].endswith(f' "{key}".'), key
