@@ -46,6 +46,7 @@ help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 	@echo
 	@echo 'Recipes: $(RECIPES)'
+	@echo 'What each of them asks: $(BIN)/datagen recipes'
 
 ## make data RECIPE=esci_mcq
 ##     Build the data set runs/esci_mcq (default: RECIPE=esci_small). A build that was cut off goes on where it stopped.
@@ -100,7 +101,7 @@ trained:
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.

@@ -58,11 +58,14 @@ tasks:
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    measure(parser.parse_args().rows)
+    measure(parser(__doc__, ROWS).parse_args().rows)
+
+
+def parser(text: str | None, rows: int) -> argparse.ArgumentParser:
+    """The command line of a benchmark that builds: how many rows."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rows", type=int, default=rows)
+    return made
 
 
 def measure(rows: int) -> None:
@@ -119,22 +122,30 @@ def floor_seconds(seeds: Path, recipe: Path, rows: int, folder: Path) -> float:
 
 
 def build(seeds: Path, recipe: Path, rows: int, folder: Path) -> tuple[int, float, float]:
-    """Rows kept, seconds and peak GiB of one build in processes of its own."""
+    """Rows kept, seconds and peak GiB of one build."""
     with tempfile.TemporaryDirectory(dir=folder) as runs:
-        command = [Path(sys.executable).with_name("datagen"), "build", recipe, "--seeds", seeds]
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [*map(str, command), "--rows", str(rows), "--runs", runs], stdout=subprocess.DEVNULL
-        )
-        peak: list[float] = [0.0]
-        watcher = threading.Thread(target=watch, args=(process.pid, peak))
-        watcher.start()
-        if process.wait():
-            raise UserError(f"the build of {rows} rows failed")
-        seconds = time.perf_counter() - start
-        watcher.join()
-        manifest = read_manifest(Path(runs) / "bench")
-    return sum(manifest["tasks"][TASK]["kept"].values()), seconds, peak[0] / 2**30
+        seconds, peak = timed_build(recipe, "--seeds", seeds, "--rows", rows, "--runs", runs)
+        return kept_rows(Path(runs) / "bench"), seconds, peak
+
+
+def timed_build(*arguments: str | int | Path, home: Path | None = None) -> tuple[float, float]:
+    """Seconds and peak GiB of `datagen build` in processes of its own, in the folder `home`."""
+    command = [Path(sys.executable).with_name("datagen").absolute(), "build", *arguments]
+    start = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), cwd=home, stdout=subprocess.DEVNULL)
+    peak: list[float] = [0.0]
+    watcher = threading.Thread(target=watch, args=(process.pid, peak))
+    watcher.start()
+    if process.wait():
+        raise UserError(f"`{' '.join(map(str, command))}` failed")
+    seconds = time.perf_counter() - start
+    watcher.join()
+    return seconds, peak[0] / 2**30
+
+
+def kept_rows(run: Path) -> int:
+    """Rows of a run, of both sides."""
+    return sum(sum(task["kept"].values()) for task in read_manifest(run)["tasks"].values())
 
 
 def watch(process: int, peak: list[float]) -> None:

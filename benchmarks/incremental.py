@@ -6,14 +6,12 @@ A copy of the recipe and its templates is built, its largest task's template is 
 as it is, and from zero elsewhere: the bytes must be the same. Seeds are the sample's, or those of --seeds.
 """
 
-import argparse
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+
+from build import parser, timed_build
 
 from datagen.commands.verify import published
 from datagen.paths import find
@@ -26,13 +24,10 @@ RECIPE = "esci_all"
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--recipe", default=RECIPE)
-    parser.add_argument("--seeds", default="sample")
-    arguments = parser.parse_args()
+    line = parser(__doc__, ROWS)
+    line.add_argument("--recipe", default=RECIPE)
+    line.add_argument("--seeds", default="sample")
+    arguments = line.parse_args()
     recipe = load(arguments.recipe)
     seeds = find_seeds(arguments.seeds, recipe.sources, Path("runs")).resolve()
     largest = max(recipe.tasks.values(), key=lambda task: task.rows)
@@ -40,12 +35,12 @@ def main() -> None:
         home = Path(folder)
         shutil.copytree(find("recipes", arguments.recipe).parent, home / "recipes")
         shutil.copytree(find("templates", largest.template).parents[1], home / "templates")
-        command = ["build", arguments.recipe, "--seeds", str(seeds), "--rows", str(arguments.rows)]
-        first = build(home, *command, "--runs", "one")
+        command = [arguments.recipe, "--seeds", seeds, "--rows", arguments.rows]
+        first, _ = timed_build(*command, "--runs", "one", home=home)
         template = home / "templates" / largest.template
         template.write_text(f"Now then.\n{template.read_text(encoding='utf-8')}", encoding="utf-8")
-        again = build(home, *command, "--runs", "one")
-        zero = build(home, *command, "--runs", "two")
+        again, _ = timed_build(*command, "--runs", "one", home=home)
+        zero, _ = timed_build(*command, "--runs", "two", home=home)
         runs = [home / name / arguments.recipe for name in ("one", "two")]
         same = published(runs[0]) == published(runs[1]) and all(
             (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes() for name in published(runs[0])
@@ -56,14 +51,6 @@ def main() -> None:
     print(f"{'kept for the next build':<24}{kept / 2**20:>8.0f} MiB")
     result = {"rows": arguments.rows, "seconds": round(again, 2), "seconds_from_zero": round(zero, 2)}
     print(json.dumps(result | {"speedup": round(zero / again, 2), "same_bytes": same}))
-
-
-def build(home: Path, *arguments: str) -> float:
-    """Seconds of one build, in a process of its own."""
-    command = Path(sys.executable).with_name("datagen").absolute()
-    start = time.perf_counter()
-    subprocess.run([command, *arguments], cwd=home, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

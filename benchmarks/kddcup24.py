@@ -8,25 +8,20 @@ that, are built in a process of their own. The floor is the time in which DuckDB
 seeds and writes the rows as Parquet. Memory is measured as in the benchmark `build`.
 """
 
-import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import duckdb
-from build import watch
+from build import kept_rows, parser, timed_build
 
-from datagen.errors import UserError
 from datagen.recipe.load import load
 from datagen.sources import SOURCES
 from datagen.sources.database import open_seeds
 from datagen.sources.locate import made_up
-from datagen.storage.manifest import read_manifest
 
 ROWS = 500_000
 RECIPE = "kddcup24"
@@ -34,11 +29,7 @@ RECIPE = "kddcup24"
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    measure(parser.parse_args().rows)
+    measure(parser(__doc__, ROWS).parse_args().rows)
 
 
 def measure(rows: int) -> None:
@@ -64,21 +55,9 @@ def measure(rows: int) -> None:
 
 
 def build(seeds: Path, rows: int, runs: Path) -> tuple[int, float, float]:
-    """Rows kept, seconds and peak GiB of one build in processes of its own."""
-    command = [Path(sys.executable).with_name("datagen"), "build", RECIPE, "--seeds", seeds]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*map(str, command), "--rows", str(rows), "--runs", str(runs)], stdout=subprocess.DEVNULL
-    )
-    peak: list[float] = [0.0]
-    watcher = threading.Thread(target=watch, args=(process.pid, peak))
-    watcher.start()
-    if process.wait():
-        raise UserError(f"the build of {rows} rows failed")
-    seconds = time.perf_counter() - start
-    watcher.join()
-    tasks = read_manifest(runs / RECIPE)["tasks"]
-    return sum(sum(task["kept"].values()) for task in tasks.values()), seconds, peak[0] / 2**30
+    """Rows kept, seconds and peak GiB of one build."""
+    seconds, peak = timed_build(RECIPE, "--seeds", seeds, "--rows", rows, "--runs", runs)
+    return kept_rows(runs / RECIPE), seconds, peak
 
 
 def read_seconds(seeds: Path) -> float:

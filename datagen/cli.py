@@ -152,7 +152,7 @@ def preview(
       datagen preview reworded --teacher gpt-4o
     """
     from datagen.commands import preview, preview_asks, tables
-    from datagen.pipeline.rewriting import LEDGER, teacher_of
+    from datagen.pipeline.rewriting import LEDGER, rewriter_of
     from datagen.recipe.load import with_teacher
     from datagen.teacher.estimate import estimates
 
@@ -164,7 +164,7 @@ def preview(
             asks = preview_asks.asks_of(loaded, where, rows, task, say=_warn)
         for text in preview_asks.told(asks):
             click.echo(text)
-        asked = teacher_of(loaded)
+        asked = rewriter_of(loaded)
         click.echo("\n" + tables.costs(asked, estimates(asked, asks, Path("runs") / LEDGER)))
         return
     with _placed(recipe):
@@ -455,6 +455,20 @@ def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
     if not source and not to:
         with ledger.existing(path) as connection:
             click.echo(spending(ledger.spend(connection)))
+
+
+@main.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes at hand, or the tasks of one.
+
+    \b
+    Example:
+      datagen recipes m2_sessions
+    """
+    from datagen.commands import recipes
+
+    click.echo(recipes.details(name) if name else recipes.overview())
 
 
 @main.command()

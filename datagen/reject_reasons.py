@@ -13,6 +13,24 @@ CONTAMINATED = "contaminated"
 """The reason of a row that repeats an evaluation question: the reject's detail holds that."""
 
 STAGES = {
+    "teacher": {
+        "not_asked": "there was no teacher to ask, and the ledger has no reply",
+        "reply_cut": "the teacher's reply was cut off by its length",
+        "reply_refused": "the teacher refused",
+        "empty_reply": "the teacher's reply is empty",
+        "reply_of_other_form": "the teacher's reply is not of the form asked for",
+        "empty_label": "the teacher found nothing, or says so",
+        "label_too_long": "a label is a sentence",
+        "label_not_in_text": "a label does not stand in the row's texts word for word",
+        "repeated_label": "a label stands twice",
+        "answer_length": "the answer has fewer or more words than its step allows",
+        "answer_about_itself": "the answer talks of itself, its data or who writes it",
+        "answer_in_other_language": "the answer is not in the row's language",
+        "answer_copied": "the answer repeats a text of its row",
+        "unfounded_number": "the answer has a number that its row lacks",
+        "unfounded_name": "the answer has a name that its row lacks",
+        "judged_poor": "the judge finds the answer poor",
+    },
     "question": {
         "missing_value": "a required column of the query is null",
         "too_few_options": "fewer than two candidates",

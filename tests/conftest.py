@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from datagen.recipe.load import load
@@ -80,13 +81,15 @@ ROWS_A_TASK = 80
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every task of every recipe that ships, built from the whole sample. Tests only look at it.
 
-    Those who use it are in the xdist group `everything`, so that one process builds it.
+    One process builds it for all: the others wait for its lock.
     """
     from datagen.pipeline.build import build
     from datagen.sources.locate import find_seeds
 
-    folder = tmp_path_factory.mktemp("everything")
-    build(all_tasks(), find_seeds("sample", {}, folder), folder, workers=1)
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("once")
+    with FileLock(folder / "everything.lock"):  # a finished run is left as it is
+        build(all_tasks(), find_seeds("sample", {}, folder), folder, workers=1)
     return folder / "everything"
 
 

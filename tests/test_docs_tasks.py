@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from datagen.recipe.model import Recipe
 from datagen.schema import TaskType, Track
 from datagen.storage.manifest import read_manifest
 from tests.conftest import all_tasks
-
-pytestmark = pytest.mark.xdist_group("everything")
 
 ROOT = Path(__file__).parents[1]
 PAGE, COVERAGE = ROOT / "docs" / "tasks.md", ROOT / "docs" / "coverage.csv"

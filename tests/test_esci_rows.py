@@ -118,8 +118,10 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
     """Twelve products share the same kind of line; one of them has too few of its own to be asked about."""
     shared = [
         {
-            "product_title": f"Thing{place} {place}",
-            "product_bullet_point": "\n".join(f"{place} {text}" for text in [*BULLETS[locale], line]),
+            "product_title": f"Thing{place:02} {place}",
+            "product_bullet_point": "\n".join(
+                [*(f"{place} {text} Thing{place:02}" for text in BULLETS[locale]), f"{place} {line}"]
+            ),
         }
         for place in range(12)
     ]
@@ -133,11 +135,14 @@ def test_lines_of_any_page_or_another_language_are_nobodys_bullet_points(
 
 def test_bullet_points_of_products_of_one_kind_are_not_told_apart(tmp_path: Path) -> None:
     """What they are stands in their titles, be it before a comma or in brackets."""
-    kinds = ["Planter, {}", "({}) Planter", *["Thing{} {}"] * 6]
+    kinds = ["Planter, {}", "({}) Planter", *["Thing{:02} {}"] * 6]
     products = [
         {
             "product_title": kinds[place % 8].format(place, place),
-            "product_bullet_point": "\n".join(f"{place} {text}" for text in BULLETS["us"]),
+            "product_bullet_point": "\n".join(
+                f"{place} {text} {'Planter' if place % 8 < 2 else f'Thing{place:02}'}"
+                for text in BULLETS["us"]
+            ),
         }
         for place in range(40)
     ]
@@ -150,12 +155,12 @@ def test_bullet_points_of_products_of_one_kind_are_not_told_apart(tmp_path: Path
 @pytest.mark.parametrize("mark", ["✅ {} - ", "【{}】", "[{}] ", "★ {}: ", "{} – ", "- {}："])
 def test_bullet_points_are_not_known_by_their_marks(tmp_path: Path, mark: str) -> None:
     """One of twelve products marks its own as no other does."""
-    texts = [[f"{place} {text}" for text in BULLETS["us"]] for place in range(12)]
+    texts = [[f"{place} {text} Thing{place:02}" for text in BULLETS["us"]] for place in range(12)]
     texts[0] = [f"Good Shape: {text}" for text in texts[0]]
     lines = [*texts]
     lines[0] = [text.replace("Good Shape: ", mark.format("Good Shape")) for text in texts[0]]
     products = [
-        {"product_title": f"Thing{place} {place}", "product_bullet_point": "\n".join(own)}
+        {"product_title": f"Thing{place:02} {place}", "product_bullet_point": "\n".join(own)}
         for place, own in enumerate(lines)
     ]
     rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)

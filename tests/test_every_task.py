@@ -21,8 +21,6 @@ from datagen.tasks import TASKS, generation
 from infer.serve.constraints import constraint
 from tests.conftest import all_tasks
 
-pytestmark = pytest.mark.xdist_group("everything")
-
 FEWEST = 20
 """Rows that each task gives from the sample."""
 

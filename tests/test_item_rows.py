@@ -90,14 +90,21 @@ def test_a_wrong_value_is_no_value_of_the_attribute_in_the_category(
         assert not values & set(row["distractors"]), row
 
 
-def test_a_value_that_is_not_in_the_title_is_the_items_own(market: Path, tmp_path: Path) -> None:
+def test_a_value_that_is_not_in_the_title_is_that_of_most_such_items(
+    market: Path, shelves: dict[str, Rows], tmp_path: Path
+) -> None:
     own = {row["parent_asin"]: row for row in read_lines(market, "meta_*.jsonl")}
     rows = rows_of(market, "reviews_attributes/implicit_value", tmp_path)
-    assert len(rows) > 500
+    assert len(rows) > 400
     for row in rows:
         details = own[row["key"].split("/")[0]]["details"]
         assert details[row["name"]] == row["correct"]
         assert row["correct"].lower() not in row["title"].lower()
+        beside = [
+            item["details"].get(row["name"])
+            for item in shelves[own[row["key"].split("/")[0]]["categories"][-1]]
+        ]
+        assert 2 * beside.count(row["correct"]) >= len(beside) - beside.count(None), row
 
 
 def test_a_title_that_tells_nothing_has_none_of_the_options(market: Path, tmp_path: Path) -> None:
@@ -158,19 +165,21 @@ def test_what_is_bought_together_was_and_the_rest_was_not(market: Path, tmp_path
         baskets[review["user_id"], review["timestamp"] // WEEK].add(titles[review["parent_asin"]])
         users.add(review["user_id"])
     together: dict[str, set[str]] = defaultdict(set)
+    twice: dict[str, set[str]] = defaultdict(set)
     for basket in baskets.values():
         for title in basket:
+            twice[title] |= together[title] & basket
             together[title] |= basket
     for name, right, wrong in (
         ("bought_with", "correct", "distractors"),
         ("bought_with_three", "positives", "negatives"),
     ):
         rows = rows_of(market, f"reviews_purchases/{name}", tmp_path)
-        assert len(rows) > 300
+        assert len(rows) > 200
         strays = 0
         for row in rows:
             fits = [row[right]] if isinstance(row[right], str) else row[right]
-            assert set(fits) <= together[row["title"]], row
+            assert set(fits) <= twice[row["title"]], row
             strays += len(set(row[wrong]) & together[row["title"]])
         assert strays <= 0.01 * sum(len(row[wrong]) for row in rows), "chance alone puts few of them together"
         assert not [user for user in list(users)[:50] if user in json.dumps(rows)], "a user's id is shown"

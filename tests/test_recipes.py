@@ -22,8 +22,6 @@ from datagen.sources.query import columns_of
 from datagen.tasks import TASKS
 from tests.conftest import all_tasks
 
-pytestmark = pytest.mark.xdist_group("everything")
-
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 TEMPLATES = sorted(

@@ -69,6 +69,7 @@ def _asks(recipe: Recipe, seeds: Path, rows: int, task: str | None, say: Say) ->
 
 def _indented(text: str) -> str:
     """A message on lines of its own; data as JSON that people can read."""
-    if text.startswith("{"):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    return "\n".join(f"  {line}" for line in text.split("\n"))
+    lines = text.split("\n")
+    if len(lines) == 3 and lines[1].startswith("{"):
+        lines[1:2] = json.dumps(json.loads(lines[1]), indent=2, ensure_ascii=False).split("\n")
+    return "\n".join(f"  {line}" for line in lines)

@@ -17,6 +17,7 @@ from datagen.console.text import shortened
 from datagen.errors import UserError
 from datagen.pipeline.build import build
 from datagen.pipeline.lockfile import LOCK, changes, read_lock, recipe_of
+from datagen.pipeline.rewriting import LEDGER
 from datagen.recipe.load import fingerprint
 from datagen.schema import REJECT, SHARD
 from datagen.sources.database import open_seeds
@@ -59,6 +60,8 @@ def differences(
             f"{run} cannot be built again as it was: {'; '.join(changed)}. Name its own seeds by --seeds"
         )
     with tempfile.TemporaryDirectory(prefix="shoptalk-rebuild-") as folder:
+        if (run.parent / LEDGER).is_file():  # what a teacher has written is replayed
+            (Path(folder) / LEDGER).symlink_to((run.parent / LEDGER).resolve())
         build(recipe, seeds, Path(folder), workers=workers, progress=progress)
         again = Path(folder) / recipe.name
         same_code = fingerprint(lock) == fingerprint(read_lock(again))
@@ -117,6 +120,8 @@ def _account_problems(manifest: dict[str, Any]) -> Iterator[str]:
             yield f"task {name}: {drawn:,} rows drawn, but {kept:,} kept and {rejected:,} rejected"
     for folder, count in (("data", "kept"), ("rejects", "rejected")):
         of_tasks = sum(sum(task[count].values()) for task in tasks.values())
+        of_steps = (sum(step["rejected"].values()) for step in manifest.get("steps", {}).values())
+        of_tasks += sum(of_steps) if count == "rejected" else 0
         of_files = sum(facts["rows"] for name, facts in files.items() if name.startswith(f"{folder}/"))
         if of_tasks != of_files:
             yield f"{MANIFEST}: {of_tasks:,} rows {count} by task, but {of_files:,} in {folder}/"

@@ -177,6 +177,19 @@ def candidates_of(sketches: list[Sketch], limit: int) -> tuple[Ints, Ints]:
     return pairs, crowded
 
 
+def candidates_anew(sketches: list[Sketch], limit: int, gone: set[int], changed: set[int]) -> Ints:
+    """Such pairs of rows that are not `gone`, in those buckets alone that hold a `changed` row."""
+    out, other = (np.fromiter(rows, np.int64, len(rows)) for rows in (gone, changed))
+    here = [(sketch, ~np.isin(sketch.rows, out), np.isin(sketch.rows, other)) for sketch in sketches]
+
+    def in_band(sketch: Sketch, left: Bools, new: Bools, band: int) -> Ints:
+        key = sketch.keys[:, band] ^ sketch.block
+        return _in_band(sketch.take(left & np.isin(key, key[new])), band, limit)[0]
+
+    bands = [(*each, band) for each in here for band in range(each[0].keys.shape[1])]
+    return sorted_unique(np.concatenate(_parallel(lambda each: in_band(*each), bands)))
+
+
 def _in_band(sketch: Sketch, band: int, limit: int) -> tuple[Ints, Ints]:
     key = sketch.keys[:, band] ^ sketch.block
     order = np.argsort(key)

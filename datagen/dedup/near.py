@@ -6,7 +6,7 @@ Each pair is checked by the definition in `dedup`, so that no chance collision r
 import numpy as np
 
 from datagen.dedup.content import Content
-from datagen.dedup.minhash import boilerplate_of, candidates_of, sketch
+from datagen.dedup.minhash import boilerplate_of, candidates_anew, candidates_of, sketch
 from datagen.dedup.ragged import Bools, Ints, Lists, ranges
 from datagen.dedup.similarity import near_texts
 
@@ -22,8 +22,6 @@ def near_repeats(content: Content, rows: Ints, near: float) -> dict[int, int]:
     if not len(rows):
         return {}
     pairs = np.zeros(0, np.int64)
-    if not len(rows):
-        return {}
     boilerplate = boilerplate_of(content, rows)
     while True:
         pairs = _search(content, rows, boilerplate, pairs, near)
@@ -41,15 +39,23 @@ def _search(content: Content, rows: Ints, boilerplate: Ints, pairs: Ints, near: 
     size = len(content.kinds)
     sketches = sketch(content, rows, boilerplate)
     candidates, crowded = candidates_of(sketches, size)
-    seen = np.zeros(0, np.int64)
+    sketches = [each.take(np.isin(each.rows, crowded)) for each in sketches]
+    seen: list[Ints] = []
+    gone: set[int] = set()
     while True:
-        seen = np.concatenate([seen, candidates])
+        seen.append(candidates)
         pairs = np.union1d(pairs, candidates[_check(content, *np.divmod(candidates, size), near)])
-        here = _without(crowded, _first_kept(pairs, size))
-        candidates, _ = candidates_of([each.take(np.isin(each.rows, here)) for each in sketches], size)
-        candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
+        before, gone = gone, set(_first_kept(pairs, size))
+        candidates = candidates_anew(sketches, size, gone, before ^ gone)
+        for known in seen:
+            candidates = candidates[~_in_sorted(candidates, known)]
         if not len(candidates):
             return pairs
+
+
+def _in_sorted(values: Ints, among: Ints) -> Bools:
+    found: Bools = np.append(among, -1)[np.searchsorted(among, values)] == values
+    return found
 
 
 def _without(rows: Ints, gone: dict[int, int]) -> Ints:

@@ -4,6 +4,8 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +27,18 @@ def near_texts(content: Content, one: Ints, other: Ints, near: float) -> Bools:
     used, flat = np.unique(np.concatenate(np.divmod(codes, size)), return_inverse=True)
     places = flat.reshape(2, -1)
     texts = [text[:-1] for text in content.texts.take(pa.array(used)).to_pylist()]
-    close = _similar(texts, places, near) | _similar([_in_order(text) for text in texts], places, near)
+    close = _similar(texts, places, near)
+    apart = np.flatnonzero(~close)
+    far = places[:, apart]
+    in_order = {place: _in_order(texts[place]) for place in np.unique(far).tolist()}
+    close[apart] = _similar(in_order, far, near)
     for at in np.flatnonzero(close).tolist():
         close[at] = _same_words(*sorted(texts[place] for place in places[:, at]))  # in any order the same
     alike[open_] = close[back]
     return alike
 
 
-def _similar(texts: list[str], places: Ints, near: float) -> Bools:
+def _similar(texts: list[str] | dict[int, str], places: Ints, near: float) -> Bools:
     """Whether the texts at each pair of places, (2, pairs), are as similar as `near`."""
     one, other = ([texts[place] for place in row] for row in places.tolist())
     close: Bools = process.cpdist(one, other, scorer=fuzz.ratio, score_cutoff=100 * near, workers=-1) > 0
@@ -56,28 +62,34 @@ _SHORT = 3
 
 def _same_words(one: str, other: str) -> bool:
     """Whether no word gives way to an unlike one, and at most one in eight is missing."""
-    missing = max(len(_words(one)), len(_words(other))) // 8
-    exact, needed = _told(one)
-    more_exact, more_needed = _told(other)
-    exact |= more_exact
-    ours, theirs = _PIECE.findall(one), _PIECE.findall(other)
-    ours, theirs = _beyond(ours, theirs), _beyond(theirs, ours)
+    mine, yours = _told(one), _told(other)
+    ours, theirs = _beyond(mine, yours), _beyond(yours, mine)
+    exact = mine.exact | yours.exact
     ours, theirs = _unmatched(ours, theirs, lambda a, b: not exact.issuperset((a, b)) and _misspelt(a, b))
     if ours and theirs:
         one, other = "".join(ours), "".join(theirs)
         return one == other if exact.issuperset(ours + theirs) else _misspelt(one, other)
-    return (needed | more_needed).isdisjoint(ours + theirs) and len(ours) + len(theirs) <= missing
+    missing = max(mine.words, yours.words) // 8
+    return (mine.needed | yours.needed).isdisjoint(ours + theirs) and len(ours) + len(theirs) <= missing
+
+
+class _Told(NamedTuple):
+    """What a text says: its pieces, how many words, and the pieces that are no matter of spelling."""
+
+    pieces: list[str]
+    counts: dict[str, int]  # of each piece
+    words: int
+    exact: frozenset[str]  # no letter may differ
+    needed: frozenset[str]  # may not be missing either
 
 
 def _words(text: str) -> list[str]:
     return text.split() if text.isascii() else _WORD.findall(text)
 
 
-def _told(text: str) -> tuple[set[str], set[str]]:
-    """The pieces in which no letter may differ, and those that may not be missing either.
-
-    Beside a number the latter are signs, and what is written together with it: 5%, 5 %, A4.
-    """
+@lru_cache(20_000)  # a text has many neighbours in a crowded bucket
+def _told(text: str) -> _Told:
+    """Read a text. Needed beside a number are signs, and what is written together with it: 5%, 5 %, A4."""
     exact, needed = set(), set()
     pieces = [*_PIECE.finditer(text), None]
     number = -1
@@ -99,14 +111,15 @@ def _told(text: str) -> tuple[set[str], set[str]]:
                 if sign or together:
                     needed.add(piece)
         number = -1
-    return exact, needed
+    found = [match[0] for match in pieces if match]
+    return _Told(found, dict(Counter(found)), len(_words(text)), frozenset(exact), frozenset(needed))
 
 
-def _beyond(ours: list[str], theirs: list[str]) -> list[str]:
-    """Ours without those that theirs have, as often as they have them."""
-    more, left = Counter(theirs), []
-    for piece in ours:
-        if more[piece]:
+def _beyond(ours: _Told, theirs: _Told) -> list[str]:
+    """Our pieces without those that theirs have, as often as they have them."""
+    more, left = theirs.counts.copy(), []
+    for piece in ours.pieces:
+        if more.get(piece):
             more[piece] -= 1
         else:
             left.append(piece)

@@ -31,21 +31,22 @@ from datagen import dedup
 from datagen.console.progress import Progress, Say
 from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
-from datagen.pipeline import rewriting, selection, shards
+from datagen.pipeline import rewriting, selection, shards, steps
 from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations
 from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.quotas import Supply
 from datagen.pipeline.render import Job, content_of, job_of, ready, word_part
-from datagen.pipeline.rewriting import LEDGER, teacher_of
+from datagen.pipeline.rewriting import LEDGER, rewriter_of
 from datagen.pipeline.sampling import SIDES, Cell, Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
+from datagen.pipeline.steps import Filled
 from datagen.pipeline.workers import finish, pool
 from datagen.prompts.template import teachers_of
 from datagen.recipe.load import fingerprint, resolved
 from datagen.recipe.model import Loaded
-from datagen.recipe.narrow import sources_by_task
+from datagen.recipe.narrow import sources_by_task, steps_by_task
 from datagen.reject_reasons import NOT_RENDERED
 from datagen.reports import shortcuts
 from datagen.reports.card import CARD, write_card
@@ -98,6 +99,7 @@ class Plan:
     lock: dict[str, Any]
     made_up: list[str]
     kept: Kept
+    filled: Filled
     drawn: dict[str, Drawn] = field(default_factory=dict)
     evaluations: list[Evaluation] = field(default_factory=list)
 
@@ -129,10 +131,20 @@ def build(
     with full_disk(run), held(run, f"{run} is being built"):
         for spilt in run.glob(f"{SPILL_PREFIX}*"):  # by a build that was killed
             shutil.rmtree(spilt, ignore_errors=True)
-        plan = _plan(recipe, run, seeds)
+        recipe, filled = steps.fill(
+            *(recipe, seeds, runs),
+            **{
+                "hashes": runs / "seeds" / HASHES,
+                "threads": cores,
+                "spill": run,
+                "progress": report,
+                "say": say,
+            },
+        )
+        plan = _plan(recipe, run, seeds, filled)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            whole = manifest and not rewriting.may_ask_more(recipe, manifest["asked"])
+            whole = manifest and not rewriting.may_ask_more(recipe, manifest["steps"])
             if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
@@ -152,6 +164,7 @@ def build(
                 with open_seeds(
                     *(recipe.sources, seeds, recipe.seed),
                     tables=recipe.tables,
+                    filled=filled.tables,
                     threads=cores,
                     spill=run,
                     columns=runs / "seeds" / "columns",
@@ -175,26 +188,33 @@ def build(
             return _publish(plan, supply, quotas, made)
 
 
-def _plan(recipe: Loaded, run: Path, seeds: Path) -> Plan:
+def _plan(recipe: Loaded, run: Path, seeds: Path, filled: Filled) -> Plan:
     evaluations = read_evaluations(recipe)
     files = files_of(recipe.sources, seeds)
     hashes = hashes_of(files, sha256_of(paths_of(files), run.parent / "seeds" / HASHES))
     lock = resolved(recipe, hashes) | {"made_with": made_with()}
-    if recipe.rewrite and not rewriting.missing(recipe, run.parent):
-        lock["teacher"] = {"model": recipe.teacher.model, "base_url": recipe.teacher.base_url}
+    if filled.hashes:
+        lock["teacher"] = _teacher(recipe) | {"tables": filled.hashes}
+    elif recipe.rewrite and not rewriting.missing(recipe, run.parent):
+        lock["teacher"] = _teacher(recipe)
     jobs, constants = {}, {}
-    sources = sources_by_task(recipe)
+    sources, of_steps = sources_by_task(recipe), steps_by_task(recipe)
     for name, task in recipe.tasks.items():
         jobs[name] = job_of(recipe, name)
         constants[name] = Constants(
             *(task.type, task.track.value, task.metric, task.template),
             *(sources[name], tuple(SOURCES[source].LICENSE for source in sources[name])),
             teachers_of(jobs[name].template),
+            recipe.teacher.model if of_steps[name] else None,
         )
-    kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"])
+    kept = kept_work(recipe, run / "work" / "kept", jobs, sources, hashes, lock["templates"], filled.hashes)
     work = run / "work" / fingerprint(lock)[:16]
     made = made_up(recipe.sources, seeds)
-    return Plan(recipe, run, work, jobs, constants, lock, made, kept, evaluations=evaluations)
+    return Plan(recipe, run, work, jobs, constants, lock, made, kept, filled, evaluations=evaluations)
+
+
+def _teacher(recipe: Loaded) -> dict[str, Any]:
+    return {"model": recipe.teacher.model, "base_url": recipe.teacher.base_url}
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:
@@ -364,7 +384,7 @@ def _write_anew(plan: Plan, made: _Made, say: Say) -> None:
     recipe = plan.recipe
     if recipe.rewrite is None:
         return
-    teacher, ledger = teacher_of(recipe), plan.run.parent / LEDGER
+    teacher, ledger = rewriter_of(recipe), plan.run.parent / LEDGER
     missing = rewriting.missing(recipe, plan.run.parent)
     if missing:
         say(f"rewrite: no prompt is written anew: {missing}")
@@ -457,6 +477,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         shutil.rmtree(plan.run / name, ignore_errors=True)
         if any((plan.work / name).iterdir()):
             (plan.work / name).rename(plan.run / name)
+    steps.copy_rejects(plan.filled, plan.run / "rejects")
     measured = _shortcuts(plan, made)
     for name, of_task in tasks.items():
         path = measured.get(name)
@@ -469,7 +490,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "tasks": tasks,
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
-        "asked": rewriting.outcome(made.parts),
+        "steps": plan.filled.counts | rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)

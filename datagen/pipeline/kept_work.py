@@ -23,7 +23,7 @@ from typing import Any
 from datagen.pipeline.evaluation import tested
 from datagen.pipeline.render import Job
 from datagen.recipe.model import Loaded
-from datagen.recipe.narrow import tables_read
+from datagen.recipe.narrow import steps_by_task, tables_read
 from datagen.storage.package_code import code_files, code_hash
 
 LIBRARIES = ("duckdb", "jinja2", "pyarrow", "rapidfuzz", "rensa")
@@ -64,8 +64,9 @@ def kept_work(
     sources: Mapping[str, tuple[str, ...]],
     seeds: Mapping[str, Any],
     templates: Mapping[str, str],
+    filled: Mapping[str, str],
 ) -> Kept:
-    """Where the work of each task is, or will be; `seeds` and `templates` are hashes, `sources` by task."""
+    """Where each task's work is, or will be; `seeds`, `templates`, `filled` are hashes, `sources` by task."""
     staged = {path.stem: path for path in code_files() if path.suffix == ".sql" and path.stem in seeds}
     common = {
         "code": code_hash([path for path in code_files() if path not in staged.values()]),
@@ -86,6 +87,7 @@ def kept_work(
         source: folder / "tests" / f"{source}-{_hash(common | of_source[source])}.json"
         for source in tested(recipe)
     }
+    steps = steps_by_task(recipe)
     drawn, worded = {}, {}
     for name, task in recipe.tasks.items():
         shape: dict[str, Any] = {
@@ -93,6 +95,7 @@ def kept_work(
             "query": task.query,
             "rows": task.rows,
             "tables": tables_read(recipe.tables, {name: task.query}),
+            "filled": {step: filled[step] for step in sorted(steps[name])},
             "sources": {source: of_source[source] for source in sources[name]},
         }
         first = _hash(common | shape)

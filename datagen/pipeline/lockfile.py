@@ -12,7 +12,7 @@ import yaml
 
 from datagen.errors import UserError
 from datagen.recipe.load import resolved
-from datagen.recipe.model import Common, Loaded, Task
+from datagen.recipe.model import Answer, Common, Extract, Loaded, Task, Teacher
 from datagen.sources import SOURCES
 
 LOCK = "recipe.lock.yaml"
@@ -35,10 +35,19 @@ def read_lock(run: Path) -> dict[str, Any]:
 
 def recipe_of(lock: Mapping[str, Any]) -> Loaded:
     """The recipe in the lockfile; a mixture comes resolved to its tasks."""
-    data = lock["recipe"]
+    data, teacher = lock["recipe"], lock.get("teacher") or {}
     common = Common.model_validate({name: data[name] for name in Common.model_fields if name in data})
     return Loaded.model_construct(
-        **dict(common),
+        **(
+            dict(common)
+            | {
+                "teacher": Teacher(
+                    **{name: teacher[name] for name in ("model", "base_url") if name in teacher}
+                )
+            }
+        ),
+        extract={name: Extract.model_validate(step) for name, step in data.get("extract", {}).items()},
+        answer={name: Answer.model_validate(step) for name, step in data.get("answer", {}).items()},
         sources={
             name: SOURCES[name].Options.model_validate(options) for name, options in data["sources"].items()
         },
@@ -85,6 +94,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     elif _without_rows(old["recipe"]) != _without_rows(new["recipe"]):
         found.append("the recipe has changed")
     found += _other_files(old, new)
+    if (old.get("teacher") or {}) != (new.get("teacher") or {}):
+        found.append("the teacher has written something else")
     if any(old.get(name) != new.get(name) for name in ("shoptalk", "made_with")):
         found.append("shoptalk or a library has changed")
     return found or ["its tasks share the rows otherwise"]

@@ -50,8 +50,12 @@ LEDGER = "teacher.sqlite"
 
 def teacher_of(recipe: Recipe) -> Teacher:
     """The teacher that a recipe asks."""
-    asked = (recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd)
-    return Teacher(*asked, temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
+    return Teacher(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd)
+
+
+def rewriter_of(recipe: Recipe) -> Teacher:
+    """The same, as it is asked to write prompts anew."""
+    return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
 
 
 def missing(recipe: Recipe, runs: Path) -> str:

@@ -37,6 +37,7 @@ class Constants:
     source: tuple[str, ...]
     license: tuple[str, ...]
     teachers: tuple[str | None, ...] = ()  # of each wording; empty where the template's own are all
+    step_teacher: str | None = None  # who filled a table that the task reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,9 @@ def _published(examples: pa.Table, task: str, constants: Constants) -> pa.Table:
 
 
 def _teachers(examples: pa.Table, constants: Constants) -> pa.Array:
-    """The model that worded each row anew, null where none did."""
-    rewritten = examples["teacher"].combine_chunks()
+    """The model that worded each row anew, or filled what it stands on; null where none did."""
+    own = pa.scalar(constants.step_teacher, pa.string())
+    rewritten = pc.coalesce(examples["teacher"].combine_chunks(), own)
     of_wordings = pa.array(constants.teachers, pa.string())
     if not len(of_wordings):
         return rewritten

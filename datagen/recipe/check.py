@@ -22,6 +22,7 @@ from datagen.prompts.template import Template, TemplateError, load_template, rew
 from datagen.recipe.checked import note_of
 from datagen.recipe.lint_sql import inspect
 from datagen.recipe.load import gather, locate
+from datagen.recipe.model import is_kind
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout, tables_of
@@ -29,6 +30,7 @@ from datagen.sources.query import reads
 from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import RESERVED, Columns
+from datagen.teacher.extract import sql_type as step_type
 
 CODES = {
     "yaml_syntax": "the file is not YAML",
@@ -71,6 +73,7 @@ CODES = {
     "duplicate_column": "two columns have one name",
     "taken_column": "a column's name is the build's own, or the template language's",
     "unknown_template": "no template of this name",
+    "step_conflict": "included recipes have different tables of one name for the teacher",
     "column_kind": "a kind of column that the teacher cannot fill",
     "template_folder": "the template stands in another type's folder, or not in the teacher's",
     "template_syntax": "the template is not Jinja, or not UTF-8",
@@ -170,7 +173,7 @@ def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBP
         return
     known = tuple(sources) if isinstance(sources, dict) and sources.keys() <= SOURCES.keys() else ()
     seen = _Seen(layout(known), tables_of(known))
-    with _own_tables(document, seen):
+    with _step_tables(document, seen), _own_tables(document, seen):
         for name, task in tasks.items():
             if isinstance(task, dict):
                 _check_task(document, ("tasks", name), task, seen)
@@ -185,6 +188,80 @@ class _Seen:
     later: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     read: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def _step_tables(document: Document, seen: _Seen) -> Iterator[None]:
+    """Let queries read the tables that a teacher fills for a while; notes what is wrong with these."""
+    steps = {
+        f"{prefix}.{name}": ((kind, name), step)
+        for kind, prefix in (("extract", "extracted"), ("answer", "answered"))
+        for name, step in (document.data.get(kind) or {}).items()
+        if isinstance(document.data.get(kind), dict) and isinstance(step, dict) and re.fullmatch(r"\w+", name)
+    }
+    tables = document.data.get("tables")
+    seen.later = {*steps, *(tables if isinstance(tables, dict) else ())}
+    made = []
+    for name, (loc, step) in steps.items():
+        seen.later.remove(name)
+        filled = _check_step(document, loc, step, seen)
+        if seen.tables:
+            seen.tables.append(name)
+        if filled is None:
+            seen.broken.add(name)
+        else:
+            seen.connection.execute(f"create schema if not exists {name.partition('.')[0]}")
+            seen.connection.execute(
+                f"create view {name} as select *, {filled} from ({_bare(step['query'])}\n)"
+            )
+            made.append(name)
+    yield
+    for name in steps.keys() - seen.read:
+        document.problem(
+            document.key(steps[name][0]), "unused_table", f"no query reads `{name}`: take it out"
+        )
+    for name in made:
+        seen.connection.execute(f"drop view {name}")
+
+
+def _check_step(document: Document, loc: Loc, step: dict[str, Any], seen: _Seen) -> str | None:
+    """Check a table that a teacher fills; gives the columns that it adds, in SQL, None where they are unknown."""
+    query, columns = step.get("query"), None
+    kinds = step.get("columns") if loc[0] == "extract" else {"reference": "string"}
+    if query and isinstance(query, str):
+        columns = _columns(document, (*loc, "query"), query, seen)
+    for key in ("template", *(["judge"] if step.get("judge") else [])):
+        template, path, lines = _template(document, (*loc, key), step.get(key))
+        for slot in sorted(lines.keys() - {"language"}):
+            message = (
+                f"`{slot}`: a template for the teacher prints `language` alone, since texts of shops are no"
+                " instruction: the row's columns reach the teacher as data"
+            )
+            place = lines[slot], _column(path, lines[slot], slot)
+            document.problems.append(Problem(path, *place, "unknown_slot", message))
+        if template is not None and columns is not None and "language" not in columns:
+            _check_wordings(document, (*loc, key), template, step.get("language", "en"))
+    if columns is None or not isinstance(kinds, dict):
+        return None
+    place = document.inside((*loc, "query"), 1, 1)
+    shown = columns.keys() - RESERVED
+    if "key" not in columns or not shown:
+        lacks = "key" if "key" not in columns else "anything to show the teacher beside `key`"
+        document.problem(place, "missing_column", f"the query lacks {lacks}; it returns {', '.join(columns)}")
+    for name in sorted(columns.keys() & {*kinds, "teacher"}):
+        message = f"the query returns `{name}`, which the teacher fills: choose another"
+        document.problem(place, "taken_column", message)
+    for name in sorted(kinds.keys() & (RESERVED | {"teacher"})):
+        message = f"the build makes a column `{name}`: choose another"
+        document.problem(document.key((*loc, "columns", name)), "taken_column", message)
+    if not all(columns.values()) or columns.keys() & kinds.keys() or not all(map(is_kind, kinds.values())):
+        return None
+    filled = [*((name, step_type(kind)) for name, kind in kinds.items()), ("teacher", "VARCHAR")]
+    return ", ".join(f'null::{kind} as "{name}"' for name, kind in filled)
+
+
+def _bare(query: str) -> str:
+    return query.rstrip().rstrip(";")
 
 
 @contextmanager

@@ -20,13 +20,20 @@ def note_of(document: Document, notes: Path) -> tuple[Path, str]:
     shape.update(f"{document.path}\n{document.text}".encode())
     tasks = document.data.get("tasks")
     try:
-        for name in sorted({task["template"] for task in tasks.values()} if tasks else ()):
+        for name in sorted(
+            {*_of_steps(document), *(task["template"] for task in tasks.values())} if tasks else ()
+        ):
             path = find("templates", name)
             for file in filter(Path.is_file, (path, reworded_path(path))):
                 shape.update(f"\n{file}\n".encode() + file.read_bytes())
     except (UserError, OSError, KeyError, TypeError, AttributeError):
         return notes / document.path.stem, ""
     return notes / document.path.stem, shape.hexdigest()
+
+
+def _of_steps(document: Document) -> list[str]:
+    steps = [step for kind in ("extract", "answer") for step in document.data.get(kind, {}).values()]
+    return [name for step in steps for name in (step["template"], step.get("judge")) if name]
 
 
 @functools.cache

@@ -18,8 +18,9 @@ from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.paths import find, folders
 from datagen.prompts.template import reworded_path
-from datagen.recipe.model import INHERITED, Common, Loaded, Mixture, Recipe
+from datagen.recipe.model import INHERITED, Answer, Common, Extract, Loaded, Mixture, Recipe
 from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task
+from datagen.recipe.rows import share
 from datagen.recipe.shares import BadWeights, first_names, fitted, labels, no_name
 from datagen.schema import TaskType, Track
 from datagen.sources import SOURCES
@@ -106,27 +107,13 @@ def scaled(recipe: Loaded, rows: int) -> Loaded:
     return recipe.model_copy(update={"tasks": tasks})
 
 
-def share(total: int, weights: Sequence[float]) -> list[int]:
-    """Whole numbers in proportion to `weights`, each at least 1; their sum is `total` if that is enough.
-
-    By largest remainder; what the smallest ones need to reach 1 is taken from the largest.
-    """
-    exact = [total * weight / sum(weights) for weight in weights]
-    counts = [max(1, int(part)) for part in exact]
-    nearest = sorted(range(len(counts)), key=lambda i: (counts[i] - exact[i], i))
-    for i in nearest[: max(0, total - sum(counts))]:
-        counts[i] += 1
-    while sum(counts) > max(total, len(counts)):
-        counts[counts.index(max(counts))] -= 1
-    return counts
-
-
 def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
     """All that shapes the data set, as plain data for `recipe.lock.yaml`.
 
     `seeds` are the hashes of the seed files, as `Seeds.hashes` gives them.
     """
-    templates = sorted({task.template for task in recipe.tasks.values()})
+    of_steps = [name for step in recipe.steps.values() for name in templates_of(step)]
+    templates = sorted({*of_steps, *(task.template for task in recipe.tasks.values())})
     worked_out = {name: value for name in ("groups", "left_out") if (value := getattr(recipe, name))}
     return {
         "shoptalk": metadata.version("shoptalk"),
@@ -136,6 +123,12 @@ def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
         "evaluation": {name: evaluation_hash(name) for name in recipe.decontaminate},
         "seeds": dict(seeds),
     }
+
+
+def templates_of(step: Extract | Answer) -> list[str]:
+    """The templates of a table that a teacher fills."""
+    judge = step.judge if isinstance(step, Answer) else None
+    return [step.template, *([judge] if judge else [])]
 
 
 def template_hash(name: str) -> str:
@@ -247,7 +240,9 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded 
     tasks = {f"{part.name}.{name}": task for part in parts for name, task in part.tasks.items()}
     tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
     left_out = {f"{part.name}.{name}": why for part in parts for name, why in part.left_out.items()}
+    steps = {kind: _common_steps(document, parts, kind) for kind in ("extract", "answer")}
     blend = Loaded.model_construct(
+        **steps,
         **{name: getattr(mixture, name) for name in Common.model_fields},
         sources=sources,
         tables=tables,
@@ -337,6 +332,19 @@ def _note_unknown_weights(document: Document, mixture: Mixture) -> None:
 def _note_weights(document: Document, unknown: Mapping[str, str]) -> None:
     for name, why in unknown.items():
         document.problem(document.key(("weights", name)), "unknown_weight", f"`{name}` {why}")
+
+
+def _common_steps(document: Document, parts: Sequence[Recipe], kind: str) -> dict[str, Any]:
+    """The teacher's tables of all parts; notes names that mean one in this part and another in that."""
+    steps: dict[str, Any] = {}
+    for index, part in enumerate(parts):
+        for name, step in getattr(part, kind).items():
+            if steps.setdefault(name, step) != step:
+                message = (
+                    f"`{part.name}` has another `{kind}.{name}` than a recipe before it: rename it there"
+                )
+                document.problem(document.value(("include", index)), "step_conflict", message)
+    return steps
 
 
 def _common_sources(document: Document, mixture: Mixture, parts: Sequence[Recipe]) -> dict[str, BaseModel]:

@@ -113,21 +113,23 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def _column_kind(kind: Any) -> Any:
     """The kind of a column as the recipe writes it, if it is one."""
-    record = kind[0] if isinstance(kind, list) and len(kind) == 1 else None
-    if isinstance(record, dict):
-        named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in record)
-        known = (
-            record and named and all(part in ("string", "span") or _words(part) for part in record.values())
-        )
-    else:
-        known = kind in _SIMPLE or _words(kind)
-    if not known:
+    if not is_kind(kind):
         advice = (
             f"write one of {COLUMN_KINDS}; a list of the words that it may be; "
             "or `[{name: string, value: span}]`, a list of records"
         )
         raise PydanticCustomError("column_kind", "{advice}", {"advice": advice})
     return kind
+
+
+def is_kind(kind: Any) -> bool:
+    """Whether a recipe may write this as the kind of a column that the teacher fills."""
+    record = kind[0] if isinstance(kind, list) and len(kind) == 1 else None
+    if isinstance(record, dict):
+        named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in record)
+        known = all(part in ("string", "span") or _words(part) for part in record.values())
+        return bool(record) and named and known
+    return kind in _SIMPLE or _words(kind)
 
 
 def _words(kind: Any) -> bool:
@@ -352,6 +354,17 @@ class Mixture(Common):
 
 class Loaded(Recipe):
     """A recipe as `recipe.load` gives it: what was worked out for it stands beside its own keys."""
+
+    @property
+    def steps(self) -> dict[str, Extract | Answer]:
+        """The tables that a teacher fills, by the names that queries call them, in their order."""
+        extracts = {f"extracted.{name}": step for name, step in self.extract.items()}
+        return extracts | {f"answered.{name}": step for name, step in self.answer.items()}
+
+    @property
+    def selects(self) -> dict[str, str]:
+        """The queries of all tables that are not the sources': the teacher's, then the recipe's own."""
+        return {name: step.query for name, step in self.steps.items()} | self.tables
 
     left_out: dict[str, str] = Field(default={}, exclude=True)
     """Tasks that were left out by their sources or licences, with the reason."""

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 import duckdb
 
 from datagen.errors import UserError
-from datagen.recipe.model import Loaded
+from datagen.recipe.model import Loaded, Task
+from datagen.recipe.rows import share
 from datagen.sources import SOURCES
 from datagen.sources.database import sources_read
 from datagen.sources.query import own_name, reads
@@ -23,12 +24,14 @@ def only(recipe: Loaded, names: Collection[str]) -> Loaded:
     if len(tasks) == len(recipe.tasks):
         return recipe
     queries = {name: task.query for name, task in tasks.items()}
-    tables = tables_read(recipe.tables, queries)
-    used = {source for name, sql in queries.items() for source in sources_read(_parser(), tables, name, sql)}
+    read = tables_read(recipe.selects, queries)
+    used = {source for name, sql in queries.items() for source in sources_read(_parser(), read, name, sql)}
     return recipe.model_copy(
         update={
             "tasks": tasks,
-            "tables": tables,
+            "tables": {name: sql for name, sql in recipe.tables.items() if name in read},
+            "extract": {name: step for name, step in recipe.extract.items() if f"extracted.{name}" in read},
+            "answer": {name: step for name, step in recipe.answer.items() if f"answered.{name}" in read},
             "sources": {name: options for name, options in recipe.sources.items() if name in used},
             "groups": {name: group for name, group in recipe.groups.items() if name in tasks},
         }
@@ -65,6 +68,54 @@ def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection
     return kept.model_copy(update={"left_out": recipe.left_out | left_out})
 
 
+def without_steps(recipe: Loaded, steps: Collection[str], why: str) -> Loaded:
+    """The recipe without the tasks that read one of these tables of the teacher's.
+
+    The others of a mixture get their rows, first those of the same weight. Raises UserError where none is left.
+    """
+    left_out = {name: why for name, read in steps_by_task(recipe).items() if read & {*steps}}
+    if not left_out:
+        return recipe
+    if len(left_out) == len(recipe.tasks):
+        raise UserError(f"{recipe.name}: no task is left, as {why}")
+    kept = only(recipe, recipe.tasks.keys() - left_out.keys())
+    tasks = _with_rows_of(recipe, kept.tasks) if recipe.groups else kept.tasks
+    return kept.model_copy(update={"tasks": tasks, "left_out": recipe.left_out | left_out})
+
+
+def _with_rows_of(recipe: Loaded, kept: Mapping[str, Task]) -> dict[str, Task]:
+    """The tasks that are kept, with the rows of those that are not."""
+    of_group: Counter[tuple[str, ...]] = Counter()
+    of_kept: Counter[tuple[str, ...]] = Counter()
+    for name, task in recipe.tasks.items():
+        group = tuple(recipe.groups[name])
+        of_group[group] += task.rows
+        of_kept[group] += task.rows if name in kept else 0
+    whole = sum(rows for group, rows in of_group.items() if of_kept[group])
+    spread = of_group.total() / whole
+    exact = [
+        task.rows * of_group[group] / of_kept[group] * spread
+        for name, task in kept.items()
+        for group in [tuple(recipe.groups[name])]
+    ]
+    rows = share(of_group.total(), exact)
+    return {
+        name: task.model_copy(update={"rows": count})
+        for (name, task), count in zip(kept.items(), rows, strict=True)
+    }
+
+
+def steps_by_task(recipe: Loaded) -> dict[str, set[str]]:
+    """The tables of the teacher's that each task reads, directly or by others."""
+    steps = recipe.steps.keys()
+    if not steps:
+        return {name: set() for name in recipe.tasks}
+    selects = recipe.selects
+    return {
+        name: tables_read(selects, {name: task.query}).keys() & steps for name, task in recipe.tasks.items()
+    }
+
+
 def left_out_lines(recipe: Loaded) -> list[str]:
     """What was left out, a line for each reason; recipes of which nothing is left are named as such."""
     reasons: dict[str, list[str]] = {}
@@ -87,8 +138,13 @@ def _recipe(task: str) -> str:
 def sources_by_task(recipe: Loaded) -> dict[str, tuple[str, ...]]:
     """The seed sources that each task reads, sorted."""
     return {
-        name: sources_read(_parser(), recipe.tables, name, task.query) for name, task in recipe.tasks.items()
+        name: sources_read(_parser(), recipe.selects, name, task.query) for name, task in recipe.tasks.items()
     }
+
+
+def sources_of_step(recipe: Loaded, name: str) -> tuple[str, ...]:
+    """The seed sources that a table of the teacher's is made from, sorted."""
+    return sources_read(_parser(), recipe.selects, name, recipe.steps[name].query)
 
 
 def known_license(name: str) -> str:

@@ -192,10 +192,18 @@ def _licences(recipe: Loaded) -> str:
     rows = [[name, SOURCES[name].LICENSE, SOURCES[name].HOMEPAGE] for name in sorted(recipe.sources)]
     head = "Every row names its sources and their licences. It is under the terms of all of them:"
     parts = [f"{head}\n\n{_table(['source', 'licence', 'publisher'], rows)}"]
-    for words, text in (("-nc", NON_COMMERCIAL), ("none granted", UNLICENSED)):
-        named = [name for name in sorted(recipe.sources) if words in SOURCES[name].LICENSE.lower()]
-        parts += [text.format(sources=", ".join(named))] if named else []
+    for names, text in zip(limited(recipe.sources), (NON_COMMERCIAL, UNLICENSED), strict=True):
+        parts += [text.format(sources=", ".join(names))] if names else []
     return "\n\n".join(parts)
+
+
+def limited(sources: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Those of some sources that forbid commercial use, and those whose publisher grants no licence."""
+    licences = {name: SOURCES[name].LICENSE.lower() for name in sorted(sources)}
+    return (
+        [name for name, licence in licences.items() if "-nc" in licence],
+        [name for name, licence in licences.items() if "none granted" in licence],
+    )
 
 
 def _making(recipe: Loaded, manifest: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from jinja2 import Environment, StrictUndefined
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import SPARE, explain
+from datagen.reports.card import limited
 from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
-from datagen.sources import SOURCES
 from datagen.storage.manifest import shard_files
 from datagen.teacher.gates import GATES
 
@@ -64,7 +64,8 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
     )
     environment.filters |= {"words": _words, "count": "{:,}".format}
     source = (Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8")
-    tasks, shortcuts = _tasks(run, recipe, manifest), _shortcuts(recipe, manifest)
+    made = _made_of(run)
+    tasks, shortcuts = _tasks(run, recipe, manifest, _languages(made)), _shortcuts(recipe, manifest)
     page = environment.from_string(source).render(
         recipe=recipe,
         fingerprint=manifest["fingerprint"][:16],
@@ -75,7 +76,7 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
         shortcuts=shortcuts,
         families=[name for name in FAMILIES if any(name in task.get("families", ()) for task in shortcuts)],
         steps=_steps(manifest),
-        shares=shares(run, recipe),
+        shares=_shares(made, recipe),
         twins=_twins(run),
         lock=lock,
         made_up=manifest["made_up"],
@@ -87,19 +88,17 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
 
 def _licence_notes(recipe: Recipe) -> list[str]:
     """What the licences of the recipe's sources do not allow."""
-    licences = {name: SOURCES[name].LICENSE for name in recipe.sources}
-    closed = ", ".join(name for name, licence in licences.items() if "-NC" in licence)
-    none = ", ".join(name for name, licence in licences.items() if licence.startswith("none"))
+    closed, none = (", ".join(names) for names in limited(recipe.sources))
     return [
         *([f"No commercial use: {closed} forbids it."] if closed else []),
         *([f"Without a licence: {none} may serve research."] if none else []),
     ]
 
 
-def _tasks(run: Path, recipe: Recipe, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    files = shard_files(run)
-    sample = _first_rows(files)
-    languages = _languages(run)
+def _tasks(
+    run: Path, recipe: Recipe, manifest: Mapping[str, Any], languages: Mapping[str, Counter[str]]
+) -> list[dict[str, Any]]:
+    sample = _first_rows(shard_files(run))
     return [
         _counts(manifest["tasks"][name])
         | _looks(task, sample.filter(pc.equal(sample["task"], name)))
@@ -119,18 +118,21 @@ def _first_rows(files: Iterable[Path]) -> pa.Table:
     return pa.Table.from_batches(found)
 
 
-def _languages(run: Path) -> dict[str, Counter[str]]:
+_MadeOf = dict[str, Counter[tuple[str, ...]]]
+"""Rows of each task by language, sources and licences, as (language, source ..., "", licence ...)."""
+
+
+def _languages(made_of: _MadeOf) -> dict[str, Counter[str]]:
     """Rows of each language, by task."""
     found: dict[str, Counter[str]] = defaultdict(Counter)  # a task may have no row
-    for task, made in _made_of(run).items():
+    for task, made in made_of.items():
         for (language, *_), rows in made.items():
             found[task][LANGUAGES.get(language, language)] += rows
     return found
 
 
-def _made_of(run: Path) -> dict[str, Counter[tuple[str, ...]]]:
-    """Rows of each task by language, sources and licences, as (language, source ..., "", licence ...)."""
-    found: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+def _made_of(run: Path) -> _MadeOf:
+    found: _MadeOf = defaultdict(Counter)
     for file in shard_files(run):
         table = pq.read_table(file, columns=["task", "language", "source", "license"])
         made_of = [pc.binary_join(table[name], "\n") for name in ("source", "license")]
@@ -145,10 +147,14 @@ def _made_of(run: Path) -> dict[str, Counter[tuple[str, ...]]]:
 
 def shares(run: Path, recipe: Recipe) -> dict[str, Counter[str]]:
     """Rows of a run by type, track, language, source and licence; a row of two sources counts for both."""
+    return _shares(_made_of(run), recipe)
+
+
+def _shares(made_of: _MadeOf, recipe: Recipe) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {
         name: Counter() for name in ("type", "track", "language", "source", "licence")
     }
-    for name, made in _made_of(run).items():
+    for name, made in made_of.items():
         for (language, *rest), rows in made.items():
             sources, licences = rest[: rest.index("")], rest[rest.index("") + 1 :]
             task = recipe.tasks[name]
@@ -260,12 +266,12 @@ def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             **{key: step[key] for key in ("asked", "kept")},
             "rejected": [
-                (reason, GATES.get(reason, _words(reason)), rows)
+                (reason, GATES.get(reason, explain(reason)), rows)
                 for reason, rows in _ranked(Counter(step["rejected"]))
             ],
-            "examples": sorted(step["examples"], key=lambda example: example["reason"]),
+            "examples": sorted(step.get("examples", []), key=lambda example: example["reason"]),
         }
-        for name, step in sorted(manifest["asked"].items())
+        for name, step in sorted(manifest["steps"].items())
     ]
 
 

@@ -16,6 +16,7 @@ from datagen.sources import seed_files
 from datagen.sources.query import quoted
 from datagen.sources.source import Table
 from datagen.storage.files import read_json, writable, write_json
+from datagen.storage.known_hashes import look
 
 LARGE = 32 * 2**20
 """Bytes of a table's files from which on its columns are kept."""
@@ -54,8 +55,5 @@ def _shape(paths: Sequence[Path], table: Table) -> str:
     digest = hashlib.sha256(repr((duckdb.__version__, table)).encode())
     digest.update(Path(seed_files.__file__).read_bytes())
     for path in paths:
-        stat = path.stat()
-        digest.update(
-            repr((path.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)).encode()
-        )
+        digest.update(repr((path.resolve(), *look(path))).encode())
     return digest.hexdigest()[:16]

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from datagen.console.progress import Say
@@ -96,6 +98,7 @@ def open_seeds(
     seed: int,
     *,
     tables: Mapping[str, str] | None = None,
+    filled: Mapping[str, Path] | None = None,
     threads: int | None = None,
     spill: Path | None = None,
     columns: Path | None = None,
@@ -103,7 +106,8 @@ def open_seeds(
 ) -> Iterator[Seeds]:
     """Open the named sources below `location` (one folder a source) as tables `<source>.<table>`.
 
-    `tables` are the recipe's own, by name: SELECTs, each after those that it reads.
+    `tables` are the recipe's own, by name: SELECTs, each after those that it reads. `filled` are those that a
+    teacher has filled, as Parquet files.
     What does not fit into MEMORY_LIMIT goes to a folder of its own below `spill`, by default the system's
     place for temporary files. The columns of large CSV and JSON files are kept below `columns`. `say` is
     told in a line each what is not as the publisher has it, and yet read.
@@ -133,12 +137,22 @@ def open_seeds(
             )
         _close_cage(connection, paths_of(files) + kept)
         opened = Seeds(connection, location, files, dict(tables or {}))
+        for name, path in (filled or {}).items():
+            add_filled(opened, name, pq.read_table(path))
         for name, select in opened.tables.items():
             _create_own(opened, name, select)
         yield opened
     finally:
         connection.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_filled(opened: Seeds, name: str, table: pa.Table) -> None:
+    """Make a table that a teacher has filled, such as `extracted.aspects`, one that queries may read."""
+    opened.connection.execute(f"create schema if not exists {name.partition('.')[0]}")
+    opened.connection.register("filled by a teacher", table)
+    opened.connection.execute(f'create table {name} as from "filled by a teacher"')
+    opened.connection.unregister("filled by a teacher")
 
 
 def files_of(sources: Iterable[str], location: Path) -> dict[str, dict[str, list[Path]]]:

@@ -2,36 +2,69 @@
 -- ESCI's sources) or for a price (`prices`) are not among them: judges often took a product for exact that has what is
 -- not wanted, and no column of a product tells a price. `label` is how the product answers the query: `E` exact, `S` substitute,
 -- `C` complement or `I` irrelevant; `gain` is what that is worth in a ranking: 1, 0.1, 0.01 or 0. `lot` is a large whole number
--- by chance, the same in every build, to order judgements by.
+-- by chance, the same in every build, to order judgements by. `ticket` is about the query's place by chance among those of its
+-- marketplace: where `ticket < 10000`, some 10,000 queries of each are drawn, with all of their judgements.
 create table esci.judged as
-with unfit as (select query_id from esci.sources where source in ('negations', 'prices'))
-select product_locale as locale, language(product_locale) as language, query_id, trim(query) as query, product_id,
+with unfit as (select query_id from esci.sources where source in ('negations', 'prices')),
+market as (
+    select product_locale, language(product_locale) as language, count(distinct query_id) as queries from esci.examples group by all
+)
+select product_locale as locale, language, query_id, trim(query) as query, product_id,
     esci_label as label, case esci_label when 'E' then 1.0 when 'S' then 0.1 when 'C' then 0.01 else 0.0 end::double as gain,
-    split, draw(query_id || '|' || product_id) as lot
-from esci.examples anti join unfit using (query_id)
+    split, draw(query_id || '|' || product_id) as lot, (draw(query_id) / 18446744073709551616 * queries)::int as ticket
+from esci.examples anti join unfit using (query_id) join market using (product_locale)
 where length(trim(query)) > 1 and esci_label in ('E', 'S', 'C', 'I');
 
--- Products for adults alone, which no task asks about, by words of their titles.
-create table esci.adult as
-select product_locale as locale, product_id from esci.products where len(adult_in(product_title, language(product_locale))) > 0;
+-- Products with a title that can be shown: of 3 to 300 characters, without HTML, and not for adults alone, by its words. `brand` and
+-- `color` are null where the catalogue has none of a name's length. `ticket` is about the product's place by chance among
+-- those of its marketplace, as above.
+create table esci.titles as
+with market as (select product_locale, language(product_locale) as language, count(*) as products from esci.products group by all)
+select product_locale as locale, language, product_id, (draw(product_id) / 18446744073709551616 * products)::int as ticket,
+    trim(product_title) as title, if(length(trim(product_brand)) between 2 and 40, known_brand(product_brand), null) as brand,
+    if(length(trim(product_color)) between 1 and 30, trim(product_color), null) as color
+from esci.products join market using (product_locale)
+where length(product_title) <= 300 and regexp_matches(product_title, '(?s)\S.+\S') and not regexp_matches(product_title, '&#?\w+;')
+    and len(adult_in(product_title, language)) = 0;
 
--- What a product's page says, where it has a title that can be shown: of 3 to 300 characters, without HTML. `brand` and
--- `color` are null where the catalogue has none of a name's length. `points` are the bullet points, a line each; `bullets`
--- six of them at most, without HTML, of 10 to 400 characters in the shop's language, that say more than the parcel's data.
+-- Those of the titles with the rest of their pages, for some 100,000 of each marketplace: `description`, and `points`, which are
+-- the bullet points, a line each.
+create table esci.shelf as
+with page as materialized (
+    select product_locale as locale, product_id, product_description as description, product_bullet_point as points
+    from esci.products semi join (select locale as product_locale, product_id from esci.titles where ticket < 100000)
+        using (product_locale, product_id)
+)
+select titles.*, description, points from esci.titles join page using (locale, product_id);
+
+-- The same with `bullets`, six of the bullet points at most, without HTML, of 10 to 400 characters in the shop's language, that
+-- say more than the parcel's data.
 create view esci.pages as
-select product_locale as locale, language(product_locale) as language, product_id, trim(product_title) as title,
-    if(length(trim(product_brand)) between 2 and 40, known_brand(product_brand), null) as brand,
-    if(length(trim(product_color)) between 1 and 30, trim(product_color), null) as color,
-    product_description as description, product_bullet_point as points,
-    list_transform([readable_lines(points, language)], lambda lines: list_filter(
-        lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6] as bullets
-from esci.products anti join esci.adult on adult.locale = product_locale and adult.product_id = products.product_id
-where length(trim(product_title)) between 3 and 300 and not regexp_matches(product_title, '&#?\w+;');
+select *, bullet_points(points, language) as bullets from esci.shelf;
 
--- The titles of those pages, with brand and color.
-create view esci.titles as select locale, language, product_id, title, brand, color from esci.pages;
+-- Up to 60,000 American products whose description may be of full sentences, which are few.
+create view esci.described as
+with page as materialized (
+    select product_locale as locale, product_id, product_description as description, product_bullet_point as points from esci.products
+    where product_locale = 'us' and length(product_description) between 60 and 2000
+        and regexp_matches(product_description, '^\s*[\p{Lu}\p{N}"<]') and regexp_matches(product_description, '[.!>]\s*$')
+        and not regexp_matches(product_description, ':[^:]*:|//|[►•●■★✔✅➤]')
+    qualify row_number() over (order by draw(product_id), product_id) <= 60000
+)
+select distinct titles.*, description, points from esci.titles join page using (locale, product_id);
 
--- The words of every query (`words_of`) that is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
+-- American products with headings before their bullet points, as in `Easy to clean: ...` (`parts`, as `headed_lines` gives them):
+-- of some 200,000.
+create table esci.headed as
+with page as (
+    select distinct product_locale as locale, product_id, product_bullet_point as points
+    from esci.products semi join (select locale as product_locale, product_id from esci.titles where locale = 'us' and ticket < 200000)
+        using (product_locale, product_id)
+),
+headed as materialized (select locale, product_id, headed_lines(points) as parts from page)
+select titles.*, parts from esci.titles join headed using (locale, product_id) where len(parts) > 0;
+
+-- The text of every query and its words (`words_of`), where it is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
 -- can't do without: words with a digit, and the brands of exact products that the query names, the first word of each.
 create table esci.queries as
 with named as (
@@ -41,7 +74,7 @@ with named as (
         and (contains(' ' || lower(query) || ' ', ' ' || maker(brand) || ' ') or language = 'ja' and contains(lower(query), maker(brand)))
     group by locale, query_id
 )
-select locale, query_id, words_of(min(query), min(language)) as words,
+select locale, min(language) as language, min(split) as split, query_id, min(query) as query, words_of(min(query), min(language)) as words,
     regexp_extract_all(lower(min(query)), '[\p{L}\d.]*\d[\p{L}\d.]*') || coalesce(min(makers), []) as musts
 from esci.judged left join named using (locale, query_id) group by locale, query_id
 having len(adult_in(min(query), min(language))) = 0;
@@ -52,19 +85,22 @@ having len(adult_in(min(query), min(language))) = 0;
 -- is irrelevant none (of Japanese, hardly a pair of characters). What is told in sentences was judged at random where it is no exact product's.
 create table esci.titled as
 with asked as materialized (  -- or else queries would meet all pages of their marketplace
-    select judged.*, words, musts from esci.judged join esci.queries using (locale, query_id)
+    select judged.*, words, musts from esci.judged join (select locale, query_id, words, musts from esci.queries) using (locale, query_id)
 ),
 page as (
-    select asked.*, title, brand, color, overlap(words, title, language)::float as overlap, concat_ws(' ', title, brand, color) as told
-    from asked join (select * exclude (language) from esci.titles) using (locale, product_id)
-    where in_language(title, language)
+    select asked.*, product_ticket, title, brand, color, lacking(words, title, language) as lacks,
+        ((len(words) - len(lacks)) / nullif(len(words), 0))::float as overlap, concat_ws(' ', title, brand, color) as told
+    from asked join (
+        select * exclude (language) rename (ticket as product_ticket) from esci.titles where in_language(title, language)
+    ) using (locale, product_id)
 ),
 shared as (  -- a text is searched only where the title's share does not tell already
-    select *, case when label = 'E' and overlap < 0.5 or label = 'I' and overlap = 0 then overlap(words, told, language)
+    select *, case when (label = 'E' and overlap < 0.5 or label = 'I' and overlap = 0) and (brand is not null or color is not null)
+        then (len(words) - len(lacking(lacks, concat_ws(' ', brand, color), language))) / nullif(len(words), 0)
         else overlap end as share
     from page
 )
-select * exclude (words, musts, told, share), case label
+select * exclude (words, musts, told, share, lacks), case label
     when 'E' then case when share < 0.5 then false when musts = [] then true
         else len([word for word in musts if not contains(lower(told), word)]) = 0 end
     when 'S' then overlap > 0 and overlap < 1
@@ -88,7 +124,7 @@ from esci.titled;
 -- What a query asks for, and what its products show, by attribute (`kind`): the words `asked` are those of the query, `shown`
 -- those of title and color, null where they say nothing. Of up to four products judged exact and four judged substitutes;
 -- a brand is asked for if an exact product has it.
-create view esci.wishes as
+create table esci.wishes as
 with pair as (
     select *, maker(brand) as maker from esci.titled where label in ('E', 'S')
     qualify row_number() over (partition by locale, query_id, label order by lot) <= 4
@@ -106,19 +142,18 @@ select locale, query_id, product_id, label, kind, words as asked,
         attribute_words(kind, concat_ws(' ', title, color), language)), []) as shown
 from pair join asked using (locale, query_id);
 
--- Bullet points that tell of a product, of up to 30,000 products of each marketplace: texts are long. Sellers mark theirs
+-- Bullet points that tell of a product, of some 8,000 products of each marketplace: texts are long. Sellers mark theirs
 -- each in a way of their own (`✅ Light - ...`, `【LIGHT】...`): marks are taken off and headings written alike, or else
 -- a product's would be known by their looks. Left out is what more than three products in 10,000 say, what could stand
 -- on any page (guarantees, ideas for gifts, data of a parcel), HTML, and what is in another language. `words` are those of
 -- four letters or more in the title, and `shared` is how many of them a bullet point has.
 create view esci.bullets as
 with drawn as (
-    select locale, language, product_id, title, least(count(*) over (partition by locale), 30000) as sold
-    from esci.pages where length(points) > 60
-    qualify row_number() over (partition by locale order by draw(product_id)) <= 30000
+    select locale, language, product_id, title, count(*) over (partition by locale) as sold
+    from esci.shelf where ticket < 8000 and length(points) > 60
 ),
 line as (
-    select drawn.*, unnest(string_split(points, chr(10))).trim() as line from drawn join esci.pages using (locale, product_id)
+    select drawn.*, unnest(string_split(points, chr(10))).trim() as line from drawn join esci.shelf using (locale, product_id)
 ),
 rare as materialized (
     select *, unmarked(line) as text from line where length(line) between 20 and 250
@@ -135,13 +170,13 @@ select *, regexp_extract_all(lower(title), '[\p{L}\p{N}]{4,}') as words,
     len([word for word in words if contains(lower(bullet), word)]) as shared
 from clean;
 
--- For every query others of the same split that share a word with it: up to sixteen for each of its words.
-create view esci.kin as
+-- For every query others of the same split that share a word with it: up to sixteen for each of its words, by their `query_id`.
+create table esci.kin as
 with worded as (
-    select distinct locale, split, query_id, query, unnest(words) as word from esci.judged join esci.queries using (locale, query_id)
+    select locale, split, query_id, unnest(words) as word from esci.queries
 ),
 beside as (
-    select locale, split, query_id, word, list({query_id: query_id, query: query}) over (
+    select locale, split, query_id, word, list(query_id) over (
         partition by locale, split, word order by draw(query_id || '|' || word) rows between 1 following and 16 following
     ) as others from worded
 )
@@ -169,7 +204,7 @@ with drawn as (
     select locale, language, product_id, title, packs_in(title) as packs from esci.titles where may_measure(title)
     qualify row_number() over (partition by locale order by draw(product_id)) <= 100000
 ),
-told as (select *, unnest(measures_in(title, language), recursive := true) from drawn),
+told as (select *, unnest(measures_in(title, language), recursive := true) from (select distinct * from drawn)),
 units as (select language, if(language = 'ja', word, strip_accents(word)) as word, canonical as unit from lists.units)
 select * exclude (previous), if(unit = 'oz' and of_food(title), 'weight', unit_kind(unit)) as kind, number_told(number, language) as value,
     nullif(if(kind = 'length', '', regexp_extract(times || chain, '^(\d{1,3}) ?[x×*]? ?$', 1)), '')::integer as packed,

@@ -23,51 +23,102 @@ wanted as (
     select locale, id, true as paired from m2.products semi join pair using (id)
     union select locale, id, false from m2.steps anti join pair using (id)
 ),
-page as (
+found as (select distinct products.*, paired from m2.products join wanted using (locale, id)),
+page as materialized (
     select locale, language(locale) as language, id, paired, draw(id) as lot,
         trim(regexp_replace(replace(title, '&amp;', '&'), '[\x{200b}-\x{200f}\x{feff}\s]+', ' ', 'g')) as title,
         if(price between 0.01 and 1000000, price, null) as price, known_brand(plain(brand, 40)) as brand,
         plain(color, 30) as color, plain(size, 30) as size, plain(material, 40) as material, plain(author, 60) as author, description
-    from m2.products join wanted using (locale, id)
+    from found
 )
 select *, list_distinct(regexp_extract_all(
     regexp_replace(lower(title), '\b(?:with|without|from|your|this|pack|piece|pieces|stück|ohne|eine|avec|sans|pour|dans|pièces|para|piezas|senza|della|pezzi)\b', ' ', 'g'),
     '[\p{Latin}\p{N}]{4,}|[\p{Katakana}ー]{3,}|\p{Han}{2,}')) as words
 from page where length(title) between 10 and 300 and not regexp_matches(title, '&#?\w+;|<[^>]*>|[.]{3}$');
 
--- Sessions of three products or more with titles, up to 4,000 of each marketplace, where what came last (`after`) has two words or
--- the brand in common with something `before`: else the shopper thought of something new, which nobody can guess. `ids` are all,
--- `shared` is the number of words in common.
-create table m2.visits as
-with visit as (
-    select locale, language, session, steps.lot as lot, list(id order by place) as ids,
-        list({id: id, title: title, brand: brand, words: words} order by place) filter (not last) as before,
-        min({id: id, title: title, brand: brand, words: words, price: price}) filter (last) as after
-    from m2.steps join m2.pages using (locale, language, id)
-    group by locale, language, session, steps.lot having len(before) >= 2 and after is not null
+-- The words of a title that tell what kind of thing it is, the commonest first: of two products of one session they stand in both
+-- four times as often as chance would have it. `curtain` does, `black` and `washable` don't.
+create table m2.themes as
+with item as (
+    select locale, session, id, words, count(*) over (partition by locale, session) - 1 as beside
+    from m2.steps join m2.pages using (locale, id)
+),
+whole as (select locale, count(*) as items, sum(beside) as pairs from item group by locale),
+met as (select locale, session, word, count(*) as n from (select locale, session, unnest(words) as word from item) group by all),
+telling as (
+    select locale, word, sum(n) as items from met join whole using (locale) group by locale, word, whole.items, pairs
+    having sum(n * (n - 1)) / pairs >= 4 * (sum(n) / whole.items) ** 2 and count(*) > 1
 )
-select *, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
+select locale, id, list(word order by items desc, word) as kinds
+from (select locale, id, unnest(words) as word from m2.pages) join telling using (locale, word) group by locale, id;
+
+-- For each such word, of the four commonest of a title, those of other products that the same sessions look at: `others` in two
+-- sessions or more and three times as often as by chance, `close` of them in three and five times as often.
+create table m2.ties as
+with led as (select distinct locale, session, unnest(kinds[:2]) as word from m2.steps join m2.themes using (locale, id)),
+known as (select locale, word, count(*) as n from led group by all),
+whole as (select locale, count(distinct session) as sessions from led group by locale),
+pair as (
+    select one.locale, one.word, other.word as other, count(*) as together
+    from led as one join led as other using (locale, session) where one.word <> other.word group by all having together >= 2
+),
+tied as (
+    select pair.*, together * sessions / (known.n * met.n) as lift from pair join whole using (locale)
+        join known using (locale, word) join known as met on met.locale = pair.locale and met.word = other
+)
+select locale, word, list(other) as others, coalesce(list(other) filter (together >= 3 and lift >= 5), []) as close
+from tied where lift >= 3 group by all;
+
+-- Sessions of three products or more with titles, up to 4,000 of each marketplace, where what came last (`after`) has the brand or a
+-- word of its kind in common with what was there `before` it, or one that goes with it in other sessions: else the shopper thought of
+-- something new, which nobody can guess. `ids` are all, `shared` is the number of words in common. `field` are the words of all
+-- their kinds, and of what goes with them. `steady` are those where each product has to do with the one before it in that way.
+create table m2.visits as
+with drawn as (
+    select locale, session from m2.steps group by locale, session having count(*) >= 3 and bool_or(last)
+    qualify row_number() over (partition by locale order by min(lot), session) <= 6000
+),
+kind as (
+    select locale, id, list(word) as kinds, list(word) || flatten(list(close)) as akin, list(word) || flatten(list(others)) as field
+    from (select locale, id, unnest(kinds) as word from m2.themes) left join m2.ties using (locale, word) group by locale, id
+),
+visit as (
+    select locale, language, session, steps.lot as lot, list(id order by place) as ids,
+        list({id: id, title: title, brand: brand, words: words, kinds: coalesce(kinds, []), akin: coalesce(akin, [])} order by place) as items,
+        items[:-2] as before, {id: items[-1].id, title: items[-1].title, brand: items[-1].brand, words: items[-1].words, price: max(price) filter (last)} as after,
+        bool_or(last) as ended, list_distinct(flatten(list(field))) as field
+    from m2.steps semi join drawn using (locale, session) join m2.pages using (locale, language, id) left join kind using (locale, id)
+    group by locale, language, session, steps.lot having len(items) >= 3 and ended
+)
+select * exclude (items, ended), locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
     [item.title for item in before][-5:] as titles, list_distinct(flatten([item.words for item in before])) as said,
-    len(list_intersect(said, after.words)) as shared
-from visit where len(list_distinct([lower(item.title) for item in before] || [lower(after.title)])) = len(ids)
-    and (list_contains([item.brand for item in before], after.brand) or shared >= 2)
+    len(list_intersect(said, after.words)) as shared, len([place for place in range(2, len(items))
+        if not coalesce(items[place - 1].brand = items[place].brand, false) and not list_has_any(items[place - 1].akin, items[place].kinds)]) = 0 as steady
+from visit where len(list_distinct([lower(item.title) for item in items])) = len(ids)
+    and (before[-1].brand = after.brand or list_has_any(before[-1].akin, items[-1].kinds))
 qualify row_number() over (partition by locale order by lot, session) <= 4000;
 
--- For each visit what it did not come to: products that ended others there, of other brands, never seen in one session with its
--- last two. `near` share words with the session, those with most of them first, which are `nearest` words; `popular` share none,
--- and are of the price of what came last, by chance. Titles.
+-- For each visit what it did not come to, of other kinds: products that ended others there, of other brands, never seen in one
+-- session with its last two, without a word of its `field`. `near` share words with the session all the same, as of colors or of whom
+-- it is for, those with most of them first, which are `nearest` words; `popular` share none, and are of the price of what came last,
+-- by chance. Titles.
 create table m2.lures as
 with offer as (select locale, session, after.id as id, after.words as words, floor(2 * ln(after.price)) as class from m2.visits),
+kind as (select distinct locale, unnest(kinds) as word from m2.themes),
+plain as (select locale, session, id, unnest(words) as word from offer),
 shelf as (
-    select locale, word, min({lot: draw(session || word), id: id}, 6) as offers
-    from (select locale, session, id, unnest(words) as word from offer) group by locale, word having count(*) between 2 and 300
+    select locale, word, min({lot: draw(session || word), id: id}, 4) as offers
+    from plain anti join kind using (locale, word) group by locale, word having count(*) between 2 and 300
+),
+spoken as (
+    select locale, session, offers from (select locale, session, unnest(said) as word from m2.visits) join shelf using (locale, word)
+    qualify row_number() over (partition by locale, session order by draw(session || word)) <= 6
 ),
 candidate as (
     select locale, session, unnest(list(id) over (partition by locale, class
-        order by draw(session) rows between 1 following and 12 following)) as id from offer
+        order by draw(session) rows between 1 following and 10 following)) as id from offer
     union
-    select locale, session, unnest(offers).id
-    from (select locale, session, unnest(pick(before[-1].words, 4, session)) as word from m2.visits) join shelf using (locale, word)
+    select locale, session, unnest(offers).id from spoken
 ),
 ending as (select locale, session, unnest([before[-1].id, after.id]) as id from m2.visits),
 met as (
@@ -80,8 +131,8 @@ apart as (
 scored as (
     select apart.locale, apart.session, apart.id, pages.title, len(list_intersect(said, pages.words)) as shared
     from apart join m2.pages using (locale, id) join (
-        select locale, session, said, [item.brand for item in before] || [after.brand] as brands from m2.visits) using (locale, session)
-    where not coalesce(list_contains(brands, pages.brand), false)
+        select locale, session, said, field, [item.brand for item in before] || [after.brand] as brands from m2.visits) using (locale, session)
+    where not coalesce(list_contains(brands, pages.brand), false) and not list_has_any(field, pages.words)
 )
 select locale, session, coalesce(list(title order by shared desc, draw(session || id)) filter (shared > 0), [])[:8] as near,
     coalesce(list(title order by draw(session || id)) filter (shared = 0), [])[:12] as popular, max(shared) as nearest

@@ -28,6 +28,10 @@ create macro readable_lines(text, language) as list_filter(
 -- Data of the parcel, the item's number and the like, which fit any page.
 create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
+-- The first six of the lines that say more than that, each once.
+create macro bullet_points(text, language) as list_transform([readable_lines(text, language)], lambda lines: list_filter(
+    lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6];
+
 -- What a seller promises or offers, and what is no property: it fits any page as well.
 create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|保証|返品|返金|お問い合わせ|ご連絡|イメージです|商品の説明');
 
@@ -58,15 +62,20 @@ create macro word_stems(text) as list_transform(long_words(text), lambda word: w
 create macro words_of(text, language) as if(language = 'ja',
     list_transform(range(1, greatest(length(regexp_replace(text, '\s', '', 'g')), 2)),
         lambda place: regexp_replace(lower(text), '\s', '', 'g')[place:place + 1]),
-    list_filter(regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
-        lambda word: length(word) > 1 and not list_contains(stop_words_in(text, language), word)));
+    list_transform([stop_words_in(text, language)], lambda stops: list_filter(
+        regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
+        lambda word: length(word) > 1 and not list_contains(stops, word)))[1]);
 
--- The share of some words (`words_of`) that stand in a text, or that a word of it begins with; null of no words.
-create macro overlap(words, text, language) as list_transform(
+-- Those of some words (`words_of`) that neither stand in a text nor begin a word of it.
+create macro lacking(words, text, language) as list_transform(
     [case language when 'ja' then regexp_replace(lower(text), '\s', '', 'g')
         when 'en' then ' ' || regexp_replace(lower(text), '[(\[/&"-]', ' ', 'g')
         else ' ' || regexp_replace(strip_accents(lower(text)), '[(\[/&"-]', ' ', 'g') end],
-    lambda own: len(list_filter(words, lambda word: contains(own, if(language = 'ja', word, ' ' || word)))) / nullif(len(words), 0))[1];
+    lambda own: list_filter(words, lambda word: not contains(own, if(language = 'ja', word, ' ' || word))))[1];
+
+-- The share of such words that do; null of no words.
+create macro overlap(words, text, language) as
+    list_transform([words], lambda those: (len(those) - len(lacking(those, text, language))) / nullif(len(those), 0))[1];
 
 -- Numbers with a unit, such as `6 inch`, and words for sizes; `for small dogs` and `para perros grandes` are none of a product.
 create macro sizes_told(text, language) as list_transform(

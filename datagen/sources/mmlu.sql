@@ -1,6 +1,6 @@
 -- Questions that stand alone, with four options in any order. `area` puts subjects together: `business`, `science`,
 -- `medicine`, `society`, `humanities`, `everyday`, `arithmetic`, and `reading` for a text with a question. `open` tells
--- those that can be asked without their options, `reference` is the right one. Left out are questions about pictures, long
+-- those that can be asked without their options, as they ask for one name or number and answer shortly, `reference` is the right one. Left out are questions about pictures, long
 -- ones, those that stand again with another answer, and those whose options name others by letter (`both A and B`); `all of the
 -- above` is written `all of these`, since any order must do.
 create table mmlu.asked as
@@ -38,8 +38,10 @@ select key, text, options, answer,
     [key] || if(length(text) > 400, ['mmlu/text/' || left(md5(left(text, 200)), 16)], []) as groups, reference,
     regexp_full_match(text, '(?:What|Who|Where|When|Why|How|In which|In what|On which|At which|Which) .{8,200}\?')
         and not regexp_matches(lower(text), '\b(?:following|these|those|most|best|least|statements?|options?|true|correct'
-            || '|except|not|likely|could|may|might|would|example|listed|below|above)\b')
-        and length(reference) between 3 and 60 and regexp_matches(reference, '\pL{3}')
+            || '|except|not|likely|could|may|might|would|can|should|you|your|example|listed|below|above)\b'
+            || '|^(?:why|how (?:do|does|did|is|are|was|were|have|has)) |^which (?:factors?|methods?|approach|ways?|things?'
+            || '|items?|groups?|pairs?|kinds?|types?|sentences?|words?|person|people|activity|action|materials?|nutrients?)\b')
+        and length(reference) between 3 and 60 and len(string_split(reference, ' ')) <= 5 and regexp_matches(reference, '\pL{3}')
         and not regexp_matches(lower(reference), '\b(?:these|above|both|neither|only|options?|correct)\b') as open
 from once
 where len(options) = 4 and list_unique(list_transform(options, lambda option: lower(option))) = 4

@@ -14,6 +14,9 @@ from datagen.errors import QueryError, UserError
 
 QUERY_SECONDS = 900
 
+STEPS = ("extracted.", "answered.")
+"""What the names of tables that a teacher fills begin with."""
+
 
 class SqlError(Exception):
     """A query that DuckDB refuses, at a 1-based line and column of its own text."""
@@ -80,7 +83,12 @@ def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def own_name(task: str, table: str) -> str:
-    """The name of a recipe's own table, which one of its queries calls `table`, in the whole of a mixture."""
+    """The name of a recipe's own table, which one of its queries calls `table`, in the whole of a mixture.
+
+    A table that a teacher fills has one name, `extracted.aspects`, in all of the recipes.
+    """
+    if table.startswith(STEPS):
+        return table
     scope = task.rpartition(".")[0]
     return f"{scope}.{table}" if scope else table
 

@@ -82,15 +82,14 @@ def scan(
     connection: duckdb.DuckDBPyConnection, table_name: str, paths: Sequence[Path], table: Table, say: Say
 ) -> str:
     """SQL that reads the files of a table with exactly the columns and types that the source documents."""
-    path = paths[0] if len(paths) == 1 else paths[0].parent / f"{paths[0].name} and {len(paths) - 1} more"
-    kind = _kind(paths[0])
+    path, kind = paths[0], _kind(paths[0])
     try:
         if kind == "csv" and len(paths) > 1:
             # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end.
-            for one in paths:
-                path = one
-                connection.execute(f"select count(*) from {_csv(connection, [one], table)[0]}")
-            path = paths[0].parent / f"{paths[0].name} and {len(paths) - 1} more"
+            for path in paths:
+                connection.execute(f"select count(*) from {_csv(connection, [path], table)[0]}")
+        if len(paths) > 1:
+            path = paths[0].with_name(f"{paths[0].name} and {len(paths) - 1} more")
         reader, has = _READERS[kind](connection, paths, table)
         missing = [
             name for name in table.columns if name not in {*has, "filename"} and name not in table.optional

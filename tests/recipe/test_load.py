@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from datagen import paths
 from datagen.errors import UserError
 from datagen.recipe.check import check
-from datagen.recipe.load import RecipeError, fingerprint, load, resolved, scaled, share
+from datagen.recipe.load import RecipeError, fingerprint, load, resolved, scaled
 from datagen.recipe.model import INHERITED, Recipe
+from datagen.recipe.rows import share
 from datagen.schema import LANGUAGES, TaskType, Track
 from datagen.sources import SOURCES
 

@@ -1,9 +1,14 @@
 """ESCI's seed tables, as recipes see them."""
 
+import re
+from pathlib import Path
+
 import duckdb
 import pytest
 
 from datagen.sources import esci
+from datagen.sources.database import open_seeds
+from datagen.sources.sample import write_sample
 
 
 def marked_by_words(queries: list[str], marked: dict[int, str], mark: str = "negations") -> set[int]:
@@ -95,3 +100,30 @@ def test_titles_come_as_a_page_shows_them() -> None:
     assert found.columns == ["product_title", "product_locale"]
     shown = ["Pots & Pans", "10\" Pan, the Chef's", "&quot; is a quote", "R&D; 5 pieces", None]
     assert [row[0] for row in found.fetchall()] == shown
+
+
+def test_what_is_drawn_by_ticket_is_all_of_small_seeds(tmp_path: Path) -> None:
+    write_sample(tmp_path, 3000)
+    root = Path(__file__).parents[2]
+    texts = [*(root / "recipes").glob("*.yaml"), *(root / "datagen" / "sources").glob("*.sql")]
+    limits = [
+        int(limit)
+        for text in texts
+        for limit in re.findall(r"ticket < (\d+)", text.read_text(encoding="utf-8"))
+    ]
+    with open_seeds({"esci": esci.Options()}, tmp_path, 2024) as opened:
+        [(query, product)] = opened.connection.execute(
+            "select (select max(ticket) from esci.judged), (select max(ticket) from esci.titles)"
+        ).fetchall()
+        [(judged, titles, pages)] = opened.connection.execute(
+            "select (select count(ticket) from esci.judged), (select count(*) from esci.titles),"
+            " (select count(*) from esci.pages)"
+        ).fetchall()
+        [(fit,)] = opened.connection.execute(
+            "select count(*) from esci.examples where query_id not in"
+            " (select query_id from esci.sources where source in ('negations', 'prices'))"
+        ).fetchall()
+    assert len(limits) > 10
+    assert max(query, product) < min(limits)
+    assert judged == fit
+    assert pages == titles

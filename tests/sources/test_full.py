@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
+from datagen import dedup
 from datagen.sources import SOURCES, sample
 from datagen.sources.database import open_seeds
 from datagen.sources.sample import full
@@ -16,6 +18,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "QUERIES", 60)
         patch.setattr(sample, "PRODUCTS", 900)
+        for source, tables in full.COPIES.items():
+            patch.setitem(full.COPIES, source, dict.fromkeys(tables, 100))
         sizes = {"examples": 6_000, "products": 4_500, "sources": 300}
         patch.setitem(full.COPIES, "esci", sizes)
         sample.write_sample(folder, "full")
@@ -53,3 +57,15 @@ def test_a_session_s_ids_are_those_of_its_copy(tmp_path: Path) -> None:
         .fetchall()
     )
     assert found[1] == ("['011' '012'\n '013']", "014", "DE")
+
+
+def test_copies_of_a_row_are_not_near_each_other(tmp_path: Path) -> None:
+    title = "Brynn Insulated Water Bottle, Stainless Steel, 24 oz, Yellow"
+    (tmp_path / "p.csv").write_text(f'id,locale,title\nB01,UK,"{title}"\n', encoding="utf-8")
+    full._copy(tmp_path / "p.csv", tmp_path / "t.csv", 200, headed=True)
+    found = duckdb.connect().execute(f"select id, [title] from '{tmp_path / 't.csv'}'").fetchall()
+    ids, fields = zip(*found, strict=True)
+    rows = {"id": ids, "kind": ["k"] * 200, "fields": fields, "options": [[]] * 200, "answer": [""] * 200}
+    types = {"options": pa.list_(pa.string())}
+    table = pa.table({name: pa.array(values, types.get(name)) for name, values in rows.items()})
+    assert dedup.decide([dedup.read(table)], 0.85)["reason"].null_count == 200

@@ -1,10 +1,11 @@
 """Seeds of the publishers' sizes, for benchmarks: the sample shop many times over, each time in other words.
 
-DuckDB does the whole. In the copy number k every long word ends in a syllable of its own and every id begins
-with a code of its own, so that copies are no duplicates of each other, and what one id or word joins in the
-sample it joins in each copy. They read like no language: nothing can be learnt from them.
+DuckDB does the whole. In the copy number k every long word is written in a cipher of its own and every id
+begins with a code of its own, so that copies are neither duplicates nor near, and what one id or word joins
+in the sample it joins in each copy. They read like no language: nothing can be learnt from them.
 """
 
+import random
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,17 @@ KEPT = (
     "options", "output", "size", "model",
 )  # fmt: skip
 """Columns by how a copy writes them; any other one holds words."""
+
+SWAPPED = (
+    "aeiou",
+    "bcdfghjklmnpqrstvwxyz",
+    "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロ",
+)
+"""A copy writes a letter of a long word as another one of its group."""
+
+_PLAIN = "".join(SWAPPED) + "".join(SWAPPED[:2]).upper()
+_HIDDEN = "".join(chr(0xE000 + place) for place in range(len(_PLAIN)))
+"""What stands for these letters in the base's long words: characters for private use, which no text has."""
 
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST_COPIES = len(_LETTERS) ** 2
@@ -83,10 +95,9 @@ def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
         [(count,)] = connection.execute("select count(*) from base").fetchall()
         copies = min(MOST_COPIES, -(-rows // count))
         written = ", ".join(f'{_written(name, type_, headed)} as "{name}"' for name, type_ in columns.items())
-        connection.execute(
-            f"create table copies as select k, {_code('k')} as code, 'abcdefghijklmnopqrstuvwxyz'[1 + k % 26]"
-            " || 'aeiou'[1 + k // 26 % 5] || 'lnrstkmp'[1 + k // 130 % 8] || repeat('o', (k // 1040)::int)"
-            f" as ending from range({copies}) as t(k)"
+        connection.execute("create table copies (k bigint, code varchar, cipher varchar)")
+        connection.executemany(
+            "insert into copies values (?, ?, ?)", [(k, _code(k), _cipher(k)) for k in range(copies)]
         )
         connection.execute(
             f"copy (select {written} from base cross join copies limit {rows})"
@@ -94,9 +105,15 @@ def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
         )
 
 
-def _code(number: str) -> str:
-    letters = quoted(_LETTERS)
-    return f"{letters}[1 + {number} // {len(_LETTERS)}] || {letters}[1 + {number} % {len(_LETTERS)}]"
+def _code(number: int) -> str:
+    return "".join(_LETTERS[place] for place in divmod(number, len(_LETTERS)))
+
+
+def _cipher(number: int) -> str:
+    """What a copy writes for each letter of `_PLAIN`."""
+    rng = random.Random(number)
+    swapped = ["".join(rng.sample(letters, len(letters))) for letters in SWAPPED]
+    return "".join(swapped) + "".join(swapped[:2]).upper()
 
 
 def _written(name: str, kind: str, headed: bool) -> str:
@@ -112,7 +129,7 @@ def _written(name: str, kind: str, headed: bool) -> str:
         return f"{column} || code"
     if not _of_words(name, headed) or kind not in ("VARCHAR", "VARCHAR[]"):
         return column
-    respelled = "replace({}, chr(1), ending)"
+    respelled = f"translate({{}}, '{_HIDDEN}', cipher)"
     return respelled.format(column) if kind == "VARCHAR" else _each(column, respelled)
 
 
@@ -121,13 +138,17 @@ def _of_words(name: str, headed: bool) -> bool:
 
 
 def _marked(name: str, kind: str) -> str:
-    """SQL of a column with a mark behind every long word, where a copy puts its ending."""
-    marked = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', '\1' || chr(1), 'g')"
+    """SQL of a column with the letters of every long word hidden, where a copy writes its own."""
     column = f'"{name}"'
+    split = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', chr(1) || '\1' || chr(1), 'g')"
     if name == "input":  # may be a JSON object, whose keys stay
-        key = r"""'"(\w+)\x01?((?: \w+)?)\x01?(:?)": ', '"\1\2\3": ', 'g'"""
-        return f"regexp_replace({marked.format(column)}, {key})"
-    return {"VARCHAR": marked.format(column), "VARCHAR[]": _each(column, marked)}.get(kind, column)
+        key = r"""'"\x01?(\w+)\x01?( ?)\x01?(\w*)\x01?(:?)": ', '"\1\2\3\4": ', 'g'"""
+        split = f"regexp_replace({split}, {key})"
+    hidden = (
+        f"array_to_string(list_transform(string_split({split}, chr(1)),"
+        f" lambda part, place: if(place % 2 = 0, translate(part, '{_PLAIN}', '{_HIDDEN}'), part)), '')"
+    )
+    return {"VARCHAR": hidden.format(column), "VARCHAR[]": _each(column, hidden)}.get(kind, column)
 
 
 def _each(texts: str, change: str) -> str:

@@ -1,0 +1,380 @@
+"""The tables that a teacher fills, `extracted.*` and `answered.*`: asked before any query runs, and kept.
+
+    rows of a step's query -> asks -> replies -> gates -> a table with what passed, rejects with why not
+
+They lie in `runs/.kept/teacher-tables/`, under a hash of all that shapes them. Same replies, same bytes. What
+the ledger holds is never asked again; without a server and with a ledger, it answers alone.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datagen.console.progress import Progress, Say
+from datagen.errors import QueryError
+from datagen.paths import find
+from datagen.pipeline.rewriting import LEDGER, missing, teacher_of
+from datagen.pipeline.rng import Dice
+from datagen.prompts.template import load_template
+from datagen.recipe.load import template_hash, templates_of
+from datagen.recipe.model import Answer, Extract, Loaded
+from datagen.recipe.narrow import sources_of_step, tables_read, without_steps
+from datagen.schema import LANGUAGES, REJECT
+from datagen.sources.database import (
+    Seeds,
+    add_filled,
+    files_of,
+    hashes_of,
+    open_seeds,
+    paths_of,
+)
+from datagen.sources.query import bounded, quoted
+from datagen.storage.files import read_json, sha256, write_json, write_parquet
+from datagen.storage.known_hashes import sha256_of
+from datagen.storage.package_code import code_files, code_hash
+from datagen.tasks.question import RESERVED
+from datagen.teacher import answer, extract
+from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.client import NOT_IN_LEDGER, asked
+from datagen.teacher.data_message import messages
+
+TABLES = ".kept/teacher-tables"
+"""Below the folder of runs."""
+
+AGAIN = "Remove it and build again"
+
+TABLE, LEFT_OUT, COUNTS = "table.parquet", "rejects.parquet", "counts.json"
+
+NO_TEACHER = "there is neither a teacher nor a ledger to fill their tables"
+"""Why tasks are left out."""
+
+VARIED = 0.8
+"""Temperature where several answers are asked for; else it is 0."""
+
+_REASONS = {"cut": "reply_cut", "refused": "reply_refused", "empty": "empty_reply"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The folder of each table that a teacher has filled, by its name in queries, and its hash and counts."""
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """The table of each."""
+        return {name: folder / TABLE for name, folder in self.folders.items()}
+
+
+class Row(NamedTuple):
+    """A row of a step's query: what the teacher is shown of it, and the whole."""
+
+    key: str
+    language: str
+    data: dict[str, Any]
+    whole: dict[str, Any]
+
+
+class Result(NamedTuple):
+    """What became of a row: the columns that the teacher filled, or the reason against them."""
+
+    row: Row
+    filled: dict[str, Any] | None
+    reason: str
+    said: str
+    prompt: str
+
+
+def fill(
+    recipe: Loaded,
+    seeds: Path,
+    runs: Path,
+    *,
+    hashes: Path,
+    ask: bool = True,
+    threads: int | None = None,
+    spill: Path | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    say: Say = lambda text: None,
+) -> tuple[Loaded, Filled]:
+    """Fill the recipe's tables; gives the recipe without the tasks whose tables can't be filled.
+
+    `hashes` is the note of the seed files' hashes. Without `ask`, only what earlier builds kept is there.
+    Raises UserError where no task is left, where a query fails, or as `asked` does.
+    """
+    if not recipe.steps:
+        return recipe, Filled()
+    lacks = missing(recipe, runs)
+    if lacks and ask:
+        narrower = without_steps(recipe, recipe.steps, NO_TEACHER)
+        say(f"{len(recipe.tasks) - len(narrower.tasks)} tasks are left out, as {NO_TEACHER}: {lacks}")
+        return narrower, Filled()
+    files = files_of(recipe.sources, seeds)
+    shapes = _Shapes(recipe, hashes_of(files, sha256_of(paths_of(files), hashes)))
+    filled = Filled()
+    there = _known(recipe, shapes, runs, filled, partial=not ask)
+    if ask and not there:
+        with open_seeds(
+            *(recipe.sources, seeds, recipe.seed),
+            filled=filled.tables,
+            **{"threads": threads, "spill": spill, "columns": runs / "seeds" / "columns", "say": say},
+        ) as opened:
+            for name in [name for name in recipe.steps if name not in filled.folders]:
+                folder = runs / TABLES / f"{name}-{shapes.of(name, filled)}"
+                _fill(recipe, name, opened, runs, folder, progress, say)
+                _note(filled, name, folder)
+                add_filled(opened, name, _table(folder))
+    empty = [name for name in recipe.steps if not filled.counts.get(name, {}).get("kept")]
+    if empty:
+        why = "no row is left in their tables" if ask else "no build has filled their tables yet"
+        narrower = without_steps(recipe, empty, why)
+        say(f"{len(recipe.tasks) - len(narrower.tasks)} tasks are left out, as {why}: {', '.join(empty)}")
+        recipe = narrower
+        for name in filled.folders.keys() - recipe.steps.keys():
+            for of_all in (filled.folders, filled.hashes, filled.counts):
+                of_all.pop(name)
+    return recipe, filled
+
+
+class _Shapes:
+    """The hash of all that shapes each table."""
+
+    def __init__(self, recipe: Loaded, seeds: Mapping[str, Any]) -> None:
+        self.recipe, self.seeds = recipe, seeds
+        self.code = code_hash(code_files())
+
+    def of(self, name: str, filled: Filled) -> str:
+        """The hash of one; those that it reads are filled already."""
+        recipe, step = self.recipe, self.recipe.steps[name]
+        read = tables_read({other: one.query for other, one in recipe.steps.items()}, {name: step.query})
+        teacher = teacher_of(recipe)
+        shape = {
+            "code": self.code,
+            "seed": recipe.seed,
+            "sources": {
+                source: [self.seeds[source], recipe.sources[source].model_dump(mode="json")]
+                for source in sources_of_step(recipe, name)
+            },
+            "step": step.model_dump(mode="json"),
+            "templates": [template_hash(template) for template in templates_of(step)],
+            "teacher": [teacher.model, teacher.server, teacher.max_tokens],
+            "reads": {other: filled.hashes.get(other) for other in sorted(read)},
+        }
+        text = json.dumps(shape, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _known(recipe: Loaded, shapes: _Shapes, runs: Path, filled: Filled, partial: bool) -> bool:
+    """Note the tables that lie there from an earlier build; whether these are all.
+
+    With `partial`, those will do for which not all replies were to be had.
+    """
+    for name in recipe.steps:
+        folder = runs / TABLES / f"{name}-{shapes.of(name, filled)}"
+        if not (folder / COUNTS).is_file() or not (partial or read_json(folder / COUNTS, AGAIN)["whole"]):
+            return False
+        _note(filled, name, folder)
+    return True
+
+
+def _note(filled: Filled, name: str, folder: Path) -> None:
+    filled.folders[name] = folder
+    filled.hashes[name] = sha256(folder / TABLE)
+    filled.counts[name] = read_json(folder / COUNTS, AGAIN)
+
+
+def _table(folder: Path) -> pa.Table:
+    return pq.read_table(folder / TABLE)
+
+
+def _fill(
+    recipe: Loaded, name: str, opened: Seeds, runs: Path, folder: Path, progress: Progress, say: Say
+) -> None:
+    """Ask about a step's rows and write its table, its rejects and its counts, these last."""
+    step = recipe.steps[name]
+    available, schema, rows = rows_of(opened, name, step)
+    teacher = teacher_of(recipe)
+    results = list(_results(recipe, name, step, rows, teacher, runs / LEDGER, progress, say))
+    kept = [result for result in results if result.filled is not None]
+    kinds = step.columns if isinstance(step, Extract) else {"reference": "string"}
+    added = [pa.field(column, extract.arrow_type(kind)) for column, kind in kinds.items()]
+    fields = [*schema, *added, pa.field("teacher", pa.string())]
+    table = pa.Table.from_pylist(
+        [result.row.whole | (result.filled or {}) | {"teacher": teacher.model} for result in kept],
+        pa.schema(fields),
+    )
+    rejects = [
+        {
+            **dict.fromkeys(REJECT.names),
+            **{"task": name, "key": result.row.key, "reason": result.reason, "prompt": result.prompt},
+            **{"answer": result.said, "seed": json.dumps(result.row.data, ensure_ascii=False, default=str)},
+        }
+        for result in results
+        if result.filled is None
+    ]
+    order = [("reason", "ascending"), ("key", "ascending")]
+    reasons = Counter(result.reason for result in results if result.filled is None)
+    counts = {
+        "available": available,
+        "asked": len(rows),
+        "kept": len(kept),
+        "rejected": dict(sorted(reasons.items())),
+    }
+    whole = "not_asked" not in reasons  # else a later build, with a fuller ledger, finds more
+    counts["whole"] = whole
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(table, folder / TABLE)
+    write_parquet(pa.Table.from_pylist(rejects, REJECT).sort_by(order), folder / LEFT_OUT)
+    write_json(counts, folder / COUNTS, sort_keys=True)
+    if rows and not kept:
+        say(f"{name}: no reply of {len(rows):,} was kept: {_counted(reasons)}")
+
+
+def copy_rejects(filled: Filled, folder: Path) -> None:
+    """Copy the rows that were left out to a run's rejects, where there are any: a file for each table."""
+    for name, of_table in filled.folders.items():
+        if filled.counts[name]["rejected"]:
+            folder.mkdir(exist_ok=True)
+            shutil.copyfile(of_table / LEFT_OUT, folder / f"{name}-by-teacher.parquet")
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+
+
+def rows_of(opened: Seeds, name: str, step: Extract | Answer) -> tuple[int, pa.Schema, list[Row]]:
+    """The rows of a step's query to ask about, by key: how many there are, their schema, and those drawn."""
+    connection = opened.connection
+    query = step.query.rstrip().rstrip(";")
+    with bounded(connection, name, kind="table"):
+        [(rows, keys, known)] = connection.execute(
+            f"select count(*), count(distinct key), count(key) from ({query}\n)"
+        ).fetchall()
+        if known < rows or keys < rows:
+            wrong = "are null" if known < rows else "repeat"
+            raise QueryError(name, f"its query gives rows whose keys {wrong}. A key names one row", "table")
+        table = connection.sql(
+            f"select * replace (key::varchar as key) from ({query}\n)"
+            f" order by draw({quoted(name + '|')} || key::varchar), key limit {step.rows}"
+        ).to_arrow_table()
+    found = []
+    for whole in table.sort_by("key").to_pylist():
+        data = {column: value for column, value in whole.items() if column not in RESERVED | {"teacher"}}
+        found.append(Row(whole["key"], whole.get("language") or step.language, data, whole))
+    return rows, table.schema, found
+
+
+def asks_of(recipe: Loaded, name: str, rows: Iterable[Row]) -> Iterator[Ask]:
+    """What the teacher is asked about a step's rows."""
+    step = recipe.steps[name]
+    is_extract = isinstance(step, Extract)
+    schema = extract.schema_of(step.columns) if isinstance(step, Extract) else None
+    form = extract.form_of(step.columns) if isinstance(step, Extract) else ""
+    instruction = _Instructions(recipe, name, step.template)
+    samples = 1 if isinstance(step, Extract) else step.candidates
+    label = f"{'extract' if is_extract else 'answer'}.{name.partition('.')[2]}"
+    for row in rows:
+        said = messages(instruction.of(row), row.data, form)
+        for sample in range(samples):
+            yield Ask(row.key, label, said, schema, sample)
+
+
+class _Instructions:
+    """What a template tells the teacher to do with a row; of several wordings each row has one."""
+
+    def __init__(self, recipe: Loaded, name: str, template: str) -> None:
+        self.begin = f"{recipe.seed}|{name}|{template}"
+        self.template = load_template(find("templates", template))
+
+    def of(self, row: Row) -> str:
+        """The instruction for one row."""
+        choices = self.template.choices(row.language) or [0]
+        wording = Dice(f"{self.begin}|{row.key}").choice(choices)
+        return self.template.render(wording, {"language": LANGUAGES[row.language]})
+
+
+def _results(
+    recipe: Loaded,
+    name: str,
+    step: Extract | Answer,
+    rows: list[Row],
+    teacher: Teacher,
+    ledger: Path,
+    progress: Progress,
+    say: Say,
+) -> Iterator[Result]:
+    def replies(asks: list[Ask], temperature: float = 0.0) -> Iterator[Reply]:
+        asker = teacher._replace(temperature=temperature)
+        return asked(asker, asks, ledger, recipe=recipe.name, progress=progress, say=say)
+
+    asks = list(asks_of(recipe, name, rows))
+    if isinstance(step, Extract):
+        for row, ask, reply in zip(rows, asks, replies(asks), strict=True):
+            reason, found = _unusable(reply), None
+            if not reason:
+                found, reason = extract.labels(reply.text, step.columns, row.data)
+            yield Result(row, None if reason else found, reason, reply.text, ask.messages[-1]["content"])
+        return
+    count = step.candidates
+    said = list(replies(asks, VARIED if count > 1 else 0.0))
+    chosen = []
+    for number, row in enumerate(rows):
+        texts, reasons = [], []
+        for reply in said[number * count : (number + 1) * count]:
+            text = re.sub(r"\s+", " ", reply.text).strip()
+            bounds = (step.min_words, step.max_words)
+            reasons.append(_unusable(reply) or answer.problem(text, row.data, row.language, bounds))
+            texts.append(text)
+        good = [text for text, reason in zip(texts, reasons, strict=True) if not reason]
+        prompt = asks[number * count].messages[-1]["content"]
+        if good:
+            chosen.append(Result(row, {"reference": good[answer.best(good)]}, "", "", prompt))
+        else:
+            chosen.append(Result(row, None, reasons[0], texts[0], prompt))
+    yield from _judged(recipe, name, step, chosen, replies)
+
+
+def _judged(recipe: Loaded, name: str, step: Answer, results: list[Result], replies: Any) -> Iterator[Result]:
+    """The results, of which the judge leaves out those that it finds poor."""
+    if not step.judge:
+        yield from results
+        return
+    instruction = _Instructions(recipe, name, step.judge)
+    asks = [
+        Ask(
+            *(result.row.key, f"judge.{name.partition('.')[2]}"),
+            messages(instruction.of(result.row), result.row.data | result.filled, answer.JUDGE_FORM),
+            answer.JUDGE_SCHEMA,
+        )
+        for result in results
+        if result.filled is not None
+    ]
+    verdicts = iter(replies(asks))
+    for result in results:
+        if result.filled is not None:
+            verdict = next(verdicts)
+            reason = _unusable(verdict)
+            if not reason and json.loads(verdict.text)["score"] < answer.GOOD:
+                reason = "judged_poor"
+            if reason:
+                text = f"{result.filled['reference']}\n{verdict.text}"
+                result = result._replace(filled=None, reason=reason, said=text)
+        yield result
+
+
+def _unusable(reply: Reply) -> str:
+    """The reason against a reply that nothing can be read from."""
+    if reply.reason == NOT_IN_LEDGER:
+        return "not_asked"
+    return _REASONS.get(reply.reason, "reply_of_other_form") if reply.reason else ""

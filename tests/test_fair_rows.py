@@ -1,0 +1,127 @@
+"""Rows whose right option is right and whose wrong ones are wrong, from seeds of a few lines."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.recipe.load import load
+from datagen.sources.database import open_seeds
+from tests.test_esci_rows import rows_of
+from tests.test_item_rows import ITEM, REVIEW, write_lines
+
+Rows = list[dict[str, Any]]
+
+
+def drawn(seeds: Path, recipe_name: str, task: str) -> Rows:
+    """What a task makes of seeds, without its split."""
+    recipe = load(recipe_name)
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        result = opened.of(task).execute(recipe.tasks[task].query)
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def test_a_question_without_options_asks_for_one_name(tmp_path: Path) -> None:
+    folder = tmp_path / "mmlu" / "data" / "val"
+    folder.mkdir(parents=True)
+    asked = {
+        "Which tool tightens a screw?": "A screwdriver",
+        "What is the capital of Canada?": "Ottawa",
+        "Which factor is cited as the cause of the war?": "Domestic concerns",
+        "How did relations with Russia develop?": "Cautious support",
+        "What do you use to measure flour?": "A kitchen scale",
+        "What is meant by a grand strategy of that time?": "Striving for power in the whole of the world",
+    }
+    with (folder / "miscellaneous_val.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [question, right, "One", "Two", "Three", "A"] for question, right in asked.items()
+        )
+    found = {row["text"] for row in drawn(tmp_path, "mmlu", "open_question")}
+    assert found == {"Which tool tightens a screw?", "What is the capital of Canada?"}
+
+
+def test_what_reaches_far_is_laid_end_to_end(tmp_path: Path) -> None:
+    titles = [
+        "String Lights for Patios, 33 ft, Red",
+        "HDTV Indoor Antenna + 16.5 ft Coax Cable, Black",
+        "Indoor Fan with Longer 12 ft Cord",
+        "HDMI Cable for Screens, 10 ft, Black",
+    ]
+    rows = rows_of(tmp_path, "numbers/reach", [{"product_title": title} for title in titles])
+    assert [row["title"] for row in rows] == titles[:1]
+
+
+@pytest.mark.parametrize("query", ["toy for large dogs", "toy for dogs"])
+def test_an_audience_is_cited_whole(tmp_path: Path, query: str) -> None:
+    rows = rows_of(
+        tmp_path, "esci_ner/attribute_in_query", [{"product_title": "A Toy for Large Dogs"}], [query]
+    )
+    found = [row["entities"] for row in rows if row["kind"] == "audience"]
+    assert found == ([] if "large" in query else [["dogs"]])
+
+
+def test_no_entity_is_part_of_a_brand(tmp_path: Path) -> None:
+    product = {"product_title": "Yellow Dog Collar of leather", "product_brand": "Yellow Dog Design"}
+    rows = rows_of(tmp_path, "esci_ner/attribute_in_query", [product], ["yellow dog leather collar"])
+    assert [row["entities"] for row in rows] == [["leather"]]
+
+
+def test_titles_in_two_languages_tell_the_same_numbers(tmp_path: Path) -> None:
+    def titles_of(english: str, spanish: str, folder: Path) -> Rows:
+        home = {"product_id": "P0", "product_title": english}
+        abroad = {"product_id": "P0", "product_title": spanish, "product_locale": "es"}
+        return rows_of(folder, "esci_languages/title_in_language", [home, abroad])
+
+    agreed = titles_of("Large leather case, 12 inch", "Funda grande de cuero, 12 pulgadas", tmp_path / "a")
+    apart = titles_of("Large leather case, 12 inch", "Funda grande de cuero, 30 cm", tmp_path / "b")
+    assert (bool(agreed), bool(apart)) == (True, False)
+
+
+def test_a_wrong_title_names_nothing_that_the_review_tells(tmp_path: Path) -> None:
+    told = {
+        "Such great quality": "The quality is great, I will buy it again and again for all of us.",
+        "Quality and a good price": "The quality is good and the price is a bargain for what you get.",
+        "A very nice color": "What a nice color, I had not thought that it would look so well.",
+        "Loud, awful noise": "It makes a loud noise all day, so that the neighbors came to ask.",
+        "Easy to clean up": "It is easy to clean, a wet cloth and a minute of your time will do.",
+        "Comfortable to wear": "So comfortable to wear the whole day long, I forgot that I had it on.",
+    }
+    reviews = [
+        {**REVIEW, "title": title, "text": f"{text} {said}", "parent_asin": f"B{place:08}{nth}"}
+        for nth, said in enumerate(["It was a present.", "I bought two of them.", "My aunt has one."])
+        for place, (title, text) in enumerate(told.items())
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    rows = drawn(tmp_path, "reviews_texts", "title_of_review")
+    assert len(rows) >= 3
+    assert not [
+        row
+        for row in rows
+        for title in row["distractors"]
+        if "quality" in title.lower() and "quality" in row["text"]
+    ]
+
+
+def test_wrong_bullet_points_tell_of_their_own_products(tmp_path: Path) -> None:
+    things = ["kettle", "curtain", "hammer", "guitar", "notebook", "pillow", "scooter", "blender", "lantern"]
+    points = [
+        "The {0} is made by hand",
+        "A {0} for every week",
+        "This {0} weighs two pounds",
+        "Lasts {1} years or more",
+    ]
+    products = [
+        {
+            "product_title": f"{thing.title()} {place}",
+            "product_bullet_point": "\n".join(points).format(thing, place + 2),
+        }
+        for place, thing in enumerate(things)
+    ]
+    rows = rows_of(tmp_path, "esci_retrieval/bullets_of_product", products)
+    assert rows
+    for row in rows:
+        assert [bullet for bullet in row["positives"] if "Lasts" in bullet]
+        assert not [bullet for bullet in row["negatives"] if "Lasts" in bullet]
