@@ -7,13 +7,15 @@ from pathlib import Path
 from datagen.commands.preview import worded
 from datagen.console.progress import Say
 from datagen.console.text import aside, heading
-from datagen.errors import UserError
+from datagen.errors import QueryError, UserError
 from datagen.paths import find
+from datagen.pipeline import steps
 from datagen.pipeline.render import job_of
 from datagen.pipeline.rewriting import rows_of
 from datagen.prompts.template import load_template
-from datagen.recipe.model import Recipe, Rewrite
+from datagen.recipe.model import Loaded, Rewrite
 from datagen.schema import LANGUAGES
+from datagen.sources.database import open_seeds
 from datagen.suggest import among
 from datagen.teacher import reword, rewrite
 from datagen.teacher.ask import Ask
@@ -24,7 +26,7 @@ ROWS = 60
 
 
 def asks_of(
-    recipe: Recipe, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
+    recipe: Loaded, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
 ) -> list[Ask]:
     """The asks of every step, `rows` of each.
 
@@ -34,7 +36,7 @@ def asks_of(
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     asks = list(_asks(recipe, seeds, rows, task, say))
     if not asks:
-        raise UserError(f"recipe {recipe.name} asks nothing of a teacher: it has no `reword` or `rewrite`")
+        raise UserError(f"recipe {recipe.name} asks nothing of a teacher: it has none of its keys")
     return asks
 
 
@@ -51,7 +53,7 @@ def told(asks: Sequence[Ask]) -> Iterator[str]:
         system = ask.messages[0]["content"]
 
 
-def _asks(recipe: Recipe, seeds: Path, rows: int, task: str | None, say: Say) -> Iterator[Ask]:
+def _asks(recipe: Loaded, seeds: Path, rows: int, task: str | None, say: Say) -> Iterator[Ask]:
     names = [task] if task else list(recipe.tasks)
     if recipe.reword:
         for template in sorted({recipe.tasks[name].template for name in names}):
@@ -59,6 +61,15 @@ def _asks(recipe: Recipe, seeds: Path, rows: int, task: str | None, say: Say) ->
             if marked := of_wording(wording.text):
                 language = wording.language or next(iter(LANGUAGES))
                 yield reword.ask(template, marked, [], language, recipe.reword.wordings)
+    if recipe.steps and task is None:
+        with open_seeds(recipe.sources, seeds, recipe.seed, say=say) as opened:
+            for name, step in recipe.steps.items():
+                try:
+                    _, _, found = steps.rows_of(opened, name, step.model_copy(update={"rows": rows}))
+                except QueryError:  # it reads what an earlier step will fill
+                    say(f"{name}: its rows are known when the tables that it reads are filled")
+                    continue
+                yield from steps.asks_of(recipe, name, found)
     if recipe.rewrite:
         whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
         for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):

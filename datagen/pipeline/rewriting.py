@@ -97,12 +97,12 @@ def rewrite(
     replies = asking(_asks(rows, unknown))
     futures: list[Future[None]] = []
     for place in unknown:
-        of_part = [next(replies) for _ in rows[place]]
-        whole = not any(reply.reason == UNASKED for reply in of_part)
+        of_rows = [next(replies) for _ in rows[place]]
+        whole = not any(reply.reason == UNASKED for reply in of_rows)
         path = files[place][0 if whole else 1]
         path.parent.mkdir(parents=True, exist_ok=True)
         template = jobs[parts[place].task].template
-        futures.append(executor.submit(judge, rows[place], of_part, template, path))
+        futures.append(executor.submit(judge, rows[place], of_rows, template, path))
     for future in futures:
         future.result()
     return [
