@@ -14,6 +14,8 @@ BASE_URL =
 MAX_COST =
 PRICE =
 BATCH =
+MODEL = smollm2-135m
+PORT = 8000
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -24,7 +26,7 @@ NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -38,7 +40,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data sft infer trained test check bench named constraints clean
+.PHONY: help data teacher sft infer trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -62,6 +64,12 @@ data: .venv/runtime
 		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)') \
 		$(if $(TEACHER),--teacher '$(TEACHER)') $(if $(BASE_URL),--base-url '$(BASE_URL)') \
 		$(if $(MAX_COST),--max-cost '$(MAX_COST)') $(if $(PRICE),--price '$(PRICE)') $(if $(BATCH),--batch)
+
+## make teacher
+##     Serve a model of your own for recipes to ask, until Ctrl-C: MODEL=smollm2-135m (default), a folder, or a model of the
+##     hub. It prints what to type elsewhere, as in make data RECIPE=reworded TEACHER=smollm2-135m BASE_URL=http://...
+teacher: .venv/finetune .venv/infer
+	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)'
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.

@@ -134,19 +134,44 @@ def plan(recipe: str, seeds: str, rows: int | None, sources: str | None, license
 @click.option("--task", metavar="NAME", help="Only this task.")
 @_SOURCES
 @_LICENSES
+@_TEACHER
+@_BASE_URL
 def preview(
-    recipe: str, seeds: str, rows: int, task: str | None, sources: str | None, licenses: str | None
+    recipe: str,
+    seeds: str,
+    rows: int,
+    task: str | None,
+    sources: str | None,
+    licenses: str | None,
+    teacher: str | None,
+    base_url: str | None,
 ) -> None:
     """Print a few rows of every task, and the grade of their answers.
+
+    With --teacher or --base-url, print instead what a teacher would be asked about them, and for how much.
+    Nothing is asked.
 
     \b
     Example:
       datagen preview esci_mcq --task best_match --rows 10
+      datagen preview reworded --teacher gpt-4o
     """
-    from datagen.commands import preview, tables
+    from datagen.commands import preview, preview_asks, tables
+    from datagen.pipeline.rewriting import LEDGER, rewriter_of
+    from datagen.recipe.load import with_teacher
+    from datagen.teacher.estimate import estimates
 
     loaded = _load(recipe, None, sources, licenses)
     where = _seeds(seeds, loaded, Path("runs"))
+    if teacher or base_url:
+        loaded = with_teacher(loaded, teacher, base_url, None)
+        with _placed(recipe):
+            asks = preview_asks.asks_of(loaded, where, rows, task, say=_warn)
+        for text in preview_asks.told(asks):
+            click.echo(text)
+        asked = rewriter_of(loaded)
+        click.echo("\n" + tables.costs(asked, estimates(asked, asks, Path("runs") / LEDGER)))
+        return
     with _placed(recipe):
         for number, found in enumerate(preview.preview(loaded, where, rows, task, say=_warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
