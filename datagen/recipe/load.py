@@ -161,7 +161,7 @@ def with_teacher(
     batch: bool = False,
 ) -> Loaded:
     """The same recipe with another teacher, where any of these says so."""
-    given = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
+    given: dict[str, Any] = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
     given |= {"price": price, "batch": batch or None}
     update = {name: value for name, value in given.items() if value is not None}
     return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=update)})

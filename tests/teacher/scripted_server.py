@@ -43,6 +43,9 @@ FAULTS = (
 HARMLESS = ("drip", "duplicate")
 """Faults that deliver a whole and right reply."""
 
+OF_CONTENT = ("truncated", "wrong_schema", "no_choices", "another")
+"""Faults of the reply itself: a call with the same `Idempotency-Key` gets the same reply."""
+
 SCHEMA = {
     "type": "object",
     "properties": {"echo": {"type": "string"}, "digest": {"type": "string"}},
@@ -99,6 +102,7 @@ class Script:
     met: Counter[str] = field(default_factory=Counter)
     names: list[tuple[str, str, bool]] = field(default_factory=list)
     delivered: set[str] = field(default_factory=set)
+    spoilt: dict[str, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     authorizations: set[str] = field(default_factory=set)
     refused: int = 0
@@ -260,7 +264,12 @@ class Connection:
                 return await self.fail(400, f"Unsupported: '{name}'", "unsupported_parameter", name)
         if script.context and len(said) > script.context:
             return await self.fail(400, "This model's maximum context length is", "context_length_exceeded")
-        fault = script.fault(said)
+        once = headers.get("idempotency-key", "")
+        fault = script.spoilt.get(once) or script.fault(said)
+        if fault in OF_CONTENT and once in script.delivered:
+            fault = ""
+        elif fault in OF_CONTENT and once:
+            script.spoilt[once] = fault
         script.asked[said] += 1
         script.met[fault or "none"] += 1
         if script.latency:
@@ -280,7 +289,6 @@ class Connection:
             reply["choices"] = []
         whole = await self.deliver(fault, reply)
         if good:
-            once = headers.get("idempotency-key", "")
             script.usable[said] += 1
             script.paid[said] += once not in script.delivered or not once
             script.delivered.add(once)

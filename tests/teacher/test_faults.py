@@ -127,7 +127,9 @@ def test_an_interrupted_run_keeps_what_is_on_its_way(tmp_path: Path) -> None:
     path = tmp_path / "teacher.sqlite"
     with scripted(latency=0.5) as server:
         with a_run(server, path) as process:
-            time.sleep(1.2)
+            deadline = time.monotonic() + 60
+            while not server.stats()["usable"] and time.monotonic() < deadline:
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
         assert paid_twice(server) == {}
