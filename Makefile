@@ -12,6 +12,10 @@ LICENSES =
 TEACHER =
 BASE_URL =
 MAX_COST =
+PRICE =
+BATCH =
+MODEL = smollm2-135m
+PORT = 8000
 CONFIG = smollm2-135m
 SET =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
@@ -22,7 +26,7 @@ NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -36,7 +40,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data sft infer trained test check bench named constraints clean
+.PHONY: help data teacher sft infer trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -52,13 +56,20 @@ help:
 ##     ROWS=1000 builds fewer rows; WORKERS=2 sets the number of processes.
 ##     SOURCES="esci m2" builds the tasks over these sources alone, LICENSES="Apache-2.0 MIT" those under these licences.
 ##     TEACHER=model fills the teacher's tables, at BASE_URL=http://localhost:8000/v1 or OpenAI, for MAX_COST=5 dollars at most.
+##     PRICE=2.5,10 is what a million tokens cost, in and out; BATCH=1 asks by the Batch API. docs/teacher.md says more.
 ##     DECONTAMINATE="file file" leaves out rows that ask what a question of these files asks.
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
 		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)') \
 		$(if $(TEACHER),--teacher '$(TEACHER)') $(if $(BASE_URL),--base-url '$(BASE_URL)') \
-		$(if $(MAX_COST),--max-cost '$(MAX_COST)')
+		$(if $(MAX_COST),--max-cost '$(MAX_COST)') $(if $(PRICE),--price '$(PRICE)') $(if $(BATCH),--batch)
+
+## make teacher
+##     Serve a model of your own for recipes to ask, until Ctrl-C: MODEL=smollm2-135m (default), a folder, or a model of the
+##     hub. It prints what to type elsewhere, as in make data RECIPE=reworded TEACHER=smollm2-135m BASE_URL=http://...
+teacher: .venv/finetune .venv/infer
+	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)'
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -106,8 +117,8 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     startup, train, engine, classifier or shortcuts.
-##     ROWS=50000 makes the first five smaller; QUESTIONS="file file" is for the last two.
+##     ledger, teacher, startup, train, engine, classifier or shortcuts.
+##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
 bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))

@@ -93,7 +93,7 @@ def worded(wanted: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         seeds = find_seeds("sample", recipe.sources, Path(folder), lambda text: None)
         counts = {name: task.rows for name, task in recipe.tasks.items()}
-        for name, _, examples, _ in preview._worded(recipe, seeds, counts, lambda text: None):
+        for name, _, examples, _ in preview.worded(recipe, seeds, counts, lambda text: None):
             for row in examples.slice(0, counts[name]).to_pylist():
                 yield {**row, "task": name, "type": recipe.tasks[name].type}
 

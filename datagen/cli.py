@@ -77,6 +77,11 @@ _MAX_COST = click.option(
     metavar="USD",
     help="Most that the teacher may cost. [default: the recipe's, or 25]",
 )
+_PRICE = click.option(
+    "--price",
+    metavar="IN,OUT",
+    help="Dollars of a million of the teacher's tokens. [default: the recipe's, or those of a table]",
+)
 
 
 @main.command()
@@ -129,19 +134,44 @@ def plan(recipe: str, seeds: str, rows: int | None, sources: str | None, license
 @click.option("--task", metavar="NAME", help="Only this task.")
 @_SOURCES
 @_LICENSES
+@_TEACHER
+@_BASE_URL
 def preview(
-    recipe: str, seeds: str, rows: int, task: str | None, sources: str | None, licenses: str | None
+    recipe: str,
+    seeds: str,
+    rows: int,
+    task: str | None,
+    sources: str | None,
+    licenses: str | None,
+    teacher: str | None,
+    base_url: str | None,
 ) -> None:
     """Print a few rows of every task, and the grade of their answers.
+
+    With --teacher or --base-url, print instead what a teacher would be asked about them, and for how much.
+    Nothing is asked.
 
     \b
     Example:
       datagen preview esci_mcq --task best_match --rows 10
+      datagen preview reworded --teacher gpt-4o
     """
-    from datagen.commands import preview, tables
+    from datagen.commands import preview, preview_asks, tables
+    from datagen.pipeline.rewriting import LEDGER, rewriter_of
+    from datagen.recipe.load import with_teacher
+    from datagen.teacher.estimate import estimates
 
     loaded = _load(recipe, None, sources, licenses)
     where = _seeds(seeds, loaded, Path("runs"))
+    if teacher or base_url:
+        loaded = with_teacher(loaded, teacher, base_url, None)
+        with _placed(recipe):
+            asks = preview_asks.asks_of(loaded, where, rows, task, say=_warn)
+        for text in preview_asks.told(asks):
+            click.echo(text)
+        asked = rewriter_of(loaded)
+        click.echo("\n" + tables.costs(asked, estimates(asked, asks, Path("runs") / LEDGER)))
+        return
     with _placed(recipe):
         for number, found in enumerate(preview.preview(loaded, where, rows, task, say=_warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
@@ -164,6 +194,8 @@ def preview(
 @_TEACHER
 @_BASE_URL
 @_MAX_COST
+@_PRICE
+@click.option("--batch", is_flag=True, help="Ask the teacher by the Batch API: half the price, within a day.")
 def build(
     recipe: str,
     seeds: str,
@@ -176,6 +208,8 @@ def build(
     teacher: str | None,
     base_url: str | None,
     max_cost: float | None,
+    price: str | None,
+    batch: bool,
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
@@ -192,11 +226,14 @@ def build(
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
+    from datagen.teacher.budget import given_price
 
     loaded = with_evaluation(
         _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
-    loaded = with_teacher(loaded, teacher, base_url, max_cost)
+    loaded = with_teacher(
+        loaded, teacher, base_url, max_cost, given_price(price) if price is not None else None, batch
+    )
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
@@ -221,6 +258,7 @@ def build(
 @_TEACHER
 @_BASE_URL
 @_MAX_COST
+@_PRICE
 def reword(
     recipe: str,
     task: str | None,
@@ -230,6 +268,7 @@ def reword(
     teacher: str | None,
     base_url: str | None,
     max_cost: float | None,
+    price: str | None,
 ) -> None:
     """Ask a teacher for new wordings of a recipe's templates.
 
@@ -243,8 +282,10 @@ def reword(
     from datagen.commands import reword
     from datagen.recipe.load import with_teacher
     from datagen.storage.files import writable
+    from datagen.teacher.budget import given_price
 
-    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost)
+    own_price = given_price(price) if price is not None else None
+    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost, own_price)
     where = _seeds(seeds, loaded, writable(runs))
     number = wordings or (loaded.reword.wordings if loaded.reword else 8)
     with _placed(recipe):

@@ -44,6 +44,30 @@ _GRADER = click.option(
 
 
 @main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name of the model, as it is asked for.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to use.")
+def serve(model: Path, name: str, port: int) -> None:
+    """Serve a model to recipes that ask a teacher.
+
+    MODEL is its folder. The server speaks as OpenAI's does, to this machine alone, until Ctrl-C.
+
+    \b
+    Example:
+      infer serve models/mine --name mine
+    """
+    from datagen.hf.checkpoint import checked
+    from infer.serve.openai_server import serve
+
+    folder = checked(model)
+    url = f"http://127.0.0.1:{port}/v1"
+    click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
+    click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
+    sys.stdout.flush()
+    serve(folder, name, "127.0.0.1", port)
+
+
+@main.command()
 @click.argument("questions", type=click.Path(path_type=Path))
 def classify(questions: Path) -> None:
     """Print the task type of each question, guessed from its text.

@@ -22,7 +22,7 @@ FIRST = {"trained", "named"}
 """Checks that other targets begin with; nobody types them."""
 
 CLIS = {"datagen": datagen.cli.main, "finetune": finetune.cli.main, "infer": infer.cli.main}
-VARIABLES = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+VARIABLES = set(re.findall(r"^([A-Z_]+) =", MAKEFILE, re.MULTILINE))
 
 
 def commands(page: Path) -> list[str]:

@@ -104,7 +104,7 @@ def preview(
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     names = [task] if task else recipe.tasks
     wanted = {name: max(rows, min(SHORTCUT_ROWS, recipe.tasks[name].rows)) for name in names}
-    for name, _, examples, rejects in _worded(recipe, seeds, wanted, say):
+    for name, _, examples, rejects in worded(recipe, seeds, wanted, say):
         yield TaskPreview(
             name,
             recipe.tasks[name],
@@ -122,7 +122,7 @@ def preview(
 
 def plan(recipe: Loaded, seeds: Path, *, say: Say = lambda text: None) -> Iterator[TaskPlan]:
     """The expected rows of every task, from the count of its query's rows and a trial of some."""
-    for name, drawn, examples, rejects in _worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS), say):
+    for name, drawn, examples, rejects in worded(recipe, seeds, dict.fromkeys(recipe.tasks, PLAN_ROWS), say):
         looked_at = examples.num_rows + rejects.num_rows
         share = examples.num_rows / looked_at if looked_at else 0.0
         wanted = quotas(recipe.tasks[name].rows, recipe.split.test, drawn.available)
@@ -138,7 +138,7 @@ def plan(recipe: Loaded, seeds: Path, *, say: Say = lambda text: None) -> Iterat
         )
 
 
-def _worded(
+def worded(
     recipe: Loaded, seeds: Path, wanted: Mapping[str, int], say: Say
 ) -> Iterator[tuple[str, Drawn, pa.Table, pa.Table]]:
     """Name, counts, examples and rejects of each task, from the rows that a build of so many would draw."""

@@ -34,6 +34,7 @@ from datagen.teacher.ask import Ask, Reply
 from datagen.teacher.client import asked, available
 from datagen.teacher.gates import GATES, row_problem
 from datagen.teacher.marks import Marked, of_wording
+from datagen.teacher.rewrite import TEMPERATURE
 
 ROWS = 300
 """Rows of a task that are drawn, so that some in each language are among them."""
@@ -87,7 +88,7 @@ def rewordings(
     """
     if task is not None and task not in recipe.tasks:
         raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
-    teacher = teacher_of(recipe)._replace(max_tokens=reword.MOST_TOKENS)
+    teacher = teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=reword.MOST_TOKENS)
     missing = available(teacher)
     if missing and not (runs / LEDGER).is_file():
         raise UserError(missing)

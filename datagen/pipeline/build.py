@@ -37,7 +37,7 @@ from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.quotas import Supply
 from datagen.pipeline.render import Job, content_of, job_of, ready, word_part
-from datagen.pipeline.rewriting import LEDGER, teacher_of
+from datagen.pipeline.rewriting import LEDGER, rewriter_of
 from datagen.pipeline.sampling import SIDES, Cell, Drawn, draw, read_drawn
 from datagen.pipeline.shards import Constants, Part
 from datagen.pipeline.shared_tables import shared, turns
@@ -132,7 +132,7 @@ def build(
         plan = _plan(recipe, run, seeds, filled)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            whole = manifest and not rewriting.may_ask_more(recipe, manifest["asked"])
+            whole = manifest and not rewriting.may_ask_more(recipe, manifest["steps"])
             if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
@@ -372,7 +372,7 @@ def _write_anew(plan: Plan, made: _Made, say: Say) -> None:
     recipe = plan.recipe
     if recipe.rewrite is None:
         return
-    teacher, ledger = teacher_of(recipe), plan.run.parent / LEDGER
+    teacher, ledger = rewriter_of(recipe), plan.run.parent / LEDGER
     missing = rewriting.missing(recipe, plan.run.parent)
     if missing:
         say(f"rewrite: no prompt is written anew: {missing}")
@@ -478,8 +478,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "tasks": tasks,
         "made_up": plan.made_up,
         "left_out": plan.recipe.left_out,
-        "steps": plan.filled.counts,
-        "asked": rewriting.outcome(made.parts),
+        "steps": plan.filled.counts | rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
     }
     write_card(plan.run, plan.recipe, manifest)

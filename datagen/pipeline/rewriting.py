@@ -23,7 +23,7 @@ from datagen.storage.files import read_arrow, write_arrow
 from datagen.teacher.ask import Ask, Reply, Teacher
 from datagen.teacher.client import available
 from datagen.teacher.marks import of_wording
-from datagen.teacher.rewrite import MOST_TOKENS, UNASKED, Row, ask, written_anew
+from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, UNASKED, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
     [
@@ -50,9 +50,13 @@ LEDGER = "teacher.sqlite"
 
 def teacher_of(recipe: Recipe) -> Teacher:
     """The teacher that a recipe asks."""
-    return Teacher(
-        *(recipe.teacher.model, recipe.teacher.base_url, recipe.teacher.max_cost_usd), max_tokens=MOST_TOKENS
-    )
+    one = recipe.teacher
+    return Teacher(*(one.model, one.base_url, one.max_cost_usd), price=one.price, batch=one.batch)
+
+
+def rewriter_of(recipe: Recipe) -> Teacher:
+    """The same, as it is asked to write prompts anew."""
+    return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
 
 
 def missing(recipe: Recipe, runs: Path) -> str:
@@ -94,12 +98,12 @@ def rewrite(
     replies = asking(_asks(rows, unknown))
     futures: list[Future[None]] = []
     for place in unknown:
-        of_part = [next(replies) for _ in rows[place]]
-        whole = not any(reply.reason == UNASKED for reply in of_part)
+        of_rows = [next(replies) for _ in rows[place]]
+        whole = not any(reply.reason == UNASKED for reply in of_rows)
         path = files[place][0 if whole else 1]
         path.parent.mkdir(parents=True, exist_ok=True)
         template = jobs[parts[place].task].template
-        futures.append(executor.submit(judge, rows[place], of_part, template, path))
+        futures.append(executor.submit(judge, rows[place], of_rows, template, path))
     for future in futures:
         future.result()
     return [
@@ -118,14 +122,17 @@ def _asks(rows: Sequence[Sequence[Row]], places: Iterable[int]) -> Iterator[Ask]
 
 def _rows(part: Part, job: Job) -> list[Row]:
     """The rows of a batch that stay and are to be written anew."""
-    examples = read_arrow(part.examples)
-    chosen = pc.and_(examples["pieces"].is_valid(), pc.is_null(read_arrow(part.reasons)["reason"]))
+    return rows_of(read_arrow(part.examples).filter(pc.is_null(read_arrow(part.reasons)["reason"])), job)
+
+
+def rows_of(examples: pa.Table, job: Job) -> list[Row]:
+    """The rows among examples that are to be written anew."""
     wordings = load_template(job.template).wordings
     columns = ["id", "wording", "prompt", "pieces", "answer", "target", "options"]
     found = []
-    for row in examples.select(columns).filter(chosen).to_pylist():
-        if "".join(row["pieces"]) != row["prompt"]:
-            continue  # a value holds what marks values
+    for row in examples.select(columns).filter(examples["pieces"].is_valid()).to_pylist():
+        if "".join(row["pieces"]) != row["prompt"]:  # a value holds what marks values
+            continue
         language = wordings[row["wording"]].language or "en"
         read = Row(
             *(row["id"], job.task, job.task_type, job.metric, language),

@@ -152,9 +152,17 @@ def with_evaluation(recipe: Loaded, files: Sequence[str]) -> Loaded:
     return recipe.model_copy(update={"decontaminate": list(dict.fromkeys([*recipe.decontaminate, *files]))})
 
 
-def with_teacher(recipe: Loaded, model: str | None, base_url: str | None, max_cost: float | None) -> Loaded:
+def with_teacher(
+    recipe: Loaded,
+    model: str | None,
+    base_url: str | None,
+    max_cost: float | None,
+    price: tuple[float, float] | None = None,
+    batch: bool = False,
+) -> Loaded:
     """The same recipe with another teacher, where any of these says so."""
     given = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
+    given |= {"price": price, "batch": batch or None}
     update = {name: value for name, value in given.items() if value is not None}
     return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=update)})
 

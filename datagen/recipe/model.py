@@ -210,6 +210,9 @@ class Answer(_Step):
         return judge and _teacher_template(judge)
 
 
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Teacher(_Model):
     """Who fills the tables of `extract` and `answer`."""
 
@@ -221,6 +224,16 @@ class Teacher(_Model):
     )
     max_cost_usd: float | None = Field(
         default=25, ge=0, exclude=True, description="a build stops before it spends more; null: no limit"
+    )
+    price: tuple[Dollars, Dollars] | None = Field(
+        default=None,
+        strict=False,
+        exclude=True,
+        title="two numbers, such as `[2.5, 10]`",
+        description="dollars a million tokens, in and out; null: those of the table that ships",
+    )
+    batch: bool = Field(
+        default=False, exclude=True, description="ask by the Batch API: half the price, within a day"
     )
 
 

@@ -75,8 +75,8 @@ def write_report(run: Path, recipe: Recipe, manifest: Mapping[str, Any], lock: s
         reasons=_reasons(manifest),
         shortcuts=shortcuts,
         families=[name for name in FAMILIES if any(name in task.get("families", ()) for task in shortcuts)],
-        shares=_shares(made, recipe),
         steps=_steps(manifest),
+        shares=_shares(made, recipe),
         twins=_twins(run),
         lock=lock,
         made_up=manifest["made_up"],
@@ -266,12 +266,12 @@ def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             **{key: step[key] for key in ("asked", "kept")},
             "rejected": [
-                (reason, GATES.get(reason, _words(reason)), rows)
+                (reason, GATES.get(reason, explain(reason)), rows)
                 for reason, rows in _ranked(Counter(step["rejected"]))
             ],
-            "examples": sorted(step["examples"], key=lambda example: example["reason"]),
+            "examples": sorted(step.get("examples", []), key=lambda example: example["reason"]),
         }
-        for name, step in sorted(manifest["asked"].items())
+        for name, step in sorted(manifest["steps"].items())
     ]
 
 

@@ -7,7 +7,11 @@ OPENAI = "https://api.openai.com/v1"
 
 
 class Teacher(NamedTuple):
-    """Who is asked, and how. `price` is dollars a million tokens, in and out; None: the table's."""
+    """Who is asked, and how.
+
+    `price` is dollars a million tokens, in and out; None: the table's. `batch` asks by the Batch API, which
+    takes half of it, and up to a day.
+    """
 
     model: str
     base_url: str | None = None
@@ -15,6 +19,7 @@ class Teacher(NamedTuple):
     temperature: float = 0.0
     max_tokens: int = 1024
     price: tuple[float, float] | None = None
+    batch: bool = False
 
     @property
     def server(self) -> str:

@@ -19,6 +19,7 @@ from datagen.errors import UserError
 from datagen.teacher import ledger
 from datagen.teacher.api_key import available
 from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.batch_api import fill
 from datagen.teacher.calls import LAST_REPLIES, Calls, Job, settled
 from datagen.teacher.raw_reply import Read
 
@@ -51,6 +52,9 @@ def asked(
     missing = available(teacher)
     if missing and not path.is_file():
         raise UserError(missing)
+    if teacher.batch and not missing:
+        asks = list(asks)
+        fill(teacher, asks, path, recipe=recipe, progress=progress, say=say)
     total = len(asks) if isinstance(asks, Sized) else 0
     given = left_out = 0
     with ledger.opened(path) as connection:

@@ -183,10 +183,11 @@ def find(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, l
 def add(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Keep replies, each under the next number of its key."""
     with transaction(connection):
-        _insert(connection, entries, imported=False)
+        insert(connection, entries)
 
 
-def _insert(connection: sqlite3.Connection, entries: Iterable[Entry], imported: bool) -> None:
+def insert(connection: sqlite3.Connection, entries: Iterable[Entry], imported: bool = False) -> None:
+    """The same, in a transaction of the caller's."""
     connection.executemany(
         "insert into reply (key, server, model, recipe, step, form, raw, tokens_in, tokens_out, usd,"
         " request, number, imported, seconds) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
@@ -273,7 +274,7 @@ def import_lines(path: Path, source: Path) -> tuple[int, int]:
                 if entry.raw not in known.setdefault(entry.key, []):
                     known[entry.key].append(entry.raw)
                     new.append(entry)
-            _insert(connection, new, imported=True)
+            insert(connection, new, imported=True)
             came, before = came + len(new), before + len(entries) - len(new)
     return came, before
 

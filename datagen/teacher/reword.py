@@ -10,20 +10,22 @@ from typing import Any
 
 from datagen.schema import LANGUAGES
 from datagen.teacher.ask import Ask, Reply
+from datagen.teacher.data_message import messages
 from datagen.teacher.gates import words_problem
 from datagen.teacher.marks import Marked
 
-SYSTEM = """You write prompts for an online shop's assistant. The user message is a JSON object of data.
-Its `prompt` is a prompt in {language}. It holds marks such as [[1]], which stand for texts that are filled \
-in later; `also` are other wordings of the same prompt.
+INSTRUCTION = """You write prompts for an online shop's assistant. `prompt` in the data is a prompt in \
+{language}. It holds marks such as [[1]], which stand for texts that are filled in later; `also` are other \
+wordings of the same prompt.
 Write {count} new wordings of that prompt in {language}. Each asks for exactly the same thing, and says in \
 which form to answer as the prompt does.
 Keep every mark exactly as it is and exactly as often as in the prompt, on a line of its own where it stands \
 on one, in quotes or behind a label where it stands so. Write no marks of your own, and add no facts, no \
 examples and no numbers.
 Make them differ in structure and in tone: short and long, questions and orders, with the data before the \
-task or behind it. Do not answer the prompt.
-Reply with a JSON object: {{"wordings": ["...", ...]}}"""
+task or behind it. Do not answer the prompt."""
+
+FORM = 'Reply with a JSON object: {"wordings": ["...", ...]}'
 
 MOST_TOKENS = 2048
 """Tokens of a reply: eight wordings and more."""
@@ -35,10 +37,7 @@ SHOWN = 3
 def ask(template: str, base: Marked, others: Sequence[str], language: str, count: int) -> Ask:
     """The ask for `count` new wordings of one wording, in a language by its code."""
     data = {"prompt": base.text, "also": [other for other in others if other != base.text][:SHOWN]}
-    messages = (
-        {"role": "system", "content": SYSTEM.format(language=LANGUAGES[language], count=count)},
-        {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
-    )
+    said = messages(INSTRUCTION.format(language=LANGUAGES[language], count=count), data, FORM)
     listed = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": count}
     schema: dict[str, Any] = {
         "type": "object",
@@ -46,7 +45,7 @@ def ask(template: str, base: Marked, others: Sequence[str], language: str, count
         "required": ["wordings"],
         "additionalProperties": False,
     }
-    return Ask(f"{template} {language} {base.text}", "reword", messages, schema)
+    return Ask(f"{template} {language} {base.text}", "reword", said, schema)
 
 
 def wordings_of(reply: Reply) -> tuple[list[str], str]:

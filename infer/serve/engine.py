@@ -32,7 +32,7 @@ MOST_BIASED = 1024
 BIAS = 1.0
 """Added to the logits of the cited text's tokens; the value of KDD Cup's winners."""
 
-_CPU_ENVIRONMENT = {
+CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: what it uses is ours to see and to end
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # binding to cores takes those that others work on
     "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),  # else vLLM takes one thread
@@ -100,7 +100,7 @@ class Engine:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         if settings.device == "cpu":
-            for name, value in _CPU_ENVIRONMENT.items():
+            for name, value in CPU_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
         with _quiet():
             vllm = _imported("vllm")

@@ -160,7 +160,7 @@ def test_nothing_of_a_teacher_that_obeys_its_data_gets_into_a_shard(here: Path) 
     changed = {key for key, row in after.items() if row["prompt"] != before[key]["prompt"]}
     assert changed == set()
     assert {row["teacher"] for row in after.values()} == {None}
-    outcome = read_manifest(Path("runs/attacked"))["asked"]["rewrite.match"]
+    outcome = read_manifest(Path("runs/attacked"))["steps"]["rewrite.match"]
     assert (outcome["asked"], outcome["kept"]) == (len(before), 0)
     assert sum(outcome["rejected"].values()) == len(before)
 
@@ -171,7 +171,8 @@ def test_such_texts_are_data_to_a_teacher_that_does_as_it_is_told(here: Path) ->
         after = built(recipe(list(ATTACKS), address))
     for body in heard:  # a seed's text stands in the data alone
         text = asked_about(body)["texts"]["[[1]]"]
-        assert text not in body["messages"][0]["content"] and text not in asked_about(body)["prompt"]
+        assert text not in body["messages"][0]["content"]
+        assert text not in asked_about(body)["prompt"]
     for key, row in after.items():
         new = row["prompt"][1]["content"]
         assert row["teacher"] == "m" and new.splitlines()[0].endswith(f' "{key}".'), key
@@ -208,7 +209,7 @@ def test_without_a_teacher_one_line_says_that_prompts_stay(here: Path) -> None:
         "rewrite: no prompt is written anew: no key for m: set OPENAI_API_KEY, or OPENAI_API_KEY_FILE to a "
         "file that holds it, or name a server of your own by --base-url"
     ]
-    assert read_manifest(Path("runs/attacked"))["asked"] == {}
+    assert read_manifest(Path("runs/attacked"))["steps"] == {}
 
 
 def test_a_build_with_a_teacher_follows_one_without(here: Path) -> None:

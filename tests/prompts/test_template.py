@@ -1,5 +1,6 @@
 """Templates: what compiles, what is refused at which line, and seed text that stays a value."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,3 +263,45 @@ def test_the_chat_names_the_task_type() -> None:
         "You are a helpful online shopping assistant. Your task is named entity recognition."
     )
     assert user == {"role": "user", "content": "Which brand?"}
+
+
+def test_wordings_of_a_teacher_come_after_the_templates_own(write: Write) -> None:
+    path = write("One {{ a }} {{ b }}\n")
+    beside = path.with_suffix(".reworded.j2")
+    beside.write_text("{# reworded by gpt-4o #}\nTwo {{ b }}\n--- es\nTres {{ a }} {{ b }}\n")
+    template = load_template(path)
+    assert [(wording.teacher, wording.language, wording.line) for wording in template.wordings] == [
+        (None, None, 1),
+        ("gpt-4o", None, 2),
+        ("gpt-4o", "es", 4),
+    ]
+    assert template.render(1, {"a": "x", "b": "y"}) == "Two y"
+    beside.unlink()
+    assert len(load_template(path).wordings) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Two {{ a }}\n", "x.reworded.j2:1:1: template_syntax: its first line names who worded it"),
+        (
+            "{# reworded by m #}\nTwo {{ c }}\n",
+            "x.reworded.j2:2:1: unknown_slot: no wording of x.j2 prints `c`",
+        ),
+        ("{# reworded by m #}\nTwo {{ a() }}\n", "x.reworded.j2:2:8: template_call"),
+    ],
+)
+def test_faults_of_reworded_wordings_are_placed_in_their_file(write: Write, text: str, says: str) -> None:
+    path = write("One {{ a }}\n")
+    path.with_suffix(".reworded.j2").write_text(text)
+    with pytest.raises(TemplateError, match=re.escape(says)):
+        load_template(path)
+
+
+def test_the_pieces_of_a_prompt_are_its_words_and_its_values(write: Write) -> None:
+    text = 'Find "{{ a }}"\n{% if b %}\nby {{ b | upper }}\n{% endif %}\nin {{ c ~ "!" }}\n'
+    template = load_template(write(text))
+    slots = {"a": "{{ b }}", "b": "me", "c": "x"}
+    pieces = template.pieces(0, slots)
+    assert pieces == ['Find "', "{{ b }}", '"\nby ', "ME", "\nin ", "x!", ""]
+    assert "".join(pieces) == template.render(0, slots)

@@ -42,5 +42,5 @@ def serving(says: Says) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def asked_about(body: dict[str, Any]) -> dict[str, Any]:
     """The data that a request asks about."""
-    found: dict[str, Any] = json.loads(body["messages"][-1]["content"])
+    found: dict[str, Any] = json.loads(body["messages"][-1]["content"].split("\n")[1])
     return found

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import runpy
 import subprocess
 import sys
@@ -57,6 +58,19 @@ def reply_to(said: str, with_schema: bool) -> str:
     return json.dumps({"echo": said, "digest": digest}) if with_schema else f"{said} -> {digest}"
 
 
+def completion(name: str, said: str, content: str) -> dict[str, Any]:
+    """A chat completion; content such as `finish:length` is a reply that ended so."""
+    finish = content.removeprefix("finish:") if content.startswith("finish:") else "stop"
+    message = {"role": "assistant", "content": content}
+    return {
+        "id": f"chatcmpl-{name}",
+        "object": "chat.completion",
+        "model": "m-1",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": len(said) // 4 + 1, "completion_tokens": len(content) // 4 + 1},
+    }
+
+
 @dataclass
 class Script:
     """What the server does, and what it did."""
@@ -73,6 +87,9 @@ class Script:
     says: dict[str, str] = field(default_factory=dict)
     replies: str = ""  # a Python file whose `reply` gives the text for a list of messages
     most: int = 0
+    batches: bool = False
+    batch_looks: int = 1
+    refuses_batch: str = ""
     echo_key: bool = False
     module: dict[str, Any] = field(default_factory=dict)
 
@@ -85,6 +102,8 @@ class Script:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     authorizations: set[str] = field(default_factory=set)
     refused: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    batch: dict[str, dict[str, Any]] = field(default_factory=dict)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -112,6 +131,7 @@ class Script:
             "bodies": self.bodies[:10] + self.bodies[-10:],
             "authorizations": sorted(self.authorizations),
             "refused": self.refused,
+            "batches": list(self.batch.values()),
         }
 
 
@@ -160,7 +180,70 @@ class Connection:
                 return await self.complete(json.loads(body), headers)
             finally:
                 script.at_once -= 1
+        if script.batches and path.startswith(("/v1/files", "/v1/batches")):
+            return await self.batches(method, path.partition("?")[0], body)
         return await self.fail(404, "Not Found")
+
+    async def batches(self, method: str, path: str, body: bytes) -> bool:
+        """Take a file, make a batch of it, tell how it goes, give its output."""
+        script = self.script
+        if path == "/v1/files":
+            whole = re.search(rb'name="file".*?\r\n\r\n(.*?)\r\n--', body, re.DOTALL)
+            name = f"file-{len(script.files)}"
+            script.files[name] = whole[1] if whole else b""
+            return await self.send(200, {"id": name, "object": "file", "purpose": "batch"})
+        if path.endswith("/content"):
+            return await self.send_bytes(200, script.files[path.split("/")[-2]])
+        if path == "/v1/batches" and method == "POST":
+            asked = json.loads(body)
+            name = f"batch_{len(script.batch)}"
+            about = {"id": name, "object": "batch", "endpoint": asked["endpoint"], "created_at": 1}
+            about |= {"completion_window": "24h", "status": "in_progress", "looks": 0, "output_file_id": None}
+            script.batch[name] = about | {name: asked[name] for name in ("input_file_id", "metadata")}
+            return await self.send(200, script.batch[name])
+        if path == "/v1/batches":
+            return await self.send(200, {"object": "list", "data": list(script.batch.values())})
+        batch = script.batch[path.split("/")[-1]]
+        batch["looks"] += 1
+        if script.refuses_batch:
+            errors = {"object": "list", "data": [{"code": "x", "message": script.refuses_batch}]}
+            return await self.send(200, batch | {"status": "failed", "errors": errors})
+        if batch["status"] == "in_progress" and batch["looks"] >= script.batch_looks:
+            name = f"file-{len(script.files)}"
+            script.files[name] = self.output(script.files[batch["input_file_id"]], batch["id"])
+            batch |= {"status": "completed", "output_file_id": name}
+        return await self.send(200, batch)
+
+    def output(self, lines: bytes, batch: str) -> bytes:
+        """A batch's output: in another order, with faults, doubled lines, and a line of another batch."""
+        script = self.script
+        out = []
+        for line in map(json.loads, lines.splitlines()):
+            said = line["body"]["messages"][-1]["content"]
+            fault = script.fault(said)
+            script.asked[said] += 1
+            script.met[fault or "none"] += 1
+            with_schema = "response_format" in line["body"]
+            reply = completion(f"{batch}-{said}", said, script.says.get(said) or reply_to(said, with_schema))
+            found = {
+                "custom_id": line["custom_id"],
+                "response": {"status_code": 200, "body": reply},
+                "error": None,
+            }
+            if fault == "another":
+                found["custom_id"] = "0" * 32
+            elif fault == "no_choices":
+                reply["choices"] = []
+            elif fault and fault != "duplicate":
+                found["response"] = {"status_code": 500, "body": {"error": {"message": "server error"}}}
+            else:
+                script.usable[said] += 1
+                script.paid[said] += 1
+            if fault == "hang":
+                continue
+            out += [found] * (2 if fault == "duplicate" else 1)
+        random.Random(batch).shuffle(out)
+        return b"".join(json.dumps(one).encode() + b"\n" for one in out)
 
     async def complete(self, asked: dict[str, Any], headers: dict[str, str]) -> bool:
         """Answer a chat completion, as the script says."""
@@ -192,21 +275,7 @@ class Connection:
         good = not fault or fault in HARMLESS
         if fault == "wrong_schema":
             content = json.dumps({"result": script.asked[said]})
-        reply = {
-            "id": f"chatcmpl-{name}",
-            "object": "chat.completion",
-            "model": asked["model"],
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": content},
-                    "finish_reason": "stop",
-                }
-            ],
-            "usage": {"prompt_tokens": len(said) // 4 + 1, "completion_tokens": len(content) // 4 + 1},
-        }
-        if content.startswith("finish:"):
-            reply["choices"][0]["finish_reason"] = content.removeprefix("finish:")
+        reply = completion(name, said, content)
         if fault == "no_choices" or (fault == "wrong_schema" and not with_schema):
             reply["choices"] = []
         whole = await self.deliver(fault, reply)
@@ -253,7 +322,10 @@ class Connection:
 
     async def send(self, status: int, body: dict[str, Any], more: str = "") -> bool:
         """Send a JSON body."""
-        text = json.dumps(body).encode()
+        return await self.send_bytes(status, json.dumps(body).encode(), more)
+
+    async def send_bytes(self, status: int, text: bytes, more: str = "") -> bool:
+        """Send a body as it is."""
         self.writer.write(self.head(status, len(text), more) + text)
         await self.writer.drain()
         return True

@@ -7,10 +7,13 @@ import pytest
 from datagen.commands.tables import costs
 from datagen.console.app import Commands
 from datagen.errors import OverBudget, UserError
+from datagen.pipeline.rewriting import teacher_of
+from datagen.recipe.load import load, with_teacher
 from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.budget import given_price, price_date, price_of, tokens_of
 from datagen.teacher.client import asked
 from datagen.teacher.estimate import estimates
+from datagen.teacher.ledger import request_of
 from tests.teacher.scripted_server import scripted
 
 
@@ -100,3 +103,18 @@ def test_a_passed_limit_ends_a_command_with_its_own_exit_code() -> None:
     with pytest.raises(SystemExit) as ended:
         group.main(["dear"])
     assert ended.value.code == 3
+
+
+def test_price_and_batch_reach_the_teacher_of_a_build_and_leave_its_rows_alone() -> None:
+    recipe = load("reworded")
+    priced = with_teacher(recipe, "mine", None, 5.0, (1.0, 2.0), batch=True)
+    teacher = teacher_of(priced)
+    assert (teacher.model, teacher.max_cost_usd, teacher.price, teacher.batch) == (
+        "mine",
+        5.0,
+        (1.0, 2.0),
+        True,
+    )
+    same = with_teacher(recipe, "mine", None, None)
+    assert priced.model_dump(mode="json") == same.model_dump(mode="json")
+    assert request_of(teacher, asks(1)[0]) == request_of(teacher_of(same), asks(1)[0])

@@ -7,14 +7,16 @@ from datagen.teacher.marks import of_pieces, of_wording
 
 def test_equal_texts_have_one_mark() -> None:
     marked = of_pieces(["Is ", "red", " like ", "blue", " or ", "red", "?"])
-    assert marked and marked.text == "Is [[1]] like [[2]] or [[1]]?"
+    assert marked
+    assert marked.text == "Is [[1]] like [[2]] or [[1]]?"
     assert marked.filled("[[2]], [[1]]") == "blue, red"
 
 
 @pytest.mark.parametrize("value", ["[[1]]", "[[2]]", "]] [[", "{{ x }}"])
 def test_a_text_that_looks_like_a_mark_stays_a_text(value: str) -> None:
     marked = of_pieces(["Find ", value, " in ", "this", "."])
-    assert marked and marked.text == "Find [[1]] in [[2]]."
+    assert marked
+    assert marked.text == "Find [[1]] in [[2]]."
     assert marked.filled("In [[2]]: [[1]]!") == f"In this: {value}!"
 
 
@@ -27,5 +29,6 @@ def test_slots_and_whole_blocks_of_a_template_are_locked() -> None:
         "Find {{ a | upper }}\n{% if b %}\nin {{ b }}{% if c %}!{% endif %}\n{% endif %}\nby {{ a | upper }}"
     )
     marked = of_wording(text)
-    assert marked and marked.text == "Find [[1]]\n[[2]]\nby [[1]]"
+    assert marked
+    assert marked.text == "Find [[1]]\n[[2]]\nby [[1]]"
     assert marked.filled(marked.text) == text
