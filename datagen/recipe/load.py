@@ -161,7 +161,7 @@ def with_teacher(
     batch: bool = False,
 ) -> Loaded:
     """The same recipe with another teacher, where any of these says so."""
-    given = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
+    given: dict[str, Any] = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
     given |= {"price": price, "batch": batch or None}
     update = {name: value for name, value in given.items() if value is not None}
     return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=update)})
@@ -248,9 +248,9 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded 
     tasks = {f"{part.name}.{name}": task for part in parts for name, task in part.tasks.items()}
     tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
     left_out = {f"{part.name}.{name}": why for part in parts for name, why in part.left_out.items()}
-    steps = {kind: _common_steps(document, parts, kind) for kind in ("extract", "answer")}
     blend = Loaded.model_construct(
-        **steps,
+        extract=_common_steps(document, parts, "extract"),
+        answer=_common_steps(document, parts, "answer"),
         **{name: getattr(mixture, name) for name in Common.model_fields},
         sources=sources,
         tables=tables,
