@@ -15,7 +15,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from datagen.recipe.model import Recipe
+from datagen.recipe.load import load
+from datagen.recipe.model import Recipe, Task
+from datagen.recipe.narrow import steps_by_task
 from datagen.schema import TaskType, Track
 from datagen.storage.manifest import read_manifest
 from tests.conftest import all_tasks
@@ -82,7 +84,29 @@ def page(recipe: Recipe, run: Path) -> str:
                     "",
                     *told(task, model, manifest[task], rows[task]),
                 ]
+    lines += [
+        *("", "## On a teacher's tables", ""),
+        "These tasks join where a teacher or a ledger is at hand; [teacher.md](teacher.md) tells more.",
+    ]
+    for task, model in taught().items():
+        name, _, own = task.partition(".")
+        facts = f"{model.type.replace('_', ' ')}; {model.track.replace('_', ' ')}."
+        lines += ["", f"### {task}", "", reasons(name)[own], "", facts]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def taught() -> dict[str, Task]:
+    """The tasks that stand on tables of a teacher's."""
+    names = [path.stem for path in sorted((ROOT / "recipes").glob("*.yaml"))]
+    parts = [
+        load(name) for name in names if "\ninclude:" not in (ROOT / "recipes" / f"{name}.yaml").read_text()
+    ]
+    return {
+        f"{part.name}.{name}": task
+        for part in parts
+        for name, task in part.tasks.items()
+        if steps_by_task(part)[name]
+    }
 
 
 def matrix(recipe: Recipe) -> list[str]:
@@ -99,7 +123,11 @@ def shopbench() -> list[str]:
         links = ", ".join(f"[{name}](#{name.replace('.', '')})" for name in row["covered_by"].split())
         body.append([row["skill"], row["task"], row["type"].replace("_", " "), links or "-", row["missing"]])
     done = sum(bool(row["covered_by"]) for row in covered())
-    head = f"{done} of {len(covered())} are covered by tasks whose answers the seeds carry."
+    by_teacher = sum(bool({*row["covered_by"].split()} & taught().keys()) for row in covered())
+    head = (
+        f"{done} of {len(covered())} are covered: {done - by_teacher} by tasks whose answers the seeds carry,"
+        f" {by_teacher} by tasks on a teacher's tables."
+    )
     return [head, "", *table(["skill", "task", "type", "covered by", "missing"], body)]
 
 
@@ -130,7 +158,7 @@ def test_the_page_is_that_of_the_recipes(everything: Path) -> None:
 
 
 def test_shopbench_is_covered_by_tasks_that_are_there() -> None:
-    tasks = all_tasks().tasks
+    tasks = all_tasks().tasks | taught()
     assert len(covered()) == 57
     for row in covered():
         names = row["covered_by"].split()
@@ -142,6 +170,8 @@ def test_shopbench_is_covered_by_tasks_that_are_there() -> None:
 
 def test_every_task_says_why_its_answers_are_right() -> None:
     silent = [
-        name for name in all_tasks().tasks if not reasons(name.partition(".")[0]).get(name.partition(".")[2])
+        name
+        for name in [*all_tasks().tasks, *taught()]
+        if not reasons(name.partition(".")[0]).get(name.partition(".")[2])
     ]
     assert not silent

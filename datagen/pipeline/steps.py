@@ -127,7 +127,10 @@ def fill(
         with open_seeds(
             *(recipe.sources, seeds, recipe.seed),
             filled=filled.tables,
-            **{"threads": threads, "spill": spill, "columns": runs / "seeds" / "columns", "say": say},
+            threads=threads,
+            spill=spill,
+            columns=runs / "seeds" / "columns",
+            say=say,
         ) as opened:
             for name in [name for name in recipe.steps if name not in filled.folders]:
                 folder = runs / TABLES / f"{name}-{shapes.of(name, filled)}"

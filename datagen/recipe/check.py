@@ -225,7 +225,7 @@ def _step_tables(document: Document, seen: _Seen) -> Iterator[None]:
 
 
 def _check_step(document: Document, loc: Loc, step: dict[str, Any], seen: _Seen) -> str | None:
-    """Check a table that a teacher fills; gives the columns that it adds, in SQL, None where they are unknown."""
+    """Check a table that a teacher fills; gives the columns that it adds, in SQL; None: unknown."""
     query, columns = step.get("query"), None
     kinds = step.get("columns") if loc[0] == "extract" else {"reference": "string"}
     if query and isinstance(query, str):

@@ -248,9 +248,9 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded 
     tasks = {f"{part.name}.{name}": task for part in parts for name, task in part.tasks.items()}
     tables = {f"{part.name}.{name}": select for part in parts for name, select in part.tables.items()}
     left_out = {f"{part.name}.{name}": why for part in parts for name, why in part.left_out.items()}
-    steps = {kind: _common_steps(document, parts, kind) for kind in ("extract", "answer")}
     blend = Loaded.model_construct(
-        **steps,
+        extract=_common_steps(document, parts, "extract"),
+        answer=_common_steps(document, parts, "answer"),
         **{name: getattr(mixture, name) for name in Common.model_fields},
         sources=sources,
         tables=tables,

@@ -71,7 +71,7 @@ def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection
 def without_steps(recipe: Loaded, steps: Collection[str], why: str) -> Loaded:
     """The recipe without the tasks that read one of these tables of the teacher's.
 
-    The others of a mixture get their rows, first those of the same weight. Raises UserError where none is left.
+    Others of a mixture get their rows, first those of the same weight. Raises UserError where none is left.
     """
     left_out = {name: why for name, read in steps_by_task(recipe).items() if read & {*steps}}
     if not left_out:

@@ -101,7 +101,9 @@ def _taught(recipe: Loaded, manifest: Mapping[str, Any]) -> list[str]:
             f"- `{name}`: {counts['asked']:,} of {counts['available']:,} rows asked, {counts['kept']:,} kept"
             + (f"; left out: {why}" if why else "")
         )
-    told = f"These tables were filled by {recipe.teacher.model}, whose replies passed checks but were not read by people:"
+    told = (
+        f"{recipe.teacher.model} filled these tables; its replies passed checks, and no person has read them:"
+    )
     return ["\n".join([told, "", *lines])] if lines else []
 
 

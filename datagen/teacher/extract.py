@@ -18,9 +18,9 @@ MOST_WORDS, MOST_LETTERS, MOST_KANJI = 8, 80, 25
 
 _NOTHING = frozenset((
     "", "-", "n/a", "na", "n.a.", "none", "null", "nil", "unknown", "not known", "unspecified",
-    "not specified",     "not available", "not mentioned", "not applicable", "no", "other", "others", "misc", "various",
-    "undefined",     "string", "unbekannt", "keine", "desconocido", "ninguno", "inconnu", "aucun", "sconosciuto", "nessuno",
-    "不明", "なし", "該当なし",
+    "not specified", "not available", "not mentioned", "not applicable", "no", "other", "others", "misc",
+    "various", "undefined", "string", "unbekannt", "keine", "desconocido", "ninguno", "inconnu", "aucun",
+    "sconosciuto", "nessuno", "不明", "なし", "該当なし",
 ))  # fmt: skip
 """What says that there is no label, in small letters."""
 

@@ -12,8 +12,9 @@ ASPECTS = {
     "negative": "terrible|awful|damaged|dented|poor|cheaply|broke|refused|disappoint|worst|bad|overpriced",
 }
 THINGS = (
-    "color", "packaging", "shipping", "price", "seller", "size", "quality", "smell", "battery", "sound", "fit",
-    "zipper", "fabric", "handle", "instructions", "delivery", "taste", "screen", "cable", "design", "material",
+    "color", "packaging", "shipping", "price", "seller", "size", "quality", "smell", "battery", "sound",
+    "fit", "zipper", "fabric", "handle", "instructions", "delivery", "taste", "screen", "cable", "design",
+    "material",
 )  # fmt: skip
 USES = (
     "keeps daily life in order", "saves time on busy mornings", "makes long trips more pleasant",
@@ -60,15 +61,16 @@ def reply(messages: list[dict[str, str]]) -> str:
     if "conversation between" in task:
         return (
             f"Customer: I am looking for a thing that {_what(said)}. Assistant: We have one that does so"
-            f" for a fair price. Customer: Does it last, and who buys it? Assistant: Yes, {_pick(WHO, said, 'x')} like"
-            f" it, and it {_pick(USES, said, 'z')}."
+            " for a fair price. Customer: Does it last, and who buys it?"
+            f" Assistant: Yes, {_pick(WHO, said, 'x')} like it, and it {_pick(USES, said, 'z')}."
         )
     return f"Such a thing {_what(said)}."
 
 
 def _what(text: str) -> str:
     use, where, who, more = (
-        _pick(USES, text, "use"), _pick(WHERE, text, "where"), _pick(WHO, text, "who"), _pick(USES, text, "more"),
+        _pick(USES, text, "use"), _pick(WHERE, text, "where"), _pick(WHO, text, "who"),
+        _pick(USES, text, "more"),
     )  # fmt: skip
     return f"{use} {where}, is made for {who} of {_sign(text)}, and {more}"
 
