@@ -112,19 +112,39 @@ def check(recipes: tuple[str, ...]) -> None:
 @_ROWS
 @_SOURCES
 @_LICENSES
-def plan(recipe: str, seeds: str, rows: int | None, sources: str | None, licenses: str | None) -> None:
-    """Estimate the rows, tokens and bytes of a build.
+@_TEACHER
+@_BASE_URL
+def plan(
+    recipe: str,
+    seeds: str,
+    rows: int | None,
+    sources: str | None,
+    licenses: str | None,
+    teacher: str | None,
+    base_url: str | None,
+) -> None:
+    """Estimate the rows, tokens and bytes of a build, and its costs.
 
     \b
     Example:
       datagen plan esci_mcq --rows 50000
     """
-    from datagen.commands import preview, tables
+    from datagen.commands import preview, preview_asks, tables
+    from datagen.pipeline.rewriting import LEDGER, teacher_of
+    from datagen.recipe.load import with_teacher
 
-    loaded = _load(recipe, rows, sources, licenses)
+    loaded = with_teacher(_load(recipe, rows, sources, licenses), teacher, base_url, None)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
-        click.echo(tables.planned(preview.plan(loaded, where, say=_warn)))
+        try:
+            click.echo(tables.planned(preview.plan(loaded, where, say=_warn)))
+        except UserError as error:
+            if not loaded.steps:  # else its tasks stand on tables that are yet to be filled
+                raise
+            _warn(str(error))
+        if loaded.steps or loaded.rewrite:
+            estimates = preview_asks.planned(loaded, where, Path("runs") / LEDGER, say=_warn)
+            click.echo("\n" + tables.costs(teacher_of(loaded), estimates))
 
 
 @main.command()

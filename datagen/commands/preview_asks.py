@@ -11,14 +11,15 @@ from datagen.errors import QueryError, UserError
 from datagen.paths import find
 from datagen.pipeline import steps
 from datagen.pipeline.render import job_of
-from datagen.pipeline.rewriting import rows_of
+from datagen.pipeline.rewriting import rewriter_of, rows_of, teacher_of
 from datagen.prompts.template import load_template
-from datagen.recipe.model import Loaded, Rewrite
+from datagen.recipe.model import Extract, Loaded, Rewrite
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
 from datagen.suggest import among
 from datagen.teacher import reword, rewrite
 from datagen.teacher.ask import Ask
+from datagen.teacher.estimate import Estimate, estimates
 from datagen.teacher.marks import of_wording
 
 ROWS = 60
@@ -38,6 +39,24 @@ def asks_of(
     if not asks:
         raise UserError(f"recipe {recipe.name} asks nothing of a teacher: it has none of its keys")
     return asks
+
+
+def planned(recipe: Loaded, seeds: Path, ledger: Path, *, say: Say = lambda text: None) -> list[Estimate]:
+    """What the asks of a whole build will cost, by step, as some of each tell."""
+    of_steps: dict[str, list[Ask]] = {}
+    for ask in _asks(recipe.model_copy(update={"reword": None}), seeds, ROWS, None, say):
+        of_steps.setdefault(ask.step, []).append(ask)
+    share = recipe.rewrite.share if recipe.rewrite else 0.0
+    wanted = {f"rewrite.{name}": task.rows * share for name, task in recipe.tasks.items()}
+    for name, step in recipe.steps.items():
+        kind = "extract" if isinstance(step, Extract) else "answer"
+        count = 1 if isinstance(step, Extract) else step.candidates
+        wanted[f"{kind}.{name.partition('.')[2]}"] = float(step.rows * count)
+    found = []
+    for name, asks in of_steps.items():
+        teacher = rewriter_of(recipe) if name.startswith("rewrite.") else teacher_of(recipe)
+        found += estimates(teacher, asks, ledger, wanted[name] / len(asks))
+    return found
 
 
 def told(asks: Sequence[Ask]) -> Iterator[str]:

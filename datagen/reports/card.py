@@ -93,18 +93,20 @@ def write_card(run: Path, recipe: Loaded, manifest: Mapping[str, Any]) -> None:
 
 
 def _taught(recipe: Loaded, manifest: Mapping[str, Any]) -> list[str]:
-    """What a teacher filled the tables with that some tasks stand on."""
+    """What a teacher wrote: the tables that some tasks stand on, and prompts."""
     lines = []
-    for name, counts in manifest["steps"].items():
+    tables = {name: counts for name, counts in manifest["steps"].items() if "available" in counts}
+    for name, counts in tables.items():
         why = ", ".join(f"{explain(reason)} ({rows:,})" for reason, rows in counts["rejected"].items())
         lines.append(
             f"- `{name}`: {counts['asked']:,} of {counts['available']:,} rows asked, {counts['kept']:,} kept"
             + (f"; left out: {why}" if why else "")
         )
-    told = (
-        f"{recipe.teacher.model} filled these tables; its replies passed checks, and no person has read them:"
-    )
-    return ["\n".join([told, "", *lines])] if lines else []
+    model = recipe.teacher.model
+    told = f"{model} filled these tables; its replies passed checks, and no person has read them:"
+    anew = sum(counts["kept"] for name, counts in manifest["steps"].items() if name not in tables)
+    prompts = [f"{anew:,} prompts were written anew by {model}, and passed checks."] if anew else []
+    return ["\n".join([told, "", *lines]), *prompts] if lines else prompts
 
 
 def _front_matter(recipe: Loaded, manifest: Mapping[str, Any], languages: Iterable[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """New wordings of templates: what is written for a person to read, and what is left out with its reason."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,4 +124,7 @@ def test_the_asks_are_printed_with_their_cost_and_nothing_is_asked(here: Path) -
     assert result.exit_code == 0, result.output
     for said in ("reword", "rewrite.best_match", "rewrite.brand", '"[[1]]":', "Nothing was asked"):
         assert said in result.output
+    result = CliRunner().invoke(main, ["plan", "shop", "--seeds", "seeds", "--teacher", "gpt-4o"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"rewrite\.best_match +20 ", result.output)  # half of its 40 rows
     assert not Path("runs/teacher.sqlite").exists()
