@@ -1,6 +1,6 @@
 """vLLM's OpenAI-compatible server on one model: what recipes ask as a teacher of their own.
 
-`vllm serve` looks for a package of the name `vllm`, which the CPU's build does not have, so its module is run.
+`vllm serve` looks for a package named `vllm`, which the CPU's build does not have, so its module is run.
 """
 
 import os

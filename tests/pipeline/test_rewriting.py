@@ -119,7 +119,8 @@ tasks:
       )
       select text as key, text as query,
         any_value(title) filter (shown.number = 4 * texts.number) as correct,
-        array_agg(title order by title) filter (shown.number between 4 * texts.number + 1 and 4 * texts.number + 3)
+        array_agg(title order by title)
+          filter (shown.number between 4 * texts.number + 1 and 4 * texts.number + 3)
           as distractors
       from texts, shown group by text
 """
@@ -175,7 +176,8 @@ def test_such_texts_are_data_to_a_teacher_that_does_as_it_is_told(here: Path) ->
         assert text not in asked_about(body)["prompt"]
     for key, row in after.items():
         new = row["prompt"][1]["content"]
-        assert row["teacher"] == "m" and new.splitlines()[0].endswith(f' "{key}".'), key
+        assert row["teacher"] == "m", key
+        assert new.splitlines()[0].endswith(f' "{key}".')
         assert new.splitlines()[-1] == "Reply with its number only."
         same = ("id", "completion", "target", "choices")
         assert {name: row[name] for name in same} == {name: before[key][name] for name in same}
