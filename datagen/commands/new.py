@@ -19,7 +19,7 @@ from datagen.paths import find, folders, names
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
-from datagen.sources.query import reads
+from datagen.sources.query import STEPS, reads
 from datagen.suggest import among
 
 RECIPE = """\
@@ -157,6 +157,8 @@ def _models_of(document: Document, connection: DuckDBPyConnection) -> Iterator[M
         tables[name] = _reads(connection, select, tables)
     for task, keys in document.data.get("tasks", {}).items():
         found = _reads(connection, keys["query"], tables)
+        if any(name.startswith(STEPS) for name in found):  # a teacher's tables, which a starter has not
+            continue
         own = [name for name in tables if name in found]
         yield Model(document, task, own, {name.partition(".")[0] for name in found} & SOURCES.keys())
 
