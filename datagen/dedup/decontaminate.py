@@ -43,6 +43,7 @@ SHOWN = 300
 """Characters of the question that a reject keeps."""
 
 _RAREST = 6  # words of a text that it is found by
+_PAIRS = 100_000  # of texts that are compared at a time: bounds the memory for their words
 _CROWDED = 64  # texts that share two words, or questions that share a text: no candidates by these alone
 _WORD = (1 << BITS) - 1
 _OUTSIDE, _LISTED, _ANSWER, _ASIDE = 1, 2, 4, 8
@@ -245,6 +246,13 @@ def _place(keys: Ints) -> Hashes:
 
 def _coverage(both: _Both, texts: Ints, others: Ints) -> tuple[Floats, Floats]:
     """What share of either text of each pair stands in the other."""
+    parts = [slice(at, at + _PAIRS) for at in range(0, len(texts) or 1, _PAIRS)]
+    found = [_coverage_of_part(both, texts[part], others[part]) for part in parts]
+    ours, theirs = (np.concatenate(side) for side in zip(*found, strict=True))
+    return ours, theirs
+
+
+def _coverage_of_part(both: _Both, texts: Ints, others: Ints) -> tuple[Floats, Floats]:
     ours, theirs = both.words.take(texts), both.asked.words.take(others)
     mine, other = (lists.rows() << BITS | lists.values for lists in (ours, theirs))
     of_ours = _sum(ours.rows(), both.weights[ours.values] * _among(mine, other), len(texts))

@@ -22,40 +22,43 @@ def near_repeats(content: Content, rows: Ints, near: float) -> dict[int, int]:
     if not len(rows):
         return {}
     pairs = np.zeros(0, np.int64)
+    seen: list[Ints] = []
     boilerplate = boilerplate_of(content, rows)
     while True:
-        pairs = _search(content, rows, boilerplate, pairs, near)
+        pairs = _search(content, rows, boilerplate, pairs, seen, near)
         gone = _first_kept(pairs, len(content.kinds))
         before, boilerplate = boilerplate, boilerplate_of(content, _without(rows, gone))
         if np.array_equal(before, boilerplate):
             return gone
 
 
-def _search(content: Content, rows: Ints, boilerplate: Ints, pairs: Ints, near: float) -> Ints:
+def _search(
+    content: Content, rows: Ints, boilerplate: Ints, pairs: Ints, seen: list[Ints], near: float
+) -> Ints:
     """Near pairs of `rows`, as smaller * number of rows + larger: `pairs`, and those found here.
 
-    Where a bucket is too crowded to compare all with all, what is found makes room for more.
+    Where a bucket is too crowded to compare all with all, what is found makes room for more. What is looked
+    at is added to `seen`, each part of it ascending, and not looked at again.
     """
     size = len(content.kinds)
     sketches = sketch(content, rows, boilerplate)
     candidates, crowded = candidates_of(sketches, size)
     sketches = [each.take(np.isin(each.rows, crowded)) for each in sketches]
-    seen: list[Ints] = []
+    candidates = _without_seen(candidates, seen)
     gone: set[int] = set()
     while True:
         seen.append(candidates)
         pairs = np.union1d(pairs, candidates[_check(content, *np.divmod(candidates, size), near)])
         before, gone = gone, set(_first_kept(pairs, size))
-        candidates = candidates_anew(sketches, size, gone, before ^ gone)
-        for known in seen:
-            candidates = candidates[~_in_sorted(candidates, known)]
+        candidates = _without_seen(candidates_anew(sketches, size, gone, before ^ gone), seen)
         if not len(candidates):
             return pairs
 
 
-def _in_sorted(values: Ints, among: Ints) -> Bools:
-    found: Bools = np.append(among, -1)[np.searchsorted(among, values)] == values
-    return found
+def _without_seen(pairs: Ints, seen: list[Ints]) -> Ints:
+    for known in seen:
+        pairs = pairs[np.append(known, -1)[np.searchsorted(known, pairs)] != pairs]  # none is negative
+    return pairs
 
 
 def _without(rows: Ints, gone: dict[int, int]) -> Ints:

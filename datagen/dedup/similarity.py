@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -32,8 +31,12 @@ def near_texts(content: Content, one: Ints, other: Ints, near: float) -> Bools:
     far = places[:, apart]
     in_order = {place: _in_order(texts[place]) for place in np.unique(far).tolist()}
     close[apart] = _similar(in_order, far, near)
-    for at in np.flatnonzero(close).tolist():
-        close[at] = _same_words(*sorted(texts[place] for place in places[:, at]))  # in any order the same
+    at = np.flatnonzero(close)
+    ours, theirs = ([texts[place] for place in row] for row in places[:, at].tolist())
+    close[at] = [  # in any order the same
+        _same_words(one, other) if one < other else _same_words(other, one)
+        for one, other in zip(ours, theirs, strict=True)
+    ]
     alike[open_] = close[back]
     return alike
 
@@ -56,6 +59,8 @@ _PIECE = re.compile(r"\d[\d.,:/*&-]*|[ぁ-ゖ]+|[ァ-ヺー]+|[㐀-鿿々]+|[^\s
 _EXACT = re.compile(r"x*[sml]|[ivx]+|(.)\1+|[\d㐀-鿿々].*")
 """Sizes, Roman numbers, AA, numbers and Japanese characters: another letter is another thing, no typo."""
 
+_DIGIT = re.compile(r"\d")
+
 _SHORT = 3
 """Letters of a unit or of a model's name written together with a number, of which none may differ."""
 
@@ -63,6 +68,12 @@ _SHORT = 3
 def _same_words(one: str, other: str) -> bool:
     """Whether no word gives way to an unlike one, and at most one in eight is missing."""
     mine, yours = _told(one), _told(other)
+    if mine.once and yours.once:  # most pairs of neighbours: one word each, another one
+        our, their = mine.once - yours.once, yours.once - mine.once
+        if len(our) == len(their) == 1:
+            (word,), (twin,) = our, their
+            both = (word in mine.exact or word in yours.exact) and (twin in mine.exact or twin in yours.exact)
+            return not both and _misspelt(word, twin)
     ours, theirs = _beyond(mine, yours), _beyond(yours, mine)
     exact = mine.exact | yours.exact
     ours, theirs = _unmatched(ours, theirs, lambda a, b: not exact.issuperset((a, b)) and _misspelt(a, b))
@@ -78,6 +89,7 @@ class _Told(NamedTuple):
 
     pieces: list[str]
     counts: dict[str, int]  # of each piece
+    once: frozenset[str]  # all pieces, where none is there twice
     words: int
     exact: frozenset[str]  # no letter may differ
     needed: frozenset[str]  # may not be missing either
@@ -90,13 +102,16 @@ def _words(text: str) -> list[str]:
 @lru_cache(20_000)  # a text has many neighbours in a crowded bucket
 def _told(text: str) -> _Told:
     """Read a text. Needed beside a number are signs, and what is written together with it: 5%, 5 %, A4."""
+    if text.isascii() and not _DIGIT.search(text):
+        words = text.split()
+        return _as_told(words, len(words), {word for word in words if _is_exact(word)}, set())
     exact, needed = set(), set()
     pieces = [*_PIECE.finditer(text), None]
     number = -1
     for match, following in itertools.pairwise(pieces):
         assert match
         piece, start = match[0], match.start()
-        if _EXACT.fullmatch(piece):
+        if _is_exact(piece):
             exact.add(piece)
         if piece[0].isdecimal():
             number = match.end()
@@ -112,7 +127,20 @@ def _told(text: str) -> _Told:
                     needed.add(piece)
         number = -1
     found = [match[0] for match in pieces if match]
-    return _Told(found, dict(Counter(found)), len(_words(text)), frozenset(exact), frozenset(needed))
+    return _as_told(found, len(_words(text)), exact, needed)
+
+
+def _as_told(pieces: list[str], words: int, exact: set[str], needed: set[str]) -> _Told:
+    counts: dict[str, int] = {}
+    for piece in pieces:
+        counts[piece] = counts.get(piece, 0) + 1
+    once = frozenset(counts if len(counts) == len(pieces) else ())
+    return _Told(pieces, counts, once, words, frozenset(exact), frozenset(needed))
+
+
+@lru_cache(20_000)
+def _is_exact(piece: str) -> bool:
+    return _EXACT.fullmatch(piece) is not None
 
 
 def _beyond(ours: _Told, theirs: _Told) -> list[str]:
