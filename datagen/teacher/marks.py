@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 MARK = re.compile(r"\[\[(\d{1,3})\]\]")
 
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_JINJA = re.compile(r"\{\{(?:(?!\{\{).)*?\}\}|\{%(?:(?!\{%).)*?%\}|\{#(?:(?!\{#).)*?#\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%[-+]?\s*(\w+)")
 
 

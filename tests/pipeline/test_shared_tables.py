@@ -92,14 +92,14 @@ def test_what_several_queries_read_is_kept_from_the_first_to_the_last(seeds: See
     }
     assert kept == {
         "one.first": (
-            ['"esci"."adult"', '"esci"."judged"', '"recipe one"."exact"', '"recipe one"."pairs"'],
+            ['"esci"."titles"', '"esci"."judged"', '"recipe one"."exact"', '"recipe one"."pairs"'],
             [],
         ),
         "one.second": ([], ['"recipe one"."exact"', '"recipe one"."pairs"']),
         "other.first": (['"recipe other"."exact"', '"recipe other"."pairs"'], []),
         "other.second": (
             [],
-            ['"esci"."judged"', '"recipe other"."exact"', '"esci"."adult"', '"recipe other"."pairs"'],
+            ['"esci"."judged"', '"recipe other"."exact"', '"esci"."titles"', '"recipe other"."pairs"'],
         ),
     }
 
