@@ -243,6 +243,7 @@ def build(
     from datagen.commands import tables
     from datagen.pipeline import build
     from datagen.recipe.load import with_evaluation, with_teacher
+    from datagen.recipe.narrow import only
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
@@ -258,6 +259,7 @@ def build(
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
         manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
+    loaded = only(loaded, manifest["tasks"])  # without those that want a teacher, where there is none
     for line in shortcuts.over_bounds(loaded.tasks, manifest["tasks"]):
         _warn(line)
     run = runs / loaded.name

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from datagen.classify.task_type import classify
+from datagen.cli import main
 from datagen.commands import verify
 from datagen.errors import UserError
 from datagen.pipeline.build import build
@@ -109,3 +111,7 @@ def test_without_a_teacher_its_tasks_are_left_out(seeds: Path, tmp_path: Path) -
     assert sum(sum(task["wanted"].values()) for task in manifest["tasks"].values()) == 300
     assert any("OPENAI_API_KEY" in line for line in said)
     assert verify.differences(tmp_path / "mixed", seeds, workers=1) == []
+    again = ["build", str(own), "--teacher", MODEL, "--seeds", str(seeds), "--runs", str(tmp_path)]
+    printed = CliRunner().invoke(main, again)
+    assert printed.exit_code == 0, printed.output
+    assert "already built from the same recipe and seeds" in printed.output
