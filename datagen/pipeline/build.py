@@ -132,8 +132,8 @@ def build(
         plan = _plan(recipe, run, seeds, filled)
         if (run / MANIFEST).is_file():
             manifest = _readable_manifest(run)
-            whole = manifest and not rewriting.may_ask_more(recipe, manifest["steps"])
-            if manifest and whole and manifest["fingerprint"] == fingerprint(plan.lock):
+            same = manifest and manifest["fingerprint"] == fingerprint(plan.lock)
+            if manifest and same and not rewriting.may_ask_more(recipe, manifest["steps"]):
                 shutil.rmtree(plan.work, ignore_errors=True)  # of a build killed right at its end
                 return manifest
             say(replaces(run, manifest, plan.lock))
