@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen.console.progress import Progress, Say
-from datagen.errors import QueryError
+from datagen.errors import QueryError, UserError
 from datagen.paths import find
 from datagen.pipeline.rewriting import LEDGER, missing, teacher_of
 from datagen.pipeline.rng import Dice
@@ -116,7 +116,10 @@ def fill(
         return recipe, Filled()
     lacks = missing(recipe, runs)
     if lacks and ask:
-        narrower = without_steps(recipe, recipe.steps, NO_TEACHER)
+        try:
+            narrower = without_steps(recipe, recipe.steps, NO_TEACHER)
+        except UserError as error:
+            raise UserError(f"{error}: {lacks}") from None
         say(f"{len(recipe.tasks) - len(narrower.tasks)} tasks are left out, as {NO_TEACHER}: {lacks}")
         return narrower, Filled()
     files = files_of(recipe.sources, seeds)
