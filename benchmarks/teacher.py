@@ -18,16 +18,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the scripted server
 
 from datagen.teacher import calls
-from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.ask import Reply, Teacher
 from datagen.teacher.client import asked
-from tests.teacher.scripted_server import SCHEMA, reply_to, scripted
+from tests.teacher.known_asks import asks, right, told
+from tests.teacher.scripted_server import scripted
 
 ROWS = 10_000
 LATENCY = 0.1
@@ -45,13 +45,6 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=ROWS)
     measure(parser.parse_args().rows)
-
-
-def asks(number: int) -> Iterator[Ask]:
-    """Every other one with a schema."""
-    for i in range(number):
-        schema = SCHEMA if i % 2 else None
-        yield Ask(f"key {i}", "extract.types", ({"role": "user", "content": f"row {i}"},), schema)
 
 
 def measure(rows: int) -> None:
@@ -96,21 +89,16 @@ def with_faults(share: float, rows: int, path: Path) -> tuple[dict[str, Any], li
         replies = list(asked(Teacher("m", server.address), asks(rows), path, recipe="bench"))
         stats = server.stats()
     times = Counter(reply.key for reply in replies)
-    right = {f"key {i}": reply_to(f"row {i}", bool(i % 2)) for i in range(rows)}
+    texts = {key: text for key, text, _ in right(rows)}
     usable = [reply for reply in replies if not reply.reason]
     return {
         "lost": rows - len({reply.key for reply in usable}),
         "doubled": sum(number > 1 for number in times.values()),
-        "mismatched": sum(right[reply.key] != reply.text for reply in usable),
+        "mismatched": sum(texts[reply.key] != reply.text for reply in usable),
         "paid_twice": sum(number > 1 for number in stats["usable"].values()),
         "calls": sum(stats["asked"].values()),
         "seconds": round(time.perf_counter() - start),
     }, replies
-
-
-def told(replies: list[Reply]) -> list[tuple[str, str, str]]:
-    """What an asker goes on with."""
-    return [(reply.key, reply.text, reply.reason) for reply in replies]
 
 
 if __name__ == "__main__":

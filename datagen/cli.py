@@ -482,9 +482,10 @@ def ledger(runs: Path, to: Path | None, source: Path | None) -> None:
       datagen ledger --export replies.jsonl
     """
     from datagen.commands.tables import spending
+    from datagen.pipeline.rewriting import LEDGER
     from datagen.teacher import ledger
 
-    path = runs / "teacher.sqlite"
+    path = runs / LEDGER
     if source:
         came, before = ledger.import_lines(path, source)
         click.echo(f"{path}: {came:,} replies came, {before:,} were there before")

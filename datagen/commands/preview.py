@@ -16,18 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.console.progress import Say
-from datagen.errors import UserError
 from datagen.pipeline import steps
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Loaded, Recipe, Task
+from datagen.recipe.narrow import tasks_named
 from datagen.reports import shortcuts
 from datagen.schema import REJECT
 from datagen.sources.database import Seeds, open_seeds
 from datagen.sources.query import columns_of
-from datagen.suggest import among
 from datagen.tasks import TASKS, generation
 
 SHORTCUT_ROWS = 500
@@ -100,9 +99,7 @@ def preview(
 
     Raises UserError where the recipe has no such task.
     """
-    if task is not None and task not in recipe.tasks:
-        raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
-    names = [task] if task else recipe.tasks
+    names = tasks_named(recipe, task)
     wanted = {name: max(rows, min(SHORTCUT_ROWS, recipe.tasks[name].rows)) for name in names}
     for name, _, examples, rejects in worded(recipe, seeds, wanted, say):
         yield TaskPreview(

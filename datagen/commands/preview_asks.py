@@ -13,10 +13,10 @@ from datagen.pipeline import steps
 from datagen.pipeline.render import job_of
 from datagen.pipeline.rewriting import rewriter_of, rows_of, teacher_of
 from datagen.prompts.template import load_template
-from datagen.recipe.model import Extract, Loaded, Rewrite
+from datagen.recipe.model import Loaded, Rewrite
+from datagen.recipe.narrow import tasks_named
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
-from datagen.suggest import among
 from datagen.teacher import reword, rewrite
 from datagen.teacher.ask import Ask
 from datagen.teacher.estimate import Estimate, estimates
@@ -33,8 +33,6 @@ def asks_of(
 
     Raises UserError where the recipe asks nothing of a teacher, or has no such task.
     """
-    if task is not None and task not in recipe.tasks:
-        raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
     asks = list(_asks(recipe, seeds, rows, task, say))
     if not asks:
         raise UserError(f"recipe {recipe.name} asks nothing of a teacher: it has none of its keys")
@@ -49,9 +47,7 @@ def planned(recipe: Loaded, seeds: Path, ledger: Path, *, say: Say = lambda text
     share = recipe.rewrite.share if recipe.rewrite else 0.0
     wanted = {f"rewrite.{name}": task.rows * share for name, task in recipe.tasks.items()}
     for name, step in recipe.steps.items():
-        kind = "extract" if isinstance(step, Extract) else "answer"
-        count = 1 if isinstance(step, Extract) else step.candidates
-        wanted[f"{kind}.{name.partition('.')[2]}"] = float(step.rows * count)
+        wanted[steps.label_of(name)] = float(step.rows * steps.asks_a_row(step))
     found = []
     for name, asks in of_steps.items():
         teacher = rewriter_of(recipe) if name.startswith("rewrite.") else teacher_of(recipe)
@@ -73,7 +69,7 @@ def told(asks: Sequence[Ask]) -> Iterator[str]:
 
 
 def _asks(recipe: Loaded, seeds: Path, rows: int, task: str | None, say: Say) -> Iterator[Ask]:
-    names = [task] if task else list(recipe.tasks)
+    names = tasks_named(recipe, task)
     if recipe.reword:
         for template in sorted({recipe.tasks[name].template for name in names}):
             wording = load_template(find("templates", template)).wordings[0]

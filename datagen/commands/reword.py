@@ -5,7 +5,7 @@ A person reads the file and commits it; builds then use its wordings after the t
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,21 +17,21 @@ from datagen.console.text import aside, heading, shortened, table
 from datagen.errors import UserError
 from datagen.paths import find
 from datagen.pipeline.render import Job, job_of, word
-from datagen.pipeline.rewriting import LEDGER, teacher_of
+from datagen.pipeline.rewriting import LEDGER, Asking, missing, teacher_of
 from datagen.pipeline.sampling import draw
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.template import TemplateError, Wording, load_template, reworded_path
 from datagen.recipe.model import Recipe
+from datagen.recipe.narrow import tasks_named
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
 from datagen.sources.query import columns_of
 from datagen.storage.files import write_text
-from datagen.suggest import among
 from datagen.tasks import TASKS
 from datagen.tasks.question import one_line
 from datagen.teacher import reword
 from datagen.teacher.ask import Ask, Reply
-from datagen.teacher.client import asked, available
+from datagen.teacher.client import asked
 from datagen.teacher.gates import GATES, row_problem
 from datagen.teacher.marks import Marked, of_wording
 from datagen.teacher.rewrite import TEMPERATURE
@@ -47,8 +47,6 @@ CALLS = 6
 
 MISREAD = 0.05
 """Share of the rows that may be read in another way than in the wording that stood there."""
-
-Asking = Callable[[Iterable[Ask]], Iterator[Reply]]
 
 
 @dataclass(slots=True)
@@ -86,17 +84,14 @@ def rewordings(
 
     Raises UserError where the recipe has no such task, or a file holds wordings of another teacher.
     """
-    if task is not None and task not in recipe.tasks:
-        raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
+    names = tasks_named(recipe, task)
     teacher = teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=reword.MOST_TOKENS)
-    missing = available(teacher)
-    if missing and not (runs / LEDGER).is_file():
-        raise UserError(missing)
+    if lacks := missing(recipe, runs):
+        raise UserError(lacks)
 
     def asking(asks: Iterable[Ask]) -> Iterator[Reply]:
         return asked(teacher, asks, runs / LEDGER, recipe=recipe.name, say=say)
 
-    names = [task] if task else list(recipe.tasks)
     of_templates: dict[str, list[str]] = {}
     for name in names:
         of_templates.setdefault(recipe.tasks[name].template, []).append(name)

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.prompts.language import detector
+from datagen.prompts.language import likeliest
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import LANGUAGES, TaskType
 
@@ -122,13 +122,8 @@ def _other_language(text: str, language: str) -> bool:
     """Whether the text is surely in another of the languages that rows have."""
     if len(text) < DETECT_CHARACTERS:
         return False
-    found, score = _detect(text)
+    found, score = likeliest(text[:DETECT_READS])
     return found != language and found in LANGUAGES and score >= DETECT_SCORE
-
-
-def _detect(text: str) -> tuple[str, float]:
-    best = detector().detect(text[:DETECT_READS], k=1)[0]
-    return str(best["lang"]), float(best["score"])
 
 
 def leaked(

@@ -37,15 +37,9 @@ def recipe_of(lock: Mapping[str, Any]) -> Loaded:
     """The recipe in the lockfile; a mixture comes resolved to its tasks."""
     data, teacher = lock["recipe"], lock.get("teacher") or {}
     common = Common.model_validate({name: data[name] for name in Common.model_fields if name in data})
+    asked = Teacher(**{name: teacher[name] for name in ("model", "base_url") if name in teacher})
     return Loaded.model_construct(
-        **(
-            dict(common)
-            | {
-                "teacher": Teacher(
-                    **{name: teacher[name] for name in ("model", "base_url") if name in teacher}
-                )
-            }
-        ),
+        **(dict(common) | {"teacher": asked}),
         extract={name: Extract.model_validate(step) for name, step in data.get("extract", {}).items()},
         answer={name: Answer.model_validate(step) for name, step in data.get("answer", {}).items()},
         sources={

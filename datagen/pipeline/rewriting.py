@@ -20,10 +20,10 @@ from datagen.pipeline.shards import Part
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Recipe
 from datagen.storage.files import read_arrow, write_arrow
-from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.client import available
 from datagen.teacher.marks import of_wording
-from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, UNASKED, Row, ask, written_anew
+from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
     [
@@ -99,7 +99,7 @@ def rewrite(
     futures: list[Future[None]] = []
     for place in unknown:
         of_rows = [next(replies) for _ in rows[place]]
-        whole = not any(reply.reason == UNASKED for reply in of_rows)
+        whole = not any(reply.reason == NOT_IN_LEDGER for reply in of_rows)
         path = files[place][0 if whole else 1]
         path.parent.mkdir(parents=True, exist_ok=True)
         template = jobs[parts[place].task].template

@@ -43,8 +43,8 @@ from datagen.storage.known_hashes import HASHES, sha256_of
 from datagen.storage.package_code import code_files, code_hash
 from datagen.tasks.question import RESERVED
 from datagen.teacher import answer, extract
-from datagen.teacher.ask import Ask, Reply, Teacher
-from datagen.teacher.client import NOT_IN_LEDGER, asked
+from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
+from datagen.teacher.client import asked
 from datagen.teacher.data_message import messages
 
 TABLES = ".kept/teacher-tables"
@@ -235,9 +235,8 @@ def _fill(
         "asked": len(rows),
         "kept": len(kept),
         "rejected": dict(sorted(reasons.items())),
+        "whole": "not_asked" not in reasons,  # else a later build, with a fuller ledger, finds more
     }
-    whole = "not_asked" not in reasons  # else a later build, with a fuller ledger, finds more
-    counts["whole"] = whole
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(table, folder / TABLE)
     write_parquet(pa.Table.from_pylist(rejects, REJECT).sort_by(order), folder / LEFT_OUT)
@@ -282,17 +281,25 @@ def rows_of(opened: Seeds, name: str, step: Extract | Answer) -> tuple[int, pa.S
 
 def asks_of(recipe: Loaded, name: str, rows: Iterable[Row]) -> Iterator[Ask]:
     """What the teacher is asked about a step's rows."""
-    step = recipe.steps[name]
-    is_extract = isinstance(step, Extract)
-    schema = extract.schema_of(step.columns) if isinstance(step, Extract) else None
-    form = extract.form_of(step.columns) if isinstance(step, Extract) else ""
+    step, schema, form = recipe.steps[name], None, ""
+    if isinstance(step, Extract):
+        schema, form = extract.schema_of(step.columns), extract.form_of(step.columns)
     instruction = _Instructions(recipe, name, step.template)
-    samples = 1 if isinstance(step, Extract) else step.candidates
-    label = f"{'extract' if is_extract else 'answer'}.{name.partition('.')[2]}"
     for row in rows:
         said = messages(instruction.of(row), row.data, form)
-        for sample in range(samples):
-            yield Ask(row.key, label, said, schema, sample)
+        for sample in range(asks_a_row(step)):
+            yield Ask(row.key, label_of(name), said, schema, sample)
+
+
+def label_of(name: str) -> str:
+    """What the ledger calls a step, by the name of its table: `extract.aspects` for `extracted.aspects`."""
+    kind, _, own = name.partition(".")
+    return f"{'extract' if kind == 'extracted' else 'answer'}.{own}"
+
+
+def asks_a_row(step: Extract | Answer) -> int:
+    """How often a step asks about one row."""
+    return 1 if isinstance(step, Extract) else step.candidates
 
 
 class _Instructions:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import duckdb
 
 from datagen.errors import UserError
-from datagen.recipe.model import Loaded, Task
+from datagen.recipe.model import Loaded, Recipe, Task
 from datagen.recipe.rows import share
 from datagen.sources import SOURCES
 from datagen.sources.database import sources_read
@@ -36,6 +36,13 @@ def only(recipe: Loaded, names: Collection[str]) -> Loaded:
             "groups": {name: group for name, group in recipe.groups.items() if name in tasks},
         }
     )
+
+
+def tasks_named(recipe: Recipe, task: str | None) -> list[str]:
+    """The name of one task, or of all. Raises UserError where the recipe has no such task."""
+    if task is not None and task not in recipe.tasks:
+        raise UserError(f"recipe {recipe.name} has no task `{task}`: {among(task, recipe.tasks)}")
+    return [task] if task else list(recipe.tasks)
 
 
 def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection[str] = ()) -> Loaded:

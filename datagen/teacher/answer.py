@@ -6,16 +6,12 @@ from typing import Any
 
 from rapidfuzz.fuzz import partial_ratio, ratio
 
-from datagen.prompts.language import detector
+from datagen.prompts.language import likeliest
 from datagen.tasks import generation
+from datagen.teacher.ask import object_schema
 from datagen.teacher.data_message import texts
 
-JUDGE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
-    "required": ["score"],
-    "additionalProperties": False,
-}
+JUDGE_SCHEMA = object_schema({"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}})
 GOOD = 4
 """Score from which a judge finds an answer good."""
 
@@ -82,8 +78,8 @@ def best(answers: Sequence[str]) -> int:
 def _is_in(language: str, text: str) -> bool:
     if language == "ja":
         return re.search("[\u3040-\u30ff]", text) is not None
-    found = detector().detect(" ".join(text.split())[:300], k=1)[0]
-    return str(found["lang"]) == language or float(found["score"]) < SURE
+    found, score = likeliest(" ".join(text.split())[:300])
+    return found == language or score < SURE
 
 
 def _is_copy(text: str, other: str) -> bool:

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 OPENAI = "https://api.openai.com/v1"
 
+NOT_IN_LEDGER = "failed: not_in_ledger"
+"""The reason of a reply where there is no server to ask."""
+
 
 class Teacher(NamedTuple):
     """Who is asked, and how.
@@ -57,3 +60,13 @@ class Reply(NamedTuple):
     tokens_in: int
     tokens_out: int
     from_ledger: bool
+
+
+def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with these properties, all of them and no other."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -18,7 +18,7 @@ from datagen.console.progress import Progress, Say
 from datagen.errors import UserError
 from datagen.teacher import ledger
 from datagen.teacher.api_key import available
-from datagen.teacher.ask import Ask, Reply, Teacher
+from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.batch_api import fill
 from datagen.teacher.calls import LAST_REPLIES, Calls, Job, settled
 from datagen.teacher.raw_reply import Read
@@ -30,8 +30,6 @@ _CHUNK = 500
 
 _AHEAD = 4_000
 """Asks that are sent before the first of them is given out; those that are slow delay no other."""
-
-NOT_IN_LEDGER = "failed: not_in_ledger"
 
 
 def asked(

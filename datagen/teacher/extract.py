@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from datagen.teacher.ask import object_schema
 from datagen.teacher.data_message import texts
 
 MOST_WORDS, MOST_LETTERS, MOST_KANJI = 8, 80, 25
@@ -34,7 +35,7 @@ _SQL = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}
 
 def schema_of(columns: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON schema of a reply."""
-    return _object({name: _schema(kind) for name, kind in columns.items()})
+    return object_schema({name: _schema(kind) for name, kind in columns.items()})
 
 
 def arrow_type(kind: Any) -> pa.DataType:
@@ -118,21 +119,15 @@ def _edge(sign: str, behind: bool = False) -> str:
 
 def _schema(kind: Any) -> dict[str, Any]:
     if _is_records(kind):
-        return {"type": "array", "items": _object({name: _schema(part) for name, part in kind[0].items()})}
+        return {
+            "type": "array",
+            "items": object_schema({name: _schema(part) for name, part in kind[0].items()}),
+        }
     if isinstance(kind, list):
         return {"type": "string", "enum": kind}
     if kind.startswith("list<"):
         return {"type": "array", "items": {"type": "string"}}
     return {"type": _JSON.get(kind, "string")}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def _told(kind: Any) -> str:

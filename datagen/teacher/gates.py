@@ -14,7 +14,7 @@ from rapidfuzz.fuzz import partial_ratio, ratio
 
 from datagen.classify.task_type import classify
 from datagen.prompts.instruction import passages
-from datagen.prompts.language import detector
+from datagen.prompts.language import likeliest
 from datagen.prompts.options import listed
 from datagen.schema import TaskType
 from datagen.teacher.marks import MARK
@@ -338,5 +338,5 @@ def _language(text: str) -> str:
     plain = " ".join(MARK.sub(" ", text).split())
     if re.search("[\u3040-\u30ff]", plain):
         return "ja"
-    found = detector().detect(plain[:300], k=1)[0]
-    return str(found["lang"]) if float(found["score"]) >= SURE else ""
+    found, score = likeliest(plain[:300])
+    return found if score >= SURE else ""

@@ -6,10 +6,9 @@ them.
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from datagen.schema import LANGUAGES
-from datagen.teacher.ask import Ask, Reply
+from datagen.teacher.ask import Ask, Reply, object_schema
 from datagen.teacher.data_message import messages
 from datagen.teacher.gates import words_problem
 from datagen.teacher.marks import Marked
@@ -39,13 +38,8 @@ def ask(template: str, base: Marked, others: Sequence[str], language: str, count
     data = {"prompt": base.text, "also": [other for other in others if other != base.text][:SHOWN]}
     said = messages(INSTRUCTION.format(language=LANGUAGES[language], count=count), data, FORM)
     listed = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": count}
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {"wordings": listed},
-        "required": ["wordings"],
-        "additionalProperties": False,
-    }
-    return Ask(f"{template} {language} {base.text}", "reword", said, schema)
+    key = f"{template} {language} {base.text}"
+    return Ask(key, "reword", said, object_schema({"wordings": listed}))
 
 
 def wordings_of(reply: Reply) -> tuple[list[str], str]:

@@ -6,12 +6,12 @@ data. So no reply can change it, and what obeys it has nothing to gain but words
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from datagen.schema import LANGUAGES, TaskType
 from datagen.tasks import TASKS
 from datagen.teacher import gates
-from datagen.teacher.ask import Ask, Reply
+from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, object_schema
 from datagen.teacher.data_message import messages
 from datagen.teacher.marks import Marked, of_pieces
 
@@ -26,21 +26,13 @@ texts, no facts, no examples and no numbers. Do not answer the prompt."""
 
 FORM = 'Reply with a JSON object: {"prompt": "..."}'
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"prompt": {"type": "string"}},
-    "required": ["prompt"],
-    "additionalProperties": False,
-}
+SCHEMA = object_schema({"prompt": {"type": "string"}})
 
 TEMPERATURE = 0.8
 """At 0 small models repeat what they are given."""
 
 MOST_TOKENS = 512
 """Tokens of a reply: a prompt's own words and marks, some times over."""
-
-UNASKED = "failed: not_in_ledger"
-"""The reason of a reply where there is no server to ask."""
 
 SHOWN = 400
 """Characters of a locked text that the teacher is shown: enough to know what the prompt is about."""
@@ -82,7 +74,7 @@ def written_anew(row: Row, reply: Reply, wordings: Sequence[str]) -> tuple[str, 
     `wordings` are the template's in the row's language, with marks.
     """
     if reply.reason:
-        return "", "not_asked" if reply.reason == UNASKED else reply.reason.partition(":")[0]
+        return "", "not_asked" if reply.reason == NOT_IN_LEDGER else reply.reason.partition(":")[0]
     marked = of_pieces(row.pieces)
     assert marked is not None
     words = json.loads(reply.text)["prompt"].strip()

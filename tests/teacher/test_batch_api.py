@@ -10,29 +10,13 @@ import pytest
 
 from datagen.errors import OverBudget, UserError
 from datagen.teacher import batch_api, ledger
-from datagen.teacher.client import Ask, Reply, Teacher, asked
+from datagen.teacher.client import Reply, Teacher, asked
 from tests.processes import at_work
-from tests.teacher.scripted_server import SCHEMA, reply_to, scripted
+from tests.teacher.known_asks import asks, right, told
+from tests.teacher.scripted_server import scripted
 
 ROOT = Path(__file__).parents[2]
 NUMBER = 60
-
-
-def asks(number: int = NUMBER) -> list[Ask]:
-    return [
-        Ask(
-            f"key {i}", "extract.types", ({"role": "user", "content": f"row {i}"},), SCHEMA if i % 2 else None
-        )
-        for i in range(number)
-    ]
-
-
-def right(number: int = NUMBER) -> list[tuple[str, str, str]]:
-    return [(f"key {i}", reply_to(f"row {i}", bool(i % 2)), "") for i in range(number)]
-
-
-def told(replies: list[Reply]) -> list[tuple[str, str, str]]:
-    return [(reply.key, reply.text, reply.reason) for reply in replies]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def by_batch(address: str, path: Path, lines: list[str], **changes: Any) -> list[Reply]:
     teacher = Teacher("m", address, price=(1.0, 10.0), batch=True)._replace(**changes)
-    return list(asked(teacher, asks(), path, recipe="r", say=lines.append))
+    return list(asked(teacher, asks(NUMBER), path, recipe="r", say=lines.append))
 
 
 def test_a_batch_is_sent_waited_for_and_matched_by_ids_at_half_the_price(tmp_path: Path) -> None:
@@ -50,7 +34,7 @@ def test_a_batch_is_sent_waited_for_and_matched_by_ids_at_half_the_price(tmp_pat
     with scripted(batches=True, batch_looks=3) as server:
         replies = by_batch(server.address, path, lines)
         stats = server.stats()
-    assert told(replies) == right()
+    assert told(replies) == right(NUMBER)
     assert all(reply.from_ledger for reply in replies)
     assert stats["bodies"] == []  # no single call
     assert [line[:20] for line in lines] == ["batch batch_0: 60 as", "batch batch_0 comple"]
@@ -67,7 +51,7 @@ def test_only_what_failed_is_sent_again(share: float, tmp_path: Path) -> None:
     with scripted(batches=True, faults=share, kinds=kinds, seed=4) as server:
         replies = by_batch(server.address, path, lines)
         stats = server.stats()
-    assert told(replies) == right()
+    assert told(replies) == right(NUMBER)
     assert set(stats["paid"].values()) == {1}
     assert len(stats["batches"]) >= 2
     assert any("replies to asks that were not in it" in line for line in lines)
@@ -76,14 +60,14 @@ def test_only_what_failed_is_sent_again(share: float, tmp_path: Path) -> None:
 def test_large_lists_go_into_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_api, "MOST_ASKS", 25)
     with scripted(batches=True) as server:
-        assert told(by_batch(server.address, tmp_path / "t.sqlite", [])) == right()
+        assert told(by_batch(server.address, tmp_path / "t.sqlite", [])) == right(NUMBER)
         assert len(server.stats()["batches"]) == 3
 
 
 def test_a_server_without_batches_is_asked_one_by_one_and_it_says_so(tmp_path: Path) -> None:
     lines: list[str] = []
     with scripted() as server:
-        assert told(by_batch(server.address, tmp_path / "t.sqlite", lines)) == right()
+        assert told(by_batch(server.address, tmp_path / "t.sqlite", lines)) == right(NUMBER)
     [line] = lines
     assert "has no Batch API (404 on /files): asks are sent one by one, at the full price" in line
 
@@ -104,7 +88,7 @@ def test_batches_keep_the_limit_of_costs(tmp_path: Path) -> None:
         with pytest.raises(OverBudget, match=r"before a batch that could pass the limit of \$0.001"):
             by_batch(server.address, path, lines, max_cost_usd=0.001)
         # each ask may cost $0.005, and costs less: several batches, one after the other
-        assert told(by_batch(server.address, path, lines, max_cost_usd=0.1)) == right()
+        assert told(by_batch(server.address, path, lines, max_cost_usd=0.1)) == right(NUMBER)
         assert len(server.stats()["batches"]) > 2
         assert set(server.stats()["paid"].values()) == {1}
 
@@ -138,7 +122,7 @@ def test_a_killed_run_goes_on_waiting_and_sends_nothing_twice(where: str, tmp_pa
                 time.sleep(0.05)
             time.sleep(0.3)
             process.kill()
-        assert told(by_batch(server.address, path, [])) == right()
+        assert told(by_batch(server.address, path, [])) == right(NUMBER)
         stats = server.stats()
     assert len(stats["batches"]) == 1
     assert set(stats["paid"].values()) == {1}

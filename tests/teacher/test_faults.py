@@ -13,30 +13,13 @@ import pytest
 
 from datagen.teacher import calls, ledger
 from datagen.teacher.calls import settled
-from datagen.teacher.client import Ask, Reply, Teacher, asked
+from datagen.teacher.client import Teacher, asked
 from tests.processes import at_work
-from tests.teacher.scripted_server import FAULTS, SCHEMA, Server, reply_to, scripted
+from tests.teacher.known_asks import asks, right, told
+from tests.teacher.scripted_server import FAULTS, Server, scripted
 
 NUMBER = 300
 ROOT = Path(__file__).parents[2]
-
-
-def asks(number: int = NUMBER) -> list[Ask]:
-    """Every other one with a schema."""
-    return [
-        Ask(
-            f"key {i}", "extract.types", ({"role": "user", "content": f"row {i}"},), SCHEMA if i % 2 else None
-        )
-        for i in range(number)
-    ]
-
-
-def right(number: int = NUMBER) -> list[tuple[str, str, str]]:
-    return [(f"key {i}", reply_to(f"row {i}", bool(i % 2)), "") for i in range(number)]
-
-
-def told(replies: list[Reply]) -> list[tuple[str, str, str]]:
-    return [(reply.key, reply.text, reply.reason) for reply in replies]
 
 
 def paid_twice(server: Server) -> dict[str, int]:
@@ -53,8 +36,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_ask_gets_its_own_reply_whatever_the_share_of_faults(share: float, tmp_path: Path) -> None:
     with scripted(faults=share, seed=3, latency=0.01) as server:
         teacher = Teacher("m", base_url=server.address)
-        replies = list(asked(teacher, asks(), tmp_path / "teacher.sqlite", recipe="r"))
-        assert told(replies) == right()
+        replies = list(asked(teacher, asks(NUMBER), tmp_path / "teacher.sqlite", recipe="r"))
+        assert told(replies) == right(NUMBER)
         assert paid_twice(server) == {}
         met = Counter(server.stats()["met"])
     assert share == 0 or set(met) >= set(FAULTS if share > 0.1 else ["none"])
@@ -76,10 +59,11 @@ from pathlib import Path
 from datagen.teacher import calls, ledger
 from datagen.teacher.calls import settled
 from datagen.teacher.client import Teacher, asked
-from tests.teacher.test_faults import asks
+from tests.teacher.known_asks import asks
+from tests.teacher.test_faults import NUMBER
 calls.TIMEOUT = 3.0
 print("begun", flush=True)
-for reply in asked(Teacher("m", base_url=sys.argv[1]), asks(), Path(sys.argv[2]), recipe="r"):
+for reply in asked(Teacher("m", base_url=sys.argv[1]), asks(NUMBER), Path(sys.argv[2]), recipe="r"):
     pass
 """
 
@@ -96,7 +80,7 @@ def a_run(server: Server, path: Path) -> Iterator[subprocess.Popen[str]]:
 def in_ledger(server: Server, path: Path) -> set[str]:
     """The words of the asks that have a usable reply in the ledger."""
     teacher = Teacher("m", base_url=server.address)
-    keys = {ledger.key_of(ledger.request_of(teacher, ask)): ask for ask in asks()}
+    keys = {ledger.key_of(ledger.request_of(teacher, ask)): ask for ask in asks(NUMBER)}
     with ledger.opened(path) as connection:
         found = ledger.find(connection, list(keys))
     return {
@@ -115,9 +99,9 @@ def test_killed_runs_go_on_and_pay_for_no_kept_reply_again(tmp_path: Path) -> No
             time.sleep(0.3)  # what was on its way is delivered, and counted
             held = in_ledger(server, path)
             lost.update(set(server.stats()["usable"]) - held)
-        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
+        replies = list(asked(Teacher("m", base_url=server.address), asks(NUMBER), path, recipe="r"))
         stats = server.stats()
-    assert told(replies) == right()
+    assert told(replies) == right(NUMBER)
     assert {said for said, times in stats["usable"].items() if times > 1} <= set(lost)
     assert max(lost.values(), default=0) <= 3
     assert set(stats["paid"].values()) == {1}
@@ -134,15 +118,15 @@ def test_an_interrupted_run_keeps_what_is_on_its_way(tmp_path: Path) -> None:
             process.wait(timeout=60)
         assert paid_twice(server) == {}
         assert set(server.stats()["usable"]) == in_ledger(server, path)
-        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
+        replies = list(asked(Teacher("m", base_url=server.address), asks(NUMBER), path, recipe="r"))
         assert paid_twice(server) == {}
-    assert told(replies) == right()
+    assert told(replies) == right(NUMBER)
 
 
 def test_two_runs_share_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "teacher.sqlite"
     with scripted(latency=0.05) as server, a_run(server, path) as one, a_run(server, path) as other:
         assert (one.wait(timeout=120), other.wait(timeout=120)) == (0, 0)
-        replies = list(asked(Teacher("m", base_url=server.address), asks(), path, recipe="r"))
-        assert told(replies) == right()
+        replies = list(asked(Teacher("m", base_url=server.address), asks(NUMBER), path, recipe="r"))
+        assert told(replies) == right(NUMBER)
         assert all(reply.from_ledger for reply in replies)
