@@ -161,10 +161,12 @@ class Server(uvicorn.Server):
         self._ready, self._leaving = ready, leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the socket."""
         await super().startup(sockets)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the socket, and wait for what is being answered."""
         self._leaving()
         await super().shutdown(sockets)
 
