@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -237,7 +237,7 @@ def test_a_full_line_turns_questions_away_and_loses_none(
         first = clients.submit(served.chat, "say first")
         assert begun.wait(20)
         others = [clients.submit(served.chat, f"say {number}") for number in range(8)]
-        away = []
+        away: list[Future[Any]] = []
         while len(away) < 5:
             away = [one for one in others if one.done()]
             time.sleep(0.01)

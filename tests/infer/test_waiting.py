@@ -64,7 +64,7 @@ def test_at_the_end_what_is_in_work_is_answered_and_what_waits_is_not_asked() ->
 def test_answers_are_those_of_a_run(engine: Engine, tmp_path: Any, choose: str) -> None:
     context = 1024
     answer = answers_of(engine, context, choose)
-    by_run = {}
+    by_run: dict[str, Response] = {}
     for batch in schedule(tmp_path, QUESTIONS, 64):
         found = answer([Question(one.prompt, one.is_multiple_choice) for one in batch.asked])
         by_run |= {one.id: given.response for one, given in zip(batch.asked, found, strict=True)}
