@@ -385,13 +385,15 @@ def test_the_page_stands_alone_and_sets_texts_as_texts(start: Start) -> None:
 
 
 def test_processes_started_unheard_outlive_ctrl_c() -> None:
-    words = [sys.executable, "-c", "input()"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); input()"
+    words = [sys.executable, "-c", code]
     with unheard():
         deaf = subprocess.Popen(words, stdin=subprocess.PIPE)
     hearing = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     time.sleep(1)
     deaf.send_signal(signal.SIGINT)
     hearing.send_signal(signal.SIGINT)
-    assert hearing.wait(20) != 0
+    hearing.communicate(timeout=20)
+    assert hearing.returncode != 0
     deaf.communicate(b"\n", timeout=20)
     assert deaf.returncode == 0
