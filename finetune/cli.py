@@ -29,6 +29,7 @@ def main() -> None:
     Examples:
       finetune train smollm2-135m --data runs/esci_mcq    finetune/runs/smollm2-135m-esci_mcq
       finetune merge finetune/runs/smollm2-135m-esci_mcq  a model that can be served
+      finetune ensemble finetune/runs/a finetune/runs/b   one training of several
     """
     sleep_while_waiting()
 
@@ -146,6 +147,46 @@ def wise_ft(run: Path, alpha: float) -> None:
     from finetune.merge import wise_ft
 
     click.echo(wise_ft(run, alpha))
+
+
+@main.command()
+@click.argument("members", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--weights", metavar="W1,W2,...", help="Weight of each one in the sum. [default: 1/n each]")
+@click.option(
+    "--rank", type=click.IntRange(1), help="Rank to shorten the sum to. [default: all of it, exactly]"
+)
+@click.option("--name", help="Name of the new training's folder. [default: ensemble-RUN-RUN...]")
+@_RUNS
+def ensemble(
+    members: tuple[Path, ...], weights: str | None, rank: int | None, name: str | None, runs: Path
+) -> None:
+    """Add up several trainings of one base as one.
+
+    RUN is the folder of a finished training, or a checkpoint in one. What each of them added to the base is
+    added up by its weight. The result is a folder like that of a training: merge it, or have it answer.
+
+    \b
+    Example:
+      finetune ensemble finetune/runs/a finetune/runs/b --weights 0.7,0.3 --name both
+    """
+    from finetune.ensemble import ensemble
+
+    shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
+    made = ensemble(
+        members, runs / (name or "-".join(["ensemble", *(of.name for of in members)])), shares, rank
+    )
+    if shares and abs(sum(shares) - 1) > 1e-9:
+        _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
+    if made.error is not None:
+        _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
+    click.echo(made.run)
+
+
+def _number(word: str, option: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise click.UsageError(f"{option}: `{word}` is no number") from None
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,10 @@
 """Merged models: the formula tensor by tensor, PEFT's own merge, and what is refused."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,13 +198,23 @@ def test_a_training_whose_files_are_gone_or_cut_off_is_refused(run: Path, name: 
     assert not any(run.glob(".merged*"))
 
 
-def test_a_disk_that_fills_leaves_no_half_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(tensors: object, file: Path, metadata: object) -> None:
-        file.write_bytes(b"half")
-        raise RuntimeError("I/O error: No space left on device (os error 28)")
+def test_a_disk_that_fills_leaves_no_half_model(run: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # a file may not grow further
+    try:
+        with pytest.raises(UserError, match=rf"{run}/merged: the disk is full"):
+            merge(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any(run.glob("*merged*"))
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(UserError, match=rf"{run}/merged: the disk is full"):
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little = SimpleNamespace(free=1000)
+    monkeypatch.setattr("datagen.storage.files.shutil.disk_usage", lambda folder: little)
+    with pytest.raises(UserError, match=rf"{run}: needs 0.0 GB, and its disk has 0.0 GB left. Free"):
         merge(run)
     assert not any(run.glob("*merged*"))
 
