@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, check_whole, checked, config, fingerprint, weight_files
+from datagen.hf.checkpoint import ORIGIN, check_whole, config, fingerprint, has_own_code, weight_files, whole
 from datagen.storage.files import check_room, full_disk, sha256, write_json, write_text
 from datagen.storage.folder_lock import held
 from finetune.base_models import SUMS, base_model
@@ -79,9 +79,10 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
         return folder
     how = _adapter if lock["config"]["rank"] else _mean
     changes = how(run, tensors_of(*weight_files(base)), alpha, todo)
+    copied = _copied(run, base)
     with full_disk(folder), held(run, f"{run} is being merged"):
         if not _is_there(folder, origin):  # else another process was faster
-            _write(run, base, changes, folder, origin)
+            _write(weight_files(base), copied, changes, folder, origin)
     return folder
 
 
@@ -94,7 +95,27 @@ def _is_there(folder: Path, origin: dict[str, Any]) -> bool:
     return bool(_origin(folder) == origin and _is_whole(folder))
 
 
-def _write(run: Path, base: Path, changes: Changes, folder: Path, origin: dict[str, Any]) -> None:
+def _copied(run: Path, base: Path) -> dict[str, Path]:
+    """The files beside the weights, by name. Raises UserError where one cannot be read."""
+    found = {
+        file.name: file
+        for source in (base, run)
+        for pattern in (*_FILES, *(["*.py"] if has_own_code(base) else []))
+        for file in source.glob(pattern)
+        if source is base or file.name.startswith(("tokenizer", "chat_template"))
+    }
+    found.pop(ORIGIN, None)
+    for file in found.values():
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror}). Copy it again") from None
+    return found
+
+
+def _write(
+    weights: list[Path], copied: dict[str, Path], changes: Changes, folder: Path, origin: dict[str, Any]
+) -> None:
     """Write the weights and what else a model folder holds; its sums last, then its name."""
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     if _origin(unfinished) != origin:
@@ -102,16 +123,9 @@ def _write(run: Path, base: Path, changes: Changes, folder: Path, origin: dict[s
         unfinished.mkdir()
         write_json(origin, unfinished / ORIGIN)
     try:
-        _write_weights(weight_files(base), unfinished, changes)
-        copied = {
-            file.name: file
-            for source in (base, run)
-            for pattern in _FILES
-            for file in source.glob(pattern)
-            if source is base or file.name.startswith(("tokenizer", "chat_template"))
-        }
-        for name in copied.keys() - {ORIGIN}:
-            shutil.copyfile(copied[name], unfinished / name)
+        _write_weights(weights, unfinished, changes)
+        for name, file in copied.items():
+            shutil.copyfile(file, unfinished / name)
         sums = {file.name: sha256(file) for file in (unfinished / name for name in {*copied, ORIGIN})}
         write_text(_lines(_sums(unfinished) | sums), unfinished / SUMS)
     finally:
@@ -159,7 +173,7 @@ def _origin(folder: Path) -> Any:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return bool(checked(folder))
+        return bool(whole(folder))
     except UserError:
         return False
 

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ _PART = 2**25
 """Bytes of a tensor that are worked on at once; in float32 and with copies some six times as many."""
 
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """The types that can be computed with; whatever else a file holds is copied byte by byte."""
 
 
@@ -120,15 +121,6 @@ def write(
     done: Callable[[int], object],
 ) -> str:
     """Write a file of float32 tensors, of which one at a time is in memory; gives the file's sha256."""
-    told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        size = 4 * math.prod(shape)
-        told[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(told).encode()
-    text += b" " * (-len(text) % 8)
-    head = len(text).to_bytes(8, "little") + text
 
     def parts() -> Iterator[memoryview]:
         for name, shape in shapes.items():
@@ -136,7 +128,26 @@ def write(
             assert tuple(value.shape) == tuple(shape)
             yield _bytes(value, "F32")
 
-    return _write(target, head, parts(), done)
+    return write_parts(target, shapes, "F32", parts(), done)
+
+
+def write_parts(
+    target: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    stored: str,
+    parts: Iterable[bytearray | memoryview],
+    done: Callable[[int], object],
+) -> str:
+    """Write a file of tensors of one type, whose bytes come in their order; gives the file's sha256."""
+    told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        size = _BYTES[stored] * math.prod(shape)
+        told[name] = {"dtype": stored, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(told).encode()
+    text += b" " * (-len(text) % 8)  # as safetensors has it, so that numbers begin where they may
+    return _write(target, len(text).to_bytes(8, "little") + text, parts, done)
 
 
 def progress_bar(what: str, total: int, done: int = 0) -> Any:
@@ -157,7 +168,7 @@ def progress_bar(what: str, total: int, done: int = 0) -> Any:
 
 
 def _write(
-    target: Path, head: bytes, parts: Iterator[bytearray | memoryview], done: Callable[[int], object]
+    target: Path, head: bytes, parts: Iterable[bytearray | memoryview], done: Callable[[int], object]
 ) -> str:
     digest = hashlib.sha256(head)
     unfinished = target.with_name(f"{target.name}.unfinished")

@@ -34,6 +34,15 @@ def full_disk(folder: Path) -> Iterator[None]:
         raise
 
 
+def check_link(path: Path) -> None:
+    """Raises UserError where a path is a link that leads back to itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path}: links that lead in a circle. Name the folder itself") from None
+
+
 def check_room(folder: Path, needed: int) -> None:
     """Raises UserError where the disk of a folder has less room than so many bytes."""
     free = shutil.disk_usage(folder).free

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import config
+from datagen.hf.checkpoint import config, has_own_code
 from datagen.hf.openmp import sleep_while_waiting
 from datagen.prompts.chat import Tokenizer, check_chat
 from datagen.tasks import Constraint
@@ -115,6 +115,7 @@ class Engine:
                     load_format="safetensors",
                     use_tqdm_on_load=False,
                     enable_prefix_caching=True,
+                    trust_remote_code=has_own_code(folder),
                     **further,
                 )
             except (ValueError, RuntimeError, OSError, NotImplementedError, SafetensorError) as error:
