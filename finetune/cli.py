@@ -172,7 +172,7 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
 
 
 @main.command()
-@click.argument("members", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("members", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...|FILE")
 @click.option("--weights", metavar="W1,W2,...", help="Weight of each one in the sum. [default: 1/n each]")
 @click.option(
     "--rank", type=click.IntRange(1), help="Rank to shorten the sum to. [default: all of it, exactly]"
@@ -186,13 +186,28 @@ def ensemble(
 
     RUN is the folder of a finished training, or a checkpoint in one. What each of them added to the base is
     added up by its weight. The result is a folder like that of a training: merge it, or have it answer.
+    FILE is a YAML file of several models, each with its weights and its share (WiSE-FT), such as
+    finetune/ensembles/tracks.yaml; they are written as whole models.
 
     \b
-    Example:
+    Examples:
       finetune ensemble finetune/runs/a finetune/runs/b --weights 0.7,0.3 --name both
+      finetune ensemble tracks.yaml
     """
     from finetune.ensemble import ensemble
 
+    if members[0].suffix in (".yaml", ".yml"):
+        if len(members) > 1 or weights or rank or name:
+            raise click.UsageError(
+                f"{members[0]} says what its models are made of: give nothing else but --runs"
+            )
+        from finetune.tracks import make
+
+        for folder in make(members[0], runs):
+            click.echo(folder)
+        return
+    if len(members) == 1:
+        raise click.UsageError("an ensemble has two members or more: name their folders")
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
     run = runs / (name or "-".join(["ensemble", *(of.name for of in members)]))
     made = ensemble(members, run, shares, rank)

@@ -18,6 +18,7 @@ from datagen.hf.checkpoint import ORIGIN, check_whole, fingerprint, weight_files
 from datagen.storage.files import check_room, full_disk, sha256, write_json
 from datagen.storage.folder_lock import held
 from finetune import lora
+from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_of
 from finetune.run_file import CHECKPOINTS, LOCK, RUN, read
@@ -56,7 +57,7 @@ def ensemble(
     Raises UserError where a member is not finished or not whole, where they cannot be added up, where the
     folder `run` holds something else, or the disk has no room.
     """
-    found = _members(members, weights)
+    found = check_members(members, weights)
     if rank is not None and not _is_adapter(found[0]):
         raise UserError(f"--rank {rank}: {found[0].folder} trained all weights, which have no rank")
     said = _said(found, rank)
@@ -99,10 +100,8 @@ def _make(members: list[Member], said: dict[str, Any], rank: int | None, folder:
     return made, error
 
 
-def _members(folders: Sequence[Path], weights: Sequence[float] | None) -> list[Member]:
-    """The members. Raises UserError where they cannot be added up."""
-    if len(folders) < 2:
-        raise UserError("an ensemble has two members or more: name their folders")
+def check_members(folders: Sequence[Path], weights: Sequence[float] | None) -> list[Member]:
+    """The members, each with its weight. Raises UserError where they cannot be added up."""
     if weights is not None and len(weights) != len(folders):
         raise UserError(f"--weights: {len(weights)} of them for {len(folders)} members. Give one for each")
     if not all(map(math.isfinite, weights or [])):
@@ -236,6 +235,7 @@ def _adapters(members: list[Member], run: Path, rank: int | None) -> tuple[int, 
         write(run / lora.WEIGHTS, shapes, values, bar.update)
     settings = read_settings(members[0].folder, members[0].todo)
     settings |= {
+        "base_model_name_or_path": published(members[0].lock["config"]["base"]),
         "r": made,
         "lora_alpha": made,  # which makes the scale 1: each member's own is in the matrices
         "use_rslora": False,
