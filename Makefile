@@ -69,7 +69,7 @@ data: .venv/runtime
 ##     Serve a model of your own for recipes to ask, until Ctrl-C: MODEL=smollm2-135m (default), a folder, or a model of the
 ##     hub. It prints what to type elsewhere, as in make data RECIPE=reworded TEACHER=smollm2-135m BASE_URL=http://...
 teacher: .venv/finetune .venv/infer
-	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)'
+	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)' --plain
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.

@@ -44,27 +44,70 @@ _GRADER = click.option(
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="Name of the model, as it is asked for.")
+@click.argument("model")
+@click.option("--name", help="Name of the model, as it is asked for. [default: its folder's]")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to use.")
-def serve(model: Path, name: str, port: int) -> None:
-    """Serve a model to recipes that ask a teacher.
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="SOURCE",
+    help="Questions to pick from on the page, with their right answers: what infer run takes, or a run of it.",
+)
+@click.option("--plain", is_flag=True, help="Let the model write freely: what recipes ask as a teacher.")
+def serve(model: str, name: str | None, port: int, questions: Path | None, plain: bool) -> None:
+    """Serve a model's answers: a page to ask on, and OpenAI's chat API.
 
-    MODEL is its folder. The server speaks as OpenAI's does, to this machine alone, until Ctrl-C.
+    Each question is answered as infer run answers it. With --plain it is vLLM's own server instead, without
+    a page. MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The server
+    speaks to this machine alone, until Ctrl-C.
 
     \b
-    Example:
-      infer serve models/mine --name mine
+    Examples:
+      infer serve finetune/runs/mine/merged --questions runs/esci_mcq
+      infer serve models/mine --name mine --plain
     """
-    from datagen.hf.checkpoint import checked
-    from infer.serve.openai_server import serve
+    from datagen.hf.checkpoint import model_folder
 
-    folder = checked(model)
-    url = f"http://127.0.0.1:{port}/v1"
-    click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
-    click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
-    sys.stdout.flush()
-    serve(folder, name, "127.0.0.1", port)
+    if plain and questions:
+        raise click.UsageError("--plain has no page, so there is nothing to pick --questions on")
+    folder = model_folder(model)
+    if name is None:
+        place = folder.resolve()
+        name = place.parent.name if place.name == "merged" else place.name
+    if plain:
+        from infer.serve import openai_server
+
+        url = f"http://127.0.0.1:{port}/v1"
+        click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
+        click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
+        sys.stdout.flush()
+        openai_server.serve(folder, name, "127.0.0.1", port)
+    else:
+        _serve_answers(folder, name, port, questions)
+
+
+def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
+    from datagen.hf.checkpoint import chooses_by
+    from datagen.shopbench.questions import read_questions
+    from infer.scoring.grade import grade
+    from infer.serve import app
+    from infer.serve.engine import Engine, settings
+    from infer.serve.waiting import Line, answers_of
+
+    asked = read_questions(questions) if questions else []
+    at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
+    click.echo(f"loads {name} ...", err=True)
+    engine = Engine(folder, chosen)
+    line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
+    url = f"http://{app.HOST}:{port}"
+
+    def ready() -> None:
+        click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
+        sys.stdout.flush()
+
+    app.run(app.app(line, name, asked, grade), at, ready)
+    line.close()
+    click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
 
 
 @main.command()
