@@ -130,23 +130,45 @@ def merge(run: Path) -> None:
 @_RUN
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1),
+    metavar="SHARE[,SHARE...]",
     required=True,
     help="Share of the training: 0 is the base, 1 is the merged model.",
 )
-def wise_ft(run: Path, alpha: float) -> None:
-    """Write a model between base and tuned model (WiSE-FT).
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="SOURCE",
+    help="Have the models answer these, which choose one: a data set, or a file as infer run takes it.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask only N of the questions.")
+def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) -> None:
+    """Write models between base and tuned model (WiSE-FT).
 
-    RUN is the folder of a finished training. The model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
-    base + ALPHA tuned.
+    RUN is the folder of a finished training. A model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
+    base + ALPHA tuned. With --questions the models of several shares answer them: scores, a plot, and the
+    folder of the best one. What was cut off goes on where it stopped.
 
     \b
     Example:
-      finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0.5
+      finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0,0.5,1 --questions runs/esci_mcq
     """
-    from finetune.merge import wise_ft
+    from finetune.merge import check_share, wise_ft
 
-    click.echo(wise_ft(run, alpha))
+    alphas = [_number(word, "--alpha") for word in alpha.split(",")]
+    for share in alphas:
+        check_share(share)
+    if questions is None:
+        for share in alphas:
+            click.echo(wise_ft(run, share))
+        return
+    from finetune.wise_ft import sweep, told
+
+    found = sweep(run, alphas, questions, limit, _say)
+    click.echo(told(found))
+    for line in found.warnings:
+        _say(f"warning: {line}")
+    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png; * scores best:")
+    click.echo(wise_ft(run, found.best))
 
 
 @main.command()
@@ -172,9 +194,8 @@ def ensemble(
     from finetune.ensemble import ensemble
 
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
-    made = ensemble(
-        members, runs / (name or "-".join(["ensemble", *(of.name for of in members)])), shares, rank
-    )
+    run = runs / (name or "-".join(["ensemble", *(of.name for of in members)]))
+    made = ensemble(members, run, shares, rank)
     if shares and abs(sum(shares) - 1) > 1e-9:
         _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
     if made.error is not None:

@@ -5,7 +5,6 @@ decomposition keeps the largest part of it in a smaller rank. Trainings of all w
 mean. The result is a run like that of a training, for merge, WiSE-FT and questions.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -15,14 +14,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, check_whole, config, fingerprint, weight_files
+from datagen.hf.checkpoint import ORIGIN, check_whole, fingerprint, weight_files
 from datagen.storage.files import check_room, full_disk, sha256, write_json
 from datagen.storage.folder_lock import held
 from finetune import lora
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_of
 from finetune.run_file import CHECKPOINTS, LOCK, RUN, read
-from finetune.tensors import Change, rewrite, tensors_of, write
+from finetune.tensors import Change, progress_bar, rewrite, tensors_of, write
 
 _KEPT = ("base", "choose", "max_length")
 """Settings of the members that hold for what is made of them."""
@@ -58,7 +57,7 @@ def ensemble(
     folder `run` holds something else, or the disk has no room.
     """
     found = _members(members, weights)
-    if found[0].lock["config"]["rank"] is None and rank is not None:
+    if rank is not None and not _is_adapter(found[0]):
         raise UserError(f"--rank {rank}: {found[0].folder} trained all weights, which have no rank")
     said = _said(found, rank)
     there = _there(run, said)
@@ -82,8 +81,12 @@ def _make(members: list[Member], said: dict[str, Any], rank: int | None, folder:
     for left in folder.iterdir():  # by a killed one
         if not left.name.startswith(".lock"):
             left.unlink()
-    small = members[0].lock["config"]["rank"] is not None
-    made, error = _adapters(members, folder, rank) if small else _means(members, folder)
+    made: int | None = None
+    error: float | None = None
+    if _is_adapter(members[0]):
+        made, error = _adapters(members, folder, rank)
+    else:
+        _write_means(members, folder)
     for file in members[0].folder.glob("*"):
         if file.name.startswith(("tokenizer", "chat_template")):
             shutil.copyfile(file, folder / file.name)
@@ -108,27 +111,27 @@ def _members(folders: Sequence[Path], weights: Sequence[float] | None) -> list[M
     found = [Member(folder, _lock(folder), share) for folder, share in zip(folders, shares, strict=True)]
     first, *others = found
     for other in others:
-        for what, one, two in (
-            ("were trained from different bases", *(of.lock["base_sha256"] for of in (first, other))),
-            ("choose options in different ways", *(_choose(of) for of in (first, other))),
-            (
-                "train an adapter and all weights",
-                *(of.lock["config"]["rank"] is None for of in (first, other)),
-            ),
+        for what, agree, told in (
+            ("were trained from different bases", lambda of: of.lock["base_sha256"], _base),
+            ("choose options in different ways", _choose, _choose),
+            ("train an adapter and all weights", _how, _how),
         ):
-            if one != two:
-                told = [f"{of.folder} ({_told(what, of)})" for of in (first, other)]
-                raise UserError(
-                    f"{' and '.join(told)} {what}: these cannot be added up. Name trainings that agree in it"
-                )
+            if agree(first) != agree(other):
+                both = " and ".join(f"{of.folder} ({told(of)})" for of in (first, other))
+                raise UserError(f"{both} {what}: they cannot be added up. Name trainings that agree in it")
     return found
 
 
-def _told(what: str, member: Member) -> str:
-    settings = member.lock["config"]
-    if "bases" in what:
-        return f"{settings['base']}, {member.lock['base_sha256'][:8]}"
-    return f"by {_choose(member)}" if "options" in what else f"rank {settings['rank']}"
+def _base(member: Member) -> str:
+    return f"{member.lock['config']['base']}, weights {member.lock['base_sha256'][:12]}"
+
+
+def _how(member: Member) -> str:
+    return "an adapter" if _is_adapter(member) else "all weights"
+
+
+def _is_adapter(member: Member) -> bool:
+    return member.lock["config"]["rank"] is not None
 
 
 def _choose(member: Member) -> str:
@@ -160,7 +163,7 @@ def _said(members: list[Member], rank: int | None) -> dict[str, Any]:
 
 
 def _digest(member: Member) -> str:
-    if member.lock["config"]["rank"]:
+    if _is_adapter(member):
         check_whole(member.folder / lora.WEIGHTS, member.todo)
         return sha256(member.folder / lora.WEIGHTS)
     files = weight_files(member.folder)
@@ -176,17 +179,21 @@ def _there(run: Path, said: dict[str, Any]) -> Ensemble | None:
     if not (run / RUN).is_file():
         raise UserError(f"{run} is in the way: it holds no finished training. Give --name, or delete it")
     found = read(run / RUN)
-    if found.get("ensemble") != said["ensemble"]:
+    if _identity(found) != _identity(said):
         raise UserError(
             f"{run} is of other members or weights. Give this one a --name of its own, or delete it"
         )
     return Ensemble(run, found["config"]["rank"], found["error"])
 
 
+def _identity(said: dict[str, Any]) -> Any:
+    """What makes a run the same: not the place of its members."""
+    told = said.get("ensemble") or {"members": [], "rank": None}
+    return [(of["sha256"], of["weight"]) for of in told["members"]], told["rank"]
+
+
 def _adapters(members: list[Member], run: Path, rank: int | None) -> tuple[int, float | None]:
     """Write one adapter of several; its rank, and the share of the sum that is lost by a smaller one."""
-    from tqdm import tqdm
-
     adapters = [read_adapter(member.folder, member.todo) for member in members]
     weights = sorted({name for adapter in adapters for name in adapter})
     parts = {
@@ -225,9 +232,7 @@ def _adapters(members: list[Member], run: Path, rank: int | None) -> tuple[int, 
         later[key.removesuffix(lora.A) + lora.B] = b
         return a
 
-    with tqdm(
-        total=size, unit="B", unit_scale=True, desc="adapter", delay=1, leave=False, disable=None
-    ) as bar:
+    with progress_bar("adapter", size) as bar:
         write(run / lora.WEIGHTS, shapes, values, bar.update)
     settings = read_settings(members[0].folder, members[0].todo)
     settings |= {
@@ -293,10 +298,8 @@ def _padded(a: Any, b: Any, rank: int) -> tuple[Any, Any]:
     return pad(a, (0, 0, 0, missing)), pad(b, (0, missing))
 
 
-def _means(members: list[Member], run: Path) -> tuple[None, None]:
+def _write_means(members: list[Member], run: Path) -> None:
     """Write the base plus the weighted sum of what each member, of which all weights were trained, added."""
-    from tqdm import tqdm
-
     parts = [tensors_of(*weight_files(member.folder)) for member in members]
     weights = [member.weight for member in members]
     rest = 1 - sum(weights)
@@ -320,13 +323,10 @@ def _means(members: list[Member], run: Path) -> tuple[None, None]:
     files = weight_files(members[0].folder)
     size = sum(file.stat().st_size for file in files)
     check_room(run, size)
-    with tqdm(
-        total=size, unit="B", unit_scale=True, desc="weights", delay=1, leave=False, disable=None
-    ) as bar:
+    with progress_bar("weights", size) as bar:
         for file in files:
             rewrite(file, run / file.name, change, bar.update)
     for file in members[0].folder.glob("*.json"):
         if file.name not in (RUN, ORIGIN):
             shutil.copyfile(file, run / file.name)
     write_json({"choose": _choose(members[0])}, run / ORIGIN)
-    return None, None

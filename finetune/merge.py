@@ -18,7 +18,7 @@ from datagen.storage.folder_lock import held
 from finetune.base_models import SUMS, base_model
 from finetune.lora import WEIGHTS, read_adapter
 from finetune.run_file import RUN, read
-from finetune.tensors import Change, Rows, Tensor, rewrite, tensors_of
+from finetune.tensors import Change, Rows, Tensor, progress_bar, rewrite, tensors_of
 
 _WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -38,9 +38,14 @@ def wise_ft(run: Path, alpha: float) -> Path:
     An alpha of 0 gives the base's own bits. Raises UserError where alpha is no share, the run is not finished
     or not whole, was made for other weights than the base has, or the disk is full.
     """
-    if not 0 <= alpha <= 1:  # also NaN, which passes click's range
-        raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
+    check_share(alpha)
     return _written(run, alpha, run / f"wise-ft-{alpha:g}")
+
+
+def check_share(alpha: float) -> None:
+    """Raises UserError where alpha is no share, also for NaN."""
+    if not 0 <= alpha <= 1:
+        raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
 
 
 def base_of(run: Path) -> Path:
@@ -121,16 +126,13 @@ def _write_weights(files: list[Path], folder: Path, changes: Changes) -> None:
 
     Raises UserError where the disk has no room for them.
     """
-    from tqdm import tqdm
-
     done = _sums(folder)
     missing = [file for file in files if file.name not in done]
     total, left = (sum(file.stat().st_size for file in of) for of in (files, missing))
     check_room(folder.parent, left)
-    bar = {"total": total, "initial": total - left, "unit": "B", "unit_scale": True, "desc": "weights"}
-    with tqdm(**bar, delay=1, leave=False, disable=None) as progress:  # type: ignore[call-overload]
+    with progress_bar("weights", total, total - left) as bar:
         for file in missing:
-            done[file.name] = rewrite(file, folder / file.name, changes, progress.update)
+            done[file.name] = rewrite(file, folder / file.name, changes, bar.update)
             write_text(_lines(done), folder / SUMS)
 
 
@@ -204,7 +206,8 @@ def _check_fit(run: Path, base: dict[str, Tensor], shapes: dict[str, tuple[int, 
     for name, shape in shapes.items():
         if base[name].shape != shape:
             raise UserError(
-                f"{run}: `{name}` has the shape {list(base[name].shape)} in the base, not {list(shape)}. {todo}"
+                f"{run}: `{name}` has the shape {list(base[name].shape)} in the base, not {list(shape)}. "
+                + todo
             )
         if not base[name].computable:
             raise UserError(

@@ -1,13 +1,14 @@
 """The tensors of safetensors files, read and written a few rows at a time.
 
-safetensors itself writes a file only from tensors that are all in memory. Its form is simple: eight bytes with
-the length of a JSON head, the head (name, type, shape and place of each tensor), then their bytes.
+safetensors itself writes a file only from tensors that are all in memory. Its form is simple: eight bytes
+with the length of a JSON head, the head (name, type, shape and place of each tensor), then their bytes.
 """
 
 import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,6 +137,23 @@ def write(
             yield _bytes(value, "F32")
 
     return _write(target, head, parts(), done)
+
+
+def progress_bar(what: str, total: int, done: int = 0) -> Any:
+    """A bar of bytes, on a terminal and where it takes long."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit="B",
+        unit_scale=True,
+        delay=1,
+        leave=False,
+        disable=None,
+        file=sys.stderr,
+    )
 
 
 def _write(
