@@ -1,8 +1,8 @@
 """The plan of a training: memory on each GPU, tokens, steps and hours, before anything is fetched or rented.
 
 Weights are counted. What a token keeps for the way back is what today's libraries were seen to keep, layer by
-layer (`benchmarks/plan.py` measures it). Hours follow from the makers' figures of a GPU and two shares of them
-that trainings reach; nobody has measured them here.
+layer (`benchmarks/plan.py` measures it). Hours follow from the makers' figures of a GPU and two shares of
+them that trainings reach; nobody has measured them here.
 """
 
 import math
@@ -87,8 +87,8 @@ def plan(config: Config, gpus: Gpus, data: Path | None) -> str:
     shape = shape_of(config.base)
     if config.batch_rows % gpus.count:
         raise UserError(
-            f"`batch_rows: {config.batch_rows}` can't be shared out to {gpus.count} GPUs: take a multiple, as "
-            f"in --set batch_rows={math.ceil(config.batch_rows / gpus.count) * gpus.count}"
+            f"`batch_rows: {config.batch_rows}` can't be shared out to {gpus.count} GPUs: take a multiple, "
+            f"as in --set batch_rows={math.ceil(config.batch_rows / gpus.count) * gpus.count}"
         )
     if config.max_length > shape.context:
         raise UserError(
@@ -148,9 +148,7 @@ def numbers_of(config: Config, gpu: Gpu) -> str:
     return "float32" if gpu.name == "T4" else "bfloat16"
 
 
-def memory(
-    config: Config, shape: Architecture, gpus: Gpus, longest: int, sharded: bool = False
-) -> Memory:
+def memory(config: Config, shape: Architecture, gpus: Gpus, longest: int, sharded: bool = False) -> Memory:
     """Bytes on each GPU: a copy of everything on each, or all of it shared out (`sharded`, FSDP)."""
     numbers = numbers_of(config, gpus.gpu)
     bytes_ = 4 if numbers == "float32" else 2
@@ -279,7 +277,9 @@ def seconds(
     """Seconds of one part: forwards, backwards, and forwards again where nothing was kept."""
     passes = 2 + (config.rank is None) + config.gradient_checkpointing
     adapter = 3 * shape.adapter(config.rank) if config.rank else 0
-    attention = 2 * shape.layers * shape.heads * shape.head * row * passes  # of a token, half the row before it
+    attention = (
+        2 * shape.layers * shape.heads * shape.head * row * passes
+    )  # of a token, half the row before it
     compute = tokens * (2 * passes * shape.in_matrices + 2 * adapter + attention) / flops
     if config.four_bit:  # unpacked first, and multiplied then
         return compute + passes * shape.in_matrices * (FOUR_BITS + 2 + 2) / (bandwidth * BANDWIDTH)
@@ -288,7 +288,11 @@ def seconds(
 
 def _head(config: Config, shape: Architecture, gpus: Gpus) -> Iterator[str]:
     yield f"{config.base} on {gpus} of {gpus.gpu.gib:g} GiB"
-    how = f"{shape.adapter(config.rank):,} of an adapter of rank {config.rank}" if config.rank else "all of them"
+    how = (
+        f"{shape.adapter(config.rank):,} of an adapter of rank {config.rank}"
+        if config.rank
+        else "all of them"
+    )
     yield f"{shape.weights:,} weights; trained: {how}"
 
 
@@ -350,7 +354,7 @@ def proposals(config: Config, shape: Architecture, gpus: Gpus, longest: int) -> 
         changes.append({"rank": 64})
     elif not config.four_bit and numbers_of(config, gpus.gpu) == "bfloat16":
         changes.append({"four_bit": True})
-    sets = [change for change in changes]
+    sets = list(changes)
     if len(changes) > 1:
         together: dict[str, object] = {}
         for change in changes:

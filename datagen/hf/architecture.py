@@ -1,6 +1,6 @@
-"""The shape of a language model: its published sizes, or those of a `config.json`, and what follows from them.
+"""The shape of a language model: its published sizes, or those of a `config.json`, and what follows.
 
-What follows is counted, not estimated: weights, the weights of an adapter, the bytes that a token keeps.
+What follows is counted, not estimated: the weights of a model, and those of an adapter.
 """
 
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ class Architecture:
         return self.layers * rank * sum(linear.inputs + linear.outputs for linear in self.linears.values())
 
     def padded(self, multiple: int) -> "Architecture":
-        """The same with its intermediate size filled up with zeros, so that groups of weights split evenly."""
+        """The same with its intermediate size filled up by zeros, so that groups of weights split evenly."""
         return replace(self, intermediate=-(-self.intermediate // multiple) * multiple)
 
 

@@ -78,7 +78,7 @@ def test_a_folder_of_any_bias_is_counted(tmp_path: Path) -> None:
 def test_short_and_long_names_mean_one_model() -> None:
     assert set(names()) >= {"qwen2-72b", "qwen2-7b", "qwen2.5-0.5b", "qwen3-8b", "qwen3-32b", "smollm2-135m"}
     assert architecture("Qwen2-72B") == architecture("Qwen/Qwen2-72B-Instruct")
-    with pytest.raises(UserError, match="qwen2-73b: its sizes are not known here.*did you mean `qwen2-7b`"):
+    with pytest.raises(UserError, match=r"qwen2-73b: its sizes are not known here.*did you mean `qwen2-7b`"):
         architecture("qwen2-73b")
 
 
@@ -95,7 +95,9 @@ def test_a_folder_is_read_and_others_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
     assert architecture(str(tmp_path)) == architecture("qwen3-8b")
     (tmp_path / "config.json").write_text(json.dumps(said | {"model_type": "mixtral"}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"config\.json: `model_type` is mixtral: only llama, qwen2 and qwen3"):
+    with pytest.raises(
+        UserError, match=r"config\.json: `model_type` is mixtral: only llama, qwen2 and qwen3"
+    ):
         architecture(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(said | {"hidden_size": "wide"}), encoding="utf-8")
     with pytest.raises(UserError, match="`hidden_size` is 'wide': no number above 0"):

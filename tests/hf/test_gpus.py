@@ -17,7 +17,9 @@ def test_of_an_unknown_size_only_the_memory_is_known() -> None:
     assert (found.count, found.gpu.gib, found.gpu.tflops) == (2, 29.8, None)
 
 
-@pytest.mark.parametrize("text", ["80", "0x80", "x80", "8x", "-1x80", "8x80x2", "8x0", "8x99999", "8x" + "9" * 99])
+@pytest.mark.parametrize(
+    "text", ["80", "0x80", "x80", "8x", "-1x80", "8x80x2", "8x0", "8x99999", "8x" + "9" * 99]
+)
 def test_what_names_no_gpu_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--gpus"):
         gpus(text)
