@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ _GRADER = click.option(
     "--questions",
     type=click.Path(path_type=Path),
     metavar="SOURCE",
-    help="Questions to pick from on the page, with their right answers: what infer run takes, or a run of it.",
+    help="Questions to pick from on the page, as infer run takes them, or a run; answers to them are graded.",
 )
 @click.option("--plain", is_flag=True, help="Let the model write freely: what recipes ask as a teacher.")
 def serve(model: str, name: str | None, port: int, questions: Path | None, plain: bool) -> None:
@@ -97,15 +97,19 @@ def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -
     asked = read_questions(questions) if questions else []
     at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
     click.echo(f"loads {name} ...", err=True)
-    engine = Engine(folder, chosen)
+    with nullcontext() if chosen.device == "cpu" else app.unheard():
+        engine = Engine(folder, chosen)
     line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
-    url = f"http://{app.HOST}:{port}"
 
     def ready() -> None:
+        url = f"http://{app.HOST}:{port}"
         click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
         sys.stdout.flush()
 
-    app.run(app.app(line, name, asked, grade), at, ready)
+    def leaving() -> None:
+        click.echo("answers what was asked, then ends. Ctrl-C again leaves out what waits", err=True)
+
+    app.run(app.server(app.app(line, name, asked, grade), ready, leaving), at)
     line.close()
     click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
 

@@ -12,16 +12,22 @@ Everything that can be wrong with a request gets an answer in OpenAI's form of a
 
 import asyncio
 import json
+import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from importlib import resources
+from multiprocessing import resource_tracker
 from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -36,7 +42,10 @@ HOST = "127.0.0.1"
 
 Grade = Callable[[Asked, str], dict[str, Any]]
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:"
+)
 """What the page may load and ask: this server alone."""
 
 
@@ -122,6 +131,8 @@ def app(line: Line, model: str, asked: Sequence[Asked], grade: Grade) -> Starlet
             Route("/questions/{number:int}", one_question),
             Route("/", page),
         ],
+        # Else a page of another site could have a name of its own lead here, and read what the model says.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
         exception_handlers={Refused: _refused, HTTPException: _not_here, ClientDisconnect: _gone},
     )
 
@@ -140,27 +151,52 @@ def listening(port: int) -> socket.socket:
     return found
 
 
-def run(served: Starlette, at: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until Ctrl-C; what was asked before is answered. A second Ctrl-C ends at once."""
-    import uvicorn
+class Server(uvicorn.Server):
+    """uvicorn, which tells when it is `ready`, and when it is `leaving` and only waits for what was asked."""
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], leaving: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._ready, self._leaving = ready, leaving
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leaving()
+        await super().shutdown(sockets)
+
+
+def server(served: Starlette, ready: Callable[[], None], leaving: Callable[[], None]) -> Server:
+    """The server of an app."""
     config = uvicorn.Config(
         served,
         log_level="error",
         access_log=False,
         server_header=False,
         lifespan="off",
-        timeout_keep_alive=75,
+        timeout_keep_alive=75,  # longer than clients keep one, who else meet a connection that just closes
     )
+    return Server(config, ready, leaving)
+
+
+def run(serving: Server, at: socket.socket) -> None:
+    """Serve until Ctrl-C; what was asked before is answered. After a second one, only what is in work is."""
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once all is done
+        serving.run([at])
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Processes that start meanwhile, as vLLM's on GPUs, don't hear Ctrl-C, which terminals send to all."""
+    resource_tracker.ensure_running()  # it would let Ctrl-C through again when it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        Server(config).run([at])
-    except KeyboardInterrupt:  # uvicorn raises it again, once all is done
-        pass
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 async def _body(request: Request) -> bytes:

@@ -92,9 +92,11 @@ class Line:
         return future
 
     def close(self) -> None:
-        """End the thread, once it has answered what waits."""
+        """End the thread, once it has answered what it has taken; what waits is not asked."""
         with self._changed:
             self._closed = True
+            for _, future in self._waiting:
+                future.cancel()
             self._changed.notify()
         self._thread.join()
 
@@ -118,7 +120,7 @@ class Line:
                 return batch
 
     def _tell(self, batch: list[tuple[Question, Future[Answered]]]) -> bool:
-        """Whether anyone got an answer. Where a batch fails, each is asked alone: one takes no other with it."""
+        """Whether anyone got an answer. Where a batch fails, each is asked alone, so that one fails alone."""
         try:
             found = self._answer([question for question, _ in batch])
         except Exception as error:
