@@ -86,6 +86,35 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 
 
 @main.command()
+@click.argument("config")
+@click.option("--gpus", required=True, metavar="NxGB", help="GPUs of the machine, as in 8x80 or 4xT4.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of a data set; without it, of memory alone."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace one value of the config; may be repeated.",
+)
+def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
+    """Plan a training on GPUs: memory, tokens, steps and hours.
+
+    Nothing is fetched, and no GPU is needed. What cannot fit is refused (exit code 1), with what does.
+
+    \b
+    Example:
+      finetune plan qwen2-72b --gpus 8x80 --data runs/kddcup24
+    """
+    from datagen.hf.gpus import gpus as named
+    from finetune.config import load
+    from finetune.plan import plan
+
+    click.echo(plan(load(config, settings), named(gpus), data))
+
+
+@main.command()
 @click.argument("name", metavar="NAME|RUN")
 def base(name: str) -> None:
     """Print the folder of a base model.

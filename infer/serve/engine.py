@@ -186,9 +186,14 @@ class Engine:
         self._llm.reset_prefix_cache()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outputs: list[Any] = self._llm.generate(
-                [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
-            )
+            try:
+                outputs: list[Any] = self._llm.generate(
+                    [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
+                )
+            except Exception:  # what vLLM still has of these would come out among the next call's
+                left = list(self._llm.llm_engine.output_processor.request_states)
+                self._llm.llm_engine.abort_request(left, internal=True)
+                raise
         return outputs
 
     def _sampling(self, request: Request) -> Any:
