@@ -137,6 +137,30 @@ def test_trainings_of_all_weights_become_their_mean(
     assert difference(ours, weights(tiny_base)) > 1e-3
 
 
+@pytest.mark.parametrize("rank", ["3", "null"])
+def test_checkpoints_of_one_training_are_averaged(
+    tiny_base: Path, tiny_run: Path, tmp_path: Path, rank: str
+) -> None:
+    settings = {"rank": rank, "eval_every": 2, "epochs": 2, "keep_checkpoints": 3}
+    run = train(tiny_base, tiny_run, tmp_path / "run", **settings)
+    kept = sorted((run / "checkpoints").iterdir(), key=lambda path: int(path.name.split("-")[1]))
+    assert [path.name for path in kept] == ["checkpoint-8", "checkpoint-10", "checkpoint-12"]
+    assert not any(file.suffix in (".pt", ".pth", ".bin") for path in kept for file in path.iterdir())
+    made = ensemble(kept[:2], tmp_path / "mean").run
+    whole = {
+        path: weights(merge(ensemble([path], tmp_path / path.name, [1.0]).run))
+        for path in (*kept[:2], kept[2])
+    }
+    mean = {name: (whole[kept[0]][name] + whole[kept[1]][name]) / 2 for name in weights(tiny_base)}
+    ours = weights(merge(made))
+    assert difference({name: ours[name] for name in mean}, mean) < 1e-5
+    assert difference(whole[kept[2]], weights(merge(run))) < 1e-6  # the last one is the result
+    assert difference(whole[kept[0]], whole[kept[2]]) > 1e-4
+    if rank != "null":
+        said = json.loads((made / "adapter_config.json").read_text(encoding="utf-8"))
+        assert said["base_model_name_or_path"] == str(tiny_base)
+
+
 def test_the_command_makes_a_run_that_the_others_take(runs: Path, tiny_base: Path, tmp_path: Path) -> None:
     members = [str(runs / "a"), str(runs / "b")]
     command = ["ensemble", *members, "--runs", str(tmp_path), "--weights", "1,1", "--rank", "2"]
