@@ -87,13 +87,20 @@ def serve(model: str, name: str | None, port: int, questions: Path | None, plain
 
 
 def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
+    from datagen.errors import UserError
     from datagen.hf.checkpoint import chooses_by
     from datagen.shopbench.questions import read_questions
     from infer.scoring.grade import grade
-    from infer.serve import app
     from infer.serve.engine import Engine, settings
     from infer.serve.waiting import Line, answers_of
 
+    try:
+        from infer.serve import app
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, and serving needs it. Run: pip install -e '.[infer-cpu]' "
+            "(where there is a GPU: '.[infer]')"
+        ) from None
     asked = read_questions(questions) if questions else []
     at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
     click.echo(f"loads {name} ...", err=True)
