@@ -218,7 +218,11 @@ def table(found: Comparison) -> str:
 
 
 def as_object(found: Comparison) -> dict[str, Any]:
-    """The comparison as one JSON object, unrounded: by name, the best trivial answers and each run."""
+    """The comparison as one JSON object, unrounded: by name, the best trivial answers and each run.
+
+    `change` is how far the score over all is above the first run's, judged on the same resamples.
+    """
+    first = found.scores[0].overall
 
     def interval(of: Interval) -> dict[str, float]:
         return {"score": of.score, "low": of.low, "high": of.high}
@@ -226,6 +230,7 @@ def as_object(found: Comparison) -> dict[str, Any]:
     return {
         name: {
             "overall": interval(of.overall),
+            "change": interval(Interval(of.overall.score - first.score, of.overall.draws - first.draws)),
             "tracks": {track: interval(value) for track, value in of.tracks.items()},
             "task_types": {kind: interval(value) for kind, value in of.task_types.items()},
             "tasks": {
