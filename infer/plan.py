@@ -44,7 +44,11 @@ SEQUENCES = {"T4": 32}
 """Sequences at once that the engine allows; others: vLLM's 256."""
 
 BATCH, BLOCK = 512, 16
+
 """Questions sent together on a GPU, and tokens of a block of its cache."""
+
+CPU_BLOCK = 32
+"""Tokens of a block on a CPU, as the engine sets it."""
 
 COMPUTE, BANDWIDTH, LINK = 0.4, 0.7, 0.5
 """Shares of a GPU's published speed that are assumed to be reached."""
@@ -281,7 +285,7 @@ def plan_here(
     given: Rates | None,
 ) -> str:
     """The plan of a run on this machine, with its engine loaded or with rates that are given."""
-    block = BLOCK if chosen.device == "cuda" else 32
+    block = BLOCK if chosen.device == "cuda" else CPU_BLOCK
     tokenizer = engine.tokenizer if engine else _tokenizer(name)
     speed = given or measured(engine, asked, chosen, block, choose)  # type: ignore[arg-type]
     work = total(asked, tokenizer, chosen.context, chosen.batch, block, choose)
