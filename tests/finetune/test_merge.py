@@ -66,10 +66,14 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return max(float((weight - theirs[name]).abs().max()) for name, weight in ours.items())
 
 
-def test_the_merge_is_the_one_that_peft_makes(run: Path, tiny_base: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"lora_alpha": 3}])
+def test_the_merge_is_the_one_that_peft_makes(run: Path, tiny_base: Path, settings: dict[str, Any]) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    file = run / "adapter_config.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(said | settings), encoding="utf-8")
     merged = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(tiny_base), run
     ).merge_and_unload()
