@@ -125,7 +125,7 @@ def write_model(base: Path, shapes: dict[str, tuple[int, ...]], narrow: int) -> 
         ):
             files.append({})
         files[-1][name] = shape
-    index = {}
+    index: dict[str, str] = {}
     for number, held in enumerate(files, start=1):
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
         index |= dict.fromkeys(held, name)

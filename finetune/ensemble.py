@@ -94,6 +94,7 @@ def _make(members: list[Member], said: dict[str, Any], rank: int | None, folder:
     said["config"] |= {"rank": made, "alpha": made} if made else {}
     settings = yaml.safe_dump(said["config"], sort_keys=False)
     (folder / "config.yaml").write_text(settings, encoding="utf-8")
+    (folder / "README.md").write_text(_card(members, said, made, error), encoding="utf-8")
     write_json(said | {"error": error}, folder / RUN)
     for lock in folder.glob(".lock*"):
         lock.unlink()
@@ -127,6 +128,24 @@ def _base(member: Member) -> str:
 
 def _how(member: Member) -> str:
     return "an adapter" if _is_adapter(member) else "all weights"
+
+
+def _card(members: list[Member], said: dict[str, Any], rank: int | None, error: float | None) -> str:
+    lost = f", which leaves out {error:.2%} of the sum" if error is not None else ""
+    lines = [f"- {of.weight:g} x `{of.folder.name}`, trained on {of.lock['data']}" for of in members]
+    made_up = f"Part of the data is made up: {', '.join(said['made_up'])}." if said["made_up"] else ""
+    return "\n".join(
+        [
+            f"# A sum of trainings of {published(said['config']['base'])}",
+            "",
+            f"What each added to the base, times its weight{f' (rank {rank}{lost})' if rank else ''}:",
+            "",
+            *lines,
+            "",
+            f"The cards of these say under which licences their data stands. {made_up}".rstrip(),
+            "",
+        ]
+    )
 
 
 def _is_adapter(member: Member) -> bool:

@@ -7,13 +7,13 @@ adapter, base + A x scale x its two matrices' product. Some rows of one tensor a
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN, check_whole, config, fingerprint, has_own_code, weight_files, whole
-from datagen.storage.files import check_room, full_disk, sha256, write_json, write_text
+from datagen.storage.files import check_room, full_disk, sha256, writable, write_json, write_text
 from datagen.storage.folder_lock import held
 from finetune.base_models import SUMS, base_model
 from finetune.lora import WEIGHTS, read_adapter
@@ -46,6 +46,14 @@ def check_share(alpha: float) -> None:
     """Raises UserError where alpha is no share, also for NaN."""
     if not 0 <= alpha <= 1:
         raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
+
+
+def check_room_for(run: Path, folders: Sequence[Path]) -> None:
+    """Raises UserError where the disk has no room for those of the models of a run that are not there yet."""
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if missing:
+        size = sum(file.stat().st_size for file in weight_files(base_of(run)))
+        check_room(writable(missing[0].parent.parent), len(missing) * size)
 
 
 def base_of(run: Path) -> Path:

@@ -13,11 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from datagen.config.document import read
 from datagen.config.messages import validate
 from datagen.errors import UserError
-from datagen.hf.checkpoint import weight_files
-from datagen.storage.files import check_room, writable
 from datagen.suggest import among
 from finetune.ensemble import check_members, ensemble
-from finetune.merge import base_of, wise_ft
+from finetune.merge import check_room_for, wise_ft
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -71,15 +69,8 @@ def make(file: Path, runs: Path) -> Iterator[Path]:
     }
     for name, model in models.models.items():
         check_members(folders[name], list(model.weights.values()))
-    missing = [
-        name
-        for name, model in models.models.items()
-        if not (named[name] / f"wise-ft-{model.alpha:g}").is_dir()
-    ]
-    if missing:
-        base = base_of(folders[missing[0]][0])
-        size = sum(path.stat().st_size for path in weight_files(base))
-        check_room(writable(runs), len(missing) * size)
+    written = [named[name] / f"wise-ft-{model.alpha:g}" for name, model in models.models.items()]
+    check_room_for(next(iter(folders.values()))[0], written)
     for name, model in models.models.items():
         run = ensemble(folders[name], named[name], list(model.weights.values())).run
         yield wise_ft(run, model.alpha)

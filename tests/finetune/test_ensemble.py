@@ -173,6 +173,7 @@ def test_the_command_makes_a_run_that_the_others_take(runs: Path, tiny_base: Pat
     assert CliRunner().invoke(main, ["merge", str(run)]).stdout == f"{run / 'merged'}\n"
     assert json.loads((run / "merged" / "shoptalk.json").read_text())["choose"] == "number"
     assert "choose: number\n" in (run / "config.yaml").read_text()
+    assert "- 1 x `b`, trained on tiny\n" in (run / "README.md").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ensemble-a-b"]
 
 
@@ -187,6 +188,15 @@ def test_what_is_there_is_not_made_again_and_another_one_is_refused(runs: Path, 
     (tmp_path / "notes").mkdir()
     with pytest.raises(UserError, match="notes is in the way: it holds no finished training"):
         ensemble(members, tmp_path / "notes")
+
+
+def test_what_a_killed_one_left_is_thrown_away(runs: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".sum.unfinished"
+    left.mkdir()
+    (left / "model-00001-of-00002.safetensors").write_bytes(b"half")
+    made = ensemble([runs / "a", runs / "b"], tmp_path / "sum").run
+    assert not left.exists()
+    assert not any(made.glob("model*"))
 
 
 def test_members_may_adapt_other_layers_in_other_types(runs: Path, tiny_base: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import fingerprint
+from finetune import tensors
 from finetune.config import load
 from finetune.merge import merge, wise_ft
 from tests.finetune.conftest import write_base
@@ -65,10 +66,14 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return max(float((weight - theirs[name]).abs().max()) for name, weight in ours.items())
 
 
-def test_the_merge_is_the_one_that_peft_makes(run: Path, tiny_base: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"lora_alpha": 3}])
+def test_the_merge_is_the_one_that_peft_makes(run: Path, tiny_base: Path, settings: dict[str, Any]) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    file = run / "adapter_config.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(said | settings), encoding="utf-8")
     merged = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(tiny_base), run
     ).merge_and_unload()
@@ -273,8 +278,6 @@ def test_a_base_of_many_files_is_merged_file_by_file(sharded: Path, tmp_path: Pa
 
 
 def test_a_merge_goes_on_with_the_next_file(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from finetune import merge as module
-
     written: list[str] = []
 
     def rewrite(source: Path, *arguments: Any) -> str:
@@ -283,14 +286,14 @@ def test_a_merge_goes_on_with_the_next_file(sharded: Path, monkeypatch: pytest.M
         written.append(source.name)
         return original(source, *arguments)
 
-    original = module.rewrite
-    monkeypatch.setattr(module, "rewrite", rewrite)
+    original = tensors.rewrite
+    monkeypatch.setattr("finetune.merge.rewrite", rewrite)
     with pytest.raises(KeyboardInterrupt):
         merge(sharded)
     first = written.copy()
     assert len(first) == 2
     start = time.time_ns()
-    monkeypatch.setattr(module, "rewrite", original)
+    monkeypatch.setattr("finetune.merge.rewrite", original)
     folder = merge(sharded)
     assert all((folder / name).stat().st_mtime_ns < start for name in first)
     assert not any(sharded.glob(".merged*"))
@@ -304,9 +307,7 @@ def test_a_beginning_with_another_adapter_is_thrown_away(
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    from finetune import merge as module
-
-    original = module.rewrite
+    original = tensors.rewrite
     calls = iter(range(100))
 
     def killed(*arguments: Any) -> str:
@@ -314,10 +315,10 @@ def test_a_beginning_with_another_adapter_is_thrown_away(
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(module, "rewrite", killed)
+    monkeypatch.setattr("finetune.merge.rewrite", killed)
     with pytest.raises(KeyboardInterrupt):
         merge(sharded)
-    monkeypatch.setattr(module, "rewrite", original)
+    monkeypatch.setattr("finetune.merge.rewrite", original)
     adapter = sharded / "adapter_model.safetensors"
     save_file({name: weight * 2 for name, weight in load_file(adapter).items()}, adapter)
     ours = weights(merge(sharded))

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,16 @@ def test_what_is_no_share_is_refused_before_anything_is_written(
         assert result.exit_code in (1, 2)
         assert re.search(r"a share of what was learnt is|--alpha: `half` is no number", result.stderr)
     assert not any(run.glob("*wise-ft*"))
+
+
+def test_a_disk_without_room_for_all_is_told_before_the_first(
+    run: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = SimpleNamespace(free=150_000)
+    monkeypatch.setattr("datagen.storage.files.shutil.disk_usage", lambda folder: room)
+    with pytest.raises(UserError, match=r"and its disk has 0.0 GB left"):
+        sweep(run, [0, 1], questions, None, lambda line: None)
+    assert not any(run.glob("wise-ft-*"))
 
 
 def test_several_shares_without_questions_are_written(run: Path) -> None:
