@@ -337,8 +337,8 @@ def _check_sharding(config: Config) -> None:
     if config.four_bit:
         raise UserError(
             "`four_bit: true` can't be shared out by FSDP: what unpacks 4 bits again is lost, without a "
-            "word, when a layer is put together. Launch it without --use_fsdp, so that each GPU has a copy, or "
-            "set four_bit=false. `finetune plan` says what fits"
+            "word, when a layer is put together. Launch it without --use_fsdp, so that each GPU has a copy, "
+            "or set four_bit=false. `finetune plan` says what fits"
         )
     if not torch.cuda.is_available():
         raise UserError(
