@@ -125,10 +125,11 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, engine, classifier or shortcuts.
+##     ledger, teacher, startup, train, engine, quantize, classifier or shortcuts.
 ##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
-bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
-	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
+bench: named .venv/dev $(if $(filter train engine quantize,$(NAME)),.venv/finetune) \
+		$(if $(filter engine quantize,$(NAME)),.venv/infer) $(if $(filter quantize,$(NAME)),.venv/quantize)
+	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
 named:
