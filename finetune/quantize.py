@@ -258,8 +258,9 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder.parent / "worker.log"
     last: deque[str] = deque(maxlen=20)
-    with log.open("w", encoding="utf-8") as kept:
-        process = subprocess.Popen(
+    with (
+        log.open("w", encoding="utf-8", buffering=1) as kept,
+        subprocess.Popen(
             [python, "-P", script, folder / "request.json"],
             stdin=subprocess.PIPE,  # its end tells the worker that this process has ended, however it did
             stdout=subprocess.DEVNULL,
@@ -267,7 +268,8 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
             text=True,
             errors="replace",
             env=environment,
-        )
+        ) as process,
+    ):
         assert process.stderr is not None
         try:
             for line in process.stderr:  # universal newlines: a bar's \r ends a line, too
@@ -276,10 +278,9 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
                     report.progress(int(step[1]), int(step[2]))
-            process.wait()
-        finally:
+        except BaseException:
             process.kill()
-            process.wait()
+            raise
     if process.returncode:
         words = "\n  ".join(last)
         if "No space left" in words:
