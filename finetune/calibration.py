@@ -25,7 +25,7 @@ from finetune.dataset import read_split
 LONGEST = 2048
 """Tokens of a sequence; ShopBench's questions have at most some 2,000."""
 
-MEASURED = 100
+MEASURED = 50
 """Rows of the test split whose answers the perplexity is of."""
 
 
@@ -53,14 +53,16 @@ def questions(model: Path, source: Path, samples: int, limit: int) -> Questions:
     asked = read_questions(source)
     if (source / MANIFEST).is_file():
         calibration = _rows(source, "train", tokenizer, samples, choose)
-        return Questions(calibration, _rows(source, "test", tokenizer, MEASURED, choose), _turns(asked)[:limit])
+        return Questions(
+            calibration, _rows(source, "test", tokenizer, MEASURED, choose), _turns(asked)[:limit]
+        )
     first = min(samples, len(asked) // 2)
     mixed = _turns(sorted(asked, key=lambda question: hashlib.sha256(question.id.encode()).hexdigest()))
     sequences = [_sequence(question, tokenizer, choose) for question in mixed[:first]]
     calibration = [of for of in sequences if of and len(of.ids) <= LONGEST]
     if not calibration:
         raise UserError(
-            f"{source}: {len(asked)} questions are too few to calibrate on some and score others, or they are "
+            f"{source}: {len(asked)} questions are too few to calibrate on some and score others, or "
             f"longer than {LONGEST} tokens. Name more, or a data set, as in: --questions runs/esci_mcq"
         )
     return Questions(calibration, [], mixed[first : first + limit])
@@ -75,9 +77,7 @@ def write(sequences: Sequence[Tokens], path: Path) -> str:
 
 def _rows(run: Path, side: str, tokenizer: Any, rows: int, choose: str) -> list[Tokens]:
     split = read_split(run, side, tokenizer, LONGEST, rows, choose=choose)
-    return [
-        Tokens(row["input_ids"], row["completion_mask"].index(1)) for row in split.rows.to_pylist()
-    ]
+    return [Tokens(row["input_ids"], row["completion_mask"].index(1)) for row in split.rows.to_pylist()]
 
 
 def _sequence(asked: Asked, tokenizer: Any, choose: str) -> Tokens | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import weight_files
+from datagen.hf.checkpoint import ORIGIN, weight_files
 from datagen.storage.files import read_json
+from finetune.padding import beside_weights
 
 PACKED = ".weight_packed"
 _PARTS = (PACKED, ".weight_scale", ".weight_zero_point", ".weight_shape", ".weight_g_idx")
@@ -89,16 +90,14 @@ def dequantize(folder: Path, to: Path) -> None:
     from safetensors.torch import save_file
 
     to.mkdir()
-    for file in folder.iterdir():
-        if file.is_file() and file.suffix != ".safetensors" and not file.name.endswith(".index.json"):
+    for file in (*beside_weights(folder), folder / ORIGIN):
+        if file.is_file():
             shutil.copyfile(file, to / file.name)
     where: dict[str, str] = {}
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as weights:
             names = list(weights.keys())
-            tensors = {
-                name: weights.get_tensor(name).float() for name in names if not name.endswith(_PARTS)
-            }
+            tensors = {name: weights.get_tensor(name).float() for name in names if not name.endswith(_PARTS)}
             for name in names:
                 if name.endswith(PACKED):
                     layer = name.removesuffix(PACKED)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datagen.hf.checkpoint import config, weight_files
+from datagen.hf.checkpoint import ORIGIN, config, weight_files
 from datagen.storage.files import read_json
 
 GROUPS = (128, 64, 32)
@@ -25,7 +25,8 @@ MOST = 1.06
 """A model grows to so many times its size at most; Qwen2-72B grows to 1.004 times."""
 
 _SHARED_OUT = ("down_proj", "o_proj")
-_GROWS = {"gate_proj.weight": 0, "up_proj.weight": 0, "gate_proj.bias": 0, "up_proj.bias": 0, "down_proj.weight": 1}
+_GROWS = {"gate_proj.weight": 0, "up_proj.weight": 0, "gate_proj.bias": 0, "up_proj.bias": 0}
+_GROWS["down_proj.weight"] = 1
 """Weights that have one row or column for each neuron between, and which axis that is."""
 
 
@@ -91,17 +92,29 @@ def pad(folder: Path, size: int, to: Path) -> None:
     from safetensors.torch import save_file
 
     to.mkdir(parents=True)
-    for file in folder.iterdir():
-        if file.is_file() and file.suffix in (".json", ".jinja", ".txt", ".model"):
-            shutil.copyfile(file, to / file.name)
+    for file in beside_weights(folder):
+        shutil.copyfile(file, to / file.name)
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as weights:
             tensors = {name: _grown(name, weights.get_tensor(name), size) for name in weights.keys()}  # noqa: SIM118
         save_file(tensors, to / file.name, metadata={"format": "pt"})
+    if (index := folder / "model.safetensors.index.json").is_file():
+        shutil.copyfile(index, to / index.name)  # which file holds which weight: as before
     said = read_json(to / "config.json", "Copy the model again")
     part = said["text_config"] if "intermediate_size" in (said.get("text_config") or {}) else said
     part["intermediate_size"] = size
     (to / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def beside_weights(folder: Path) -> list[Path]:
+    """The files of a model but its weights, their index and what else speaks of them."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".json", ".jinja", ".txt", ".model")
+        and not file.name.endswith(".index.json")
+        and file.name != ORIGIN
+    ]
 
 
 def _grown(name: str, weight: Any, size: int) -> Any:

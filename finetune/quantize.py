@@ -3,6 +3,7 @@
     <parent>/awq/             the quantised model; its shoptalk.json holds the figures
     <parent>/awq-refused/     a quantised model that lost more than the margin
     <parent>/.awq.unfinished/ what is done so far: sequences, the padded model, answers
+    <parent>/.NAME-before-*/  the answers of the model itself, for the next method
 
 The work itself is llm-compressor's, in an environment of its own (`quantize_worker`). The answers are those
 of `infer run`, before and after.
@@ -20,7 +21,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN, chooses_by, config, fingerprint, model_folder, weight_files
@@ -57,10 +57,12 @@ def quantize(
     margin: float = 0.02,
     samples: int = 96,
     limit: int = 300,
+    text: list[calibration.Tokens] | None = None,
 ) -> Path:
     """Write the quantised model beside `model`, if it is not there; gives its folder.
 
-    It is calibrated on `samples` sequences and scored on `limit` questions of the source. Raises UserError
+    It is calibrated on `samples` sequences and scored on `limit` questions of the source; `text` are other
+    sequences to calibrate on. Raises UserError
     where it loses more than `margin` of the score, and keeps it aside; and where the model is quantised
     already or broken, there is no environment, no room, or no question.
     """
@@ -76,10 +78,12 @@ def quantize(
         raise UserError(f"{target}: the model itself lies there. Give the quantised one another --name")
     refused, work = target.with_name(f"{target.name}-refused"), target.with_name(f".{target.name}.unfinished")
     asked = calibration.questions(folder, source, samples, limit)
+    if text:
+        asked = asked._replace(calibration=text)
     wanted = {
         "method": method,
         "calibration": _hashed([of.ids for of in asked.calibration]),
-        "questions": _hashed([[question.id, question.prompt] for question in asked.scored]),
+        "questions": _hashed([chooses_by(folder), *([one.id, one.prompt] for one in asked.scored)]),
         "source_sha256": fingerprint(weight_files(folder)),
     }
     if _figures(target).get("made_from") == wanted:
@@ -127,7 +131,7 @@ def _quantize(
     method: str,
     report: Report,
 ) -> None:
-    """Quantise and score in the folder `work`; steps that are done there for the same wish are not repeated."""
+    """Quantise and score in the folder `work`; what is done there for the same wish is not repeated."""
     if not (work / "wanted.json").is_file() or read_json(work / "wanted.json", _AGAIN) != wanted:
         _emptied(work)
         _check_finite(folder, report)
@@ -163,13 +167,17 @@ def _quantize(
         made = read_json(unfinished / FIGURES, _AGAIN)
         report.say(f"compares {len(made['layers']):,} packed layers with what was quantised")
         packed.check(unfinished / "model", made.pop("layers"))
+        for file in padding.beside_weights(start):
+            if file.name != "config.json":  # the new one says how it is packed
+                shutil.copyfile(file, unfinished / "model" / file.name)
         _describe(folder, unfinished / "model", _made(wanted, method, asked, groups, size, folder, made))
         (unfinished / "model").rename(done)
         shutil.rmtree(work / "padded", ignore_errors=True)
         shutil.rmtree(unfinished, ignore_errors=True)
     write_parquet(to_table(asked.scored), work / COPY)
     report.say(f"asks {len(asked.scored):,} questions before and after")
-    _answer(folder, work, "before")
+    before = folder.parent / f".{folder.name}-before-{wanted['questions'][:8]}"
+    _answer(folder, work / COPY, before)
     figures = _figures(done)
     figures["answered"] = "packed" if _answers_packed() else "dequantized"
     answering = done
@@ -179,12 +187,12 @@ def _quantize(
             shutil.rmtree(work / "plain.unfinished", ignore_errors=True)
             packed.dequantize(done, work / "plain.unfinished")
             (work / "plain.unfinished").rename(answering)
-    _answer(answering, work, "after")
-    compared = _infer("compare", work / "before", work / "after", "--json", "--page", work / "compare.html")
-    scores = json.loads(compared)
-    for side in ("before", "after"):
-        figures[side] |= scores[side]["overall"]
-    figures["change"] = scores["after"]["changes"]["before"]
+    _answer(answering, work / COPY, work / "after")
+    page = work / "compare.html"
+    scores = json.loads(_infer("compare", before, work / "after", "--json", "--page", page))
+    figures["before"] |= scores[before.name]["overall"]
+    figures["after"] |= scores["after"]["overall"]
+    figures["change"] = scores["after"]["changes"][before.name]
     _describe(folder, done, figures)
 
 
@@ -207,6 +215,7 @@ def _made(
             "sequences": len(asked.calibration),
             "tokens": sum(len(of.ids) for of in asked.calibration),
         },
+        "questions": len(asked.scored),
         "before": {"perplexity": made.pop("perplexity_before"), "gib": _gib(folder)},
         "after": {"perplexity": made.pop("perplexity_after")},
         "worker": made,
@@ -249,8 +258,9 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder.parent / "worker.log"
     last: deque[str] = deque(maxlen=20)
-    with log.open("w", encoding="utf-8") as kept:
-        process = subprocess.Popen(
+    with (
+        log.open("w", encoding="utf-8", buffering=1) as kept,
+        subprocess.Popen(
             [python, "-P", script, folder / "request.json"],
             stdin=subprocess.PIPE,  # its end tells the worker that this process has ended, however it did
             stdout=subprocess.DEVNULL,
@@ -258,19 +268,19 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
             text=True,
             errors="replace",
             env=environment,
-        )
+        ) as process,
+    ):
         assert process.stderr is not None
         try:
             for line in process.stderr:  # universal newlines: a bar's \r ends a line, too
                 kept.write(line)
-                if line.strip():
+                if line.strip() and "it/s" not in line:  # no bars
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
                     report.progress(int(step[1]), int(step[2]))
-            process.wait()
-        finally:
+        except BaseException:
             process.kill()
-            process.wait()
+            raise
     if process.returncode:
         words = "\n  ".join(last)
         if "No space left" in words:
@@ -281,12 +291,12 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
         )
 
 
-def _answer(model: Path, work: Path, name: str) -> None:
-    _infer("run", model, "--questions", work / COPY, "--name", name, "--runs", work)
+def _answer(model: Path, asked: Path, run: Path) -> None:
+    _infer("run", model, "--questions", asked, "--name", run.name, "--runs", run.parent)
 
 
 def _infer(*words: Any) -> str:
-    """What a command of `infer` prints; its progress goes where ours does. Raises UserError where it fails."""
+    """What a command of `infer` prints; its progress goes where ours does. Raises UserError if it fails."""
     command = [sys.executable, "-m", "infer.cli", *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

@@ -30,14 +30,13 @@ def main() -> None:
 
     import torch
     from llmcompressor import oneshot
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     on_gpu = torch.cuda.is_available()
     # In float32 on a CPU: most CPUs multiply nothing else in hardware
     model = AutoModelForCausalLM.from_pretrained(
         request["model"], dtype="auto" if on_gpu else torch.float32, use_safetensors=True
     )
-    tokenizer = AutoTokenizer.from_pretrained(request["model"])
     measured = _lines(request["measured"])
     before = _perplexity(model, measured)
     oneshot(
@@ -46,12 +45,11 @@ def main() -> None:
         **_calibration(request),
     )
     _round(model, getattr(torch, request["dtype"]))
+    layers = {name: _rounded(module) for name, module in _quantized(model)}
     after = _perplexity(model, measured)
-    layers = {name: _digest(module) for name, module in _quantized(model)}
     _cast(model, getattr(torch, request["dtype"]))
     folder = Path(request["output"])
     model.save_pretrained(folder, save_compressed=True, max_shard_size="4GB")
-    tokenizer.save_pretrained(folder)
     figures = {
         "perplexity_before": before,
         "perplexity_after": after,
@@ -69,7 +67,7 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     """End when the parent does, however it ends: it holds the other end of this pipe."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os._exit(1)
 
 
@@ -163,8 +161,8 @@ def _cast(model: Any, dtype: Any) -> None:
     model.config.dtype = dtype
 
 
-def _digest(module: Any) -> str:
-    """The sha256 of a layer's weights as float32, as the library itself quantises and dequantises them."""
+def _rounded(module: Any) -> str:
+    """Give a layer the weights that its 4 bits stand for; their sha256 as float32."""
     import torch
     from compressed_tensors.quantization.lifecycle.forward import fake_quantize
 
@@ -174,6 +172,8 @@ def _digest(module: Any) -> str:
         module.weight_zero_point,
         module.quantization_scheme.weights,
     )
+    module.weight.data = weight.to(module.weight.dtype)
+    module.quantization_enabled = False  # else each of the model's steps would round again
     # -0.0 and 0.0 are one weight
     return hashlib.sha256((weight.to(torch.float32).cpu() + 0.0).numpy().tobytes()).hexdigest()
 
