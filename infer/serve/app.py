@@ -187,8 +187,9 @@ def server(served: Starlette, ready: Callable[[], None], leaving: Callable[[], N
 
 
 def run(serving: Server, at: socket.socket) -> None:
-    """Serve until Ctrl-C; what was asked before is answered. After a second one, only what is in work is."""
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once all is done
+    """Serve until Ctrl-C or SIGTERM; what was asked is answered, after a second one only what is in work."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would end us without a word
+    with suppress(KeyboardInterrupt):  # uvicorn raises signals again, once all is done
         serving.run([at])
 
 

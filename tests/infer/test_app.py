@@ -4,7 +4,10 @@ import contextlib
 import http.client
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +23,7 @@ import openai
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
 from infer.scoring.grade import grade
-from infer.serve.app import Server, app, listening, server
+from infer.serve.app import Server, app, listening, server, unheard
 from infer.serve.constraints import constraint
 from infer.serve.engine import Request, Response
 from infer.serve.prepare import Prepared, guessed
@@ -379,3 +382,18 @@ def test_the_page_stands_alone_and_sets_texts_as_texts(start: Start) -> None:
     assert reply.status == 200
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
     assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write", page)
+
+
+def test_processes_started_unheard_outlive_ctrl_c() -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); input()"
+    words = [sys.executable, "-c", code]
+    with unheard():
+        deaf = subprocess.Popen(words, stdin=subprocess.PIPE)
+    hearing = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    deaf.send_signal(signal.SIGINT)
+    hearing.send_signal(signal.SIGINT)
+    hearing.communicate(timeout=20)
+    assert hearing.returncode != 0
+    deaf.communicate(b"\n", timeout=20)
+    assert deaf.returncode == 0

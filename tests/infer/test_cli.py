@@ -2,12 +2,16 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 from click.testing import CliRunner, Result
 
@@ -159,3 +163,36 @@ def test_a_teacher_is_served_plainly(model: Path, monkeypatch: pytest.MonkeyPatc
     result = run("serve", model, "--name", "mine", "--port", "8123", "--plain")
     assert served == [(model, "mine", "127.0.0.1", 8123)]
     assert "make data RECIPE=reworded TEACHER='mine' BASE_URL=http://127.0.0.1:8123/v1" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_what_was_asked_before_its_end(
+    tiny_model: Path, with_vllm: None, questions: Path, ended: signal.Signals
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words: list[str | Path] = [sys.executable, "-m", "infer.cli", "serve", tiny_model, "--port", str(port)]
+    server = subprocess.Popen(
+        [*words, "--questions", questions], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert server.stdout
+    assert server.stdout.readline().startswith(f"tiny answers at http://127.0.0.1:{port} (")
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+
+    def ask(text: str) -> Any:
+        return client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": text}])
+
+    first = ask("Which is 1?\n0. a\n1. b\nAnswer:")
+    assert first.choices[0].message.content in ("0", "1")
+    assert first.shoptalk["grade"]["score"] in (0, 1)
+    with ThreadPoolExecutor(20) as clients:
+        asked = [clients.submit(ask, f"Explain lamp {number}.") for number in range(20)]
+        time.sleep(0.5)
+        server.send_signal(ended)
+        assert all(one.result().choices[0].finish_reason for one in asked)
+    told = server.communicate(timeout=60)[1]
+    client.close()
+    assert server.returncode == 0
+    assert "stopped. Questions answered: 21" in told
