@@ -270,6 +270,66 @@ def run(
 
 
 @main.command()
+@click.argument("model")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option("--gpus", metavar="NxGB", help="GPUs, as in 4x16 or 4xT4. [default: this machine, measured]")
+@click.option("--bits", type=click.Choice(["4", "16"]), help="Bits of a known model's weights. [default: 16]")
+@click.option("--time-limit", metavar="TIME", help="What it may take, as in 70m.")
+@click.option("--rates", metavar="READ,SAID", help="Tokens read and said a second, where they are known.")
+@click.option(
+    "--choose",
+    type=click.Choice(["number", "text"]),
+    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
+)
+def plan(
+    model: str,
+    questions: Path,
+    gpus: str | None,
+    bits: str | None,
+    time_limit: str | None,
+    rates: str | None,
+    choose: str | None,
+) -> None:
+    """Plan a run: memory on each GPU, sequences at once, minutes.
+
+    MODEL is a folder, or a name of which the sizes are known, such as qwen2-72b. What cannot fit is refused
+    (exit code 1), with what does. Without --gpus, a short run measures this machine.
+
+    \b
+    Example:
+      infer plan qwen2-72b --bits 4 --gpus 4x16 --questions runs/esci_mcq --time-limit 70m
+    """
+    from datagen.hf.checkpoint import chooses_by, model_folder
+    from datagen.hf.gpus import gpus as named
+    from datagen.shopbench.questions import read_questions
+    from infer import plan as planning
+
+    limit = planning.minutes(time_limit) if time_limit else None
+    given = planning.given_rates(rates) if rates else None
+    machine = named(gpus) if gpus else None
+    asked = read_questions(questions)
+    by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
+    if machine:
+        known = None if bits is None else int(bits)
+        click.echo(planning.plan(model, asked, machine, known, limit, by, given))
+        return
+    if bits:
+        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
+    from infer.serve.engine import Engine, settings
+
+    folder = model_folder(model)
+    chosen = settings(folder)
+    engine = None if given else Engine(folder, chosen)
+    click.echo(planning.plan_here(folder, asked, engine, chosen, limit, by, given))
+
+
+@main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @_GRADER
 @click.option(
