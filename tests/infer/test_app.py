@@ -375,7 +375,10 @@ def test_known_questions_are_offered_and_graded(start: Start) -> None:
 
 
 def test_a_failure_of_ours_is_told_as_openai_does(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infer.serve.app.reply", lambda *_: {}["missing"])
+    def reply(*_: Any) -> None:
+        raise KeyError("missing")
+
+    monkeypatch.setattr("infer.serve.app.reply", reply)
     status, told, _ = start().chat("say this")
     assert (status, told["error"]["type"]) == (500, "server_error")
     assert "KeyError: 'missing'" in told["error"]["message"]
