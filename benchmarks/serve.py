@@ -10,6 +10,7 @@ answer, `mixed_up` those with another answer than the run's.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import multiprocessing
 import signal
@@ -36,7 +37,7 @@ from infer.predict import predict
 
 CLIENTS = 32
 MODEL = "smollm2-135m"
-RECIPE = "esci_all"
+RECIPE = "esci_small"
 
 
 class Given(NamedTuple):
@@ -60,7 +61,8 @@ def main() -> None:
             start = time.monotonic()
             given = asyncio.run(_ask_all(url, balanced(asked, len(asked)), 60 * minutes))
             seconds = time.monotonic() - start
-        of_run = _of_run(folder, [one.asked for one in given], Path(work) / "run")
+        once = {one.asked.id: one.asked for one in given}
+        of_run = _of_run(folder, list(once.values()), Path(work) / "run")
     lost = [one for one in given if one.answer is None]
     other = [one for one in given if one.answer is not None and one.answer != of_run[one.asked.id]]
     for one in lost[:5]:
@@ -79,7 +81,8 @@ async def _ask_all(url: str, asked: Sequence[Asked], seconds: float) -> list[Giv
     """What the clients were given until time was up; each takes the next question once it has an answer."""
     from openai import AsyncOpenAI
 
-    left, given, until = iter(asked), list[Given](), time.monotonic() + seconds
+    given, until = list[Given](), time.monotonic() + seconds
+    left = itertools.cycle(asked)  # a fast machine comes to the end of them, and begins again
 
     async def client() -> None:
         async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=600) as chat:
