@@ -117,9 +117,9 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, engine, classifier or shortcuts.
+##     ledger, teacher, startup, train, engine, plan, classifier or shortcuts.
 ##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
-bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
+bench: named .venv/dev $(if $(filter train engine plan,$(NAME)),.venv/finetune) $(if $(filter engine plan,$(NAME)),.venv/infer)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
