@@ -234,7 +234,7 @@ def answering_time(rows: int) -> float:
         whole = plan.total(asked, engine.tokenizer, chosen.context, chosen.batch, plan.CPU_BLOCK, "number")
         planned = plan.seconds(whole, rates)
         done = predict(asked, str(folder), work / "run", choose="number", load=lambda *_: engine)
-    error = planned / done["seconds"] - 1
+    error = planned / float(done["seconds"]) - 1
     print(f"\n{'a run of infer':<52}{'planned s':>12}{'seen s':>10}{'error':>8}")
     print(f"{f'{rows} questions by number':<52}{planned:>12.1f}{done['seconds']:>10.1f}{error:>8.1%}")
     return abs(error)

@@ -140,7 +140,7 @@ def split_over(model: Model, gpus: Gpus) -> int:
     Raises UserError where that cuts a group of quantised weights in two.
     """
     shape = model.shape
-    parts = max(n for n in range(1, gpus.count + 1) if shape.heads % n == 0)
+    parts = max(n for n in range(1, gpus.number + 1) if shape.heads % n == 0)
     if model.bits == 4 and shape.intermediate % (parts * model.group):
         fits = max(
             n for n in range(1, parts) if shape.heads % n == 0 and shape.intermediate % (n * model.group) == 0
@@ -351,8 +351,8 @@ def _work(work: Load, how: str) -> Iterator[str]:
 
 def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
     yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
-    if parts < gpus.count:
-        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.count} GPUs alone"
+    if parts < gpus.number:
+        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.number} GPUs alone"
     if model.bits == 4 and model.shape.intermediate != _published_width(model):
         width = model.shape.intermediate
         yield f"its {_published_width(model):,} inputs are padded to {width:,}, to split evenly"
@@ -403,12 +403,12 @@ def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
         f"{kept.cache / GIB:.1f} are left. What does fit:"
     )
     options = []
-    counts = [n for n in (gpus.count, 2 * gpus.count, 4 * gpus.count, 8 * gpus.count) if n <= 64]
+    counts = [n for n in (gpus.number, 2 * gpus.number, 4 * gpus.number, 8 * gpus.number) if n <= 64]
     for bits in sorted({model.bits, 4}, reverse=True):
         whole = GROUP * math.gcd(model.shape.heads, model.shape.kv_heads, 8)
         shape = model.shape.padded(whole) if bits == 4 else model.shape
         for count in counts:
-            if (bits, count) == (model.bits, gpus.count) or model.shape.heads % count:
+            if (bits, count) == (model.bits, gpus.number) or model.shape.heads % count:
                 continue
             other = Gpus(count, gpus.gpu)
             try:
