@@ -7,7 +7,7 @@ or given, or, of GPUs, out of their makers' figures and the shares of them that 
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ STEP, HOP = 0.005, 30e-6
 _OVERHEAD = 1.2 * GIB
 """CUDA, NCCL and captured graphs."""
 
-_SAMPLE = 48
+_SAMPLE = 32
 """Questions of the short run that measures this machine."""
 
 
@@ -191,10 +191,18 @@ def seconds(work: Load, rates: Rates) -> float:
     return work.read / rates.read + said / rates.said + work.weighed / rates.weighed
 
 
-def measured(engine: Answerer, asked: Sequence[Asked], chosen: Settings, block: int, choose: str) -> Rates:
+def measured(
+    engine: Answerer,
+    asked: Sequence[Asked],
+    chosen: Settings,
+    block: int,
+    choose: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> Rates:
     """Tokens a second that this machine's engine reads, says and weighs, by a short run of some questions.
 
-    They are asked twice: for one token each, which is reading, and for whole answers.
+    They are asked twice: as they are, which includes making their constraints ready, and for one token each,
+    which is reading. What the first takes longer is saying.
     """
     sample = balanced(asked, _SAMPLE)
     prepared = [
@@ -209,31 +217,29 @@ def measured(engine: Answerer, asked: Sequence[Asked], chosen: Settings, block: 
     ]
     requests = [one.request for one in prepared if one.request]
     texts = [text for one in prepared if one.weighed for text in one.weighed.texts]
-    short = [
-        request._replace(constraint=replace(request.constraint, max_tokens=1), stops=())
-        for request in requests
-    ]
-    if requests:
-        engine.answer(requests[:4])  # warms up
     work = load(prepared, block)
-    began = time.monotonic()
-    engine.answer(short)
-    read = time.monotonic()
-    answers = engine.answer(requests)
-    whole = time.monotonic()
+    read = said = weighed = math.inf
+    share = 1.0
+    if requests:
+        engine.answer(requests[:2])  # warms up
+        began = clock()
+        answers = engine.answer(requests)
+        whole = clock() - began
+        short = [one._replace(constraint=replace(one.constraint, max_tokens=1)) for one in requests]
+        began = clock()
+        engine.answer(short)
+        reading = min(clock() - began, 0.95 * whole)  # else the machine did something else meanwhile
+        tokens = sum(answer.tokens for answer in answers)
+        share = tokens / max(1, work.said)
+        read = work.read / max(reading, 1e-6)
+        said = max(1, tokens - len(answers)) / max(whole - reading, 1e-6)
     if texts:
-        engine.likelihoods(texts[:4])
-    start = time.monotonic()
-    engine.likelihoods(texts)
-    weighing = time.monotonic() - start
-    said = sum(answer.tokens for answer in answers)
-    reading, saying = read - began, max(whole - read - (read - began), 1e-3)
-    return Rates(
-        work.read / max(reading, 1e-6) if requests else math.inf,
-        max(1, said - len(answers)) / saying if requests else math.inf,
-        work.weighed / max(weighing, 1e-6) if texts else math.inf,
-        said / max(1, work.said),
-    )
+        if not requests:
+            engine.likelihoods(texts[:2])
+        began = clock()
+        engine.likelihoods(texts)
+        weighed = work.weighed / max(clock() - began, 1e-6)
+    return Rates(read, said, weighed, share)
 
 
 def total(asked: Sequence[Asked], tokenizer: Any, context: int, size: int, block: int, choose: str) -> Load:
