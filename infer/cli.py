@@ -170,7 +170,7 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after MINUTES; the same command goes on.",
+    help="Be done after MINUTES: shorter answers first, then answers by rule.",
 )
 @click.option(
     "--choose",

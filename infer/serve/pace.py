@@ -103,7 +103,7 @@ class Pace:
     def __init__(self, limit: Limit, began: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._end = began + (1 - SPARE) * limit.seconds
         self._left = Counter(limit.questions)
-        self._clock = clock
+        self.clock = clock
         self._rates: dict[bool, _Rates] = {}  # by whether texts are weighed
         self._usual: dict[TaskType, _Usual] = {}
         self._weighed: dict[TaskType, bool] = {}
@@ -112,7 +112,7 @@ class Pace:
     @property
     def seconds_left(self) -> float:
         """Seconds until the end, without the spare."""
-        return self._end - self._clock()
+        return self._end - self.clock()
 
     @property
     def measured(self) -> bool:
@@ -236,13 +236,13 @@ def ask_within(
         ]
         if not places:
             continue
-        start = time.monotonic()
+        start = pace.clock()
         found = ask(engine, [shortened(prepared[place], shares[place]) for place in places])
         pace.took(
             [prepared[place] for place in places],
             [shares[place] for place in places],
             found,
-            time.monotonic() - start,
+            pace.clock() - start,
         )
         responses |= dict(zip(places, found, strict=True))
     pace.answered(prepared)

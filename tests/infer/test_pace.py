@@ -16,7 +16,6 @@ from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.limits import Limit
 from datagen.tasks import TASKS
-from infer.serve import pace as paced
 from infer.serve.engine import Request, Response, Text
 from infer.serve.fallback import ruled
 from infer.serve.pace import BY_RULE, SHORTENED, Pace, ask_within, limit_of
@@ -61,11 +60,9 @@ def all_asked(
     seconds: float,
     prompts: Sequence[str],
     size: int,
-    monkeypatch: pytest.MonkeyPatch,
     choose: str = "number",
 ) -> list[tuple[Response, str | None]]:
     """The responses to all prompts, in calls of `size`, within so many seconds."""
-    monkeypatch.setattr(paced, "time", engine)
     pace = Pace(Limit(seconds, dict(Counter(KINDS[prompt] for prompt in prompts))), 0.0, engine.monotonic)
     found = []
     for start in range(0, len(prompts), size):
@@ -78,27 +75,24 @@ def all_asked(
     return found
 
 
-def test_time_enough_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_enough_changes_nothing() -> None:
     engine = Slow(read=0.001, written=0.004)
-    found = all_asked(engine, 1000, [CHOICE, TEXT] * 20, 4, monkeypatch)
+    found = all_asked(engine, 1000, [CHOICE, TEXT] * 20, 4)
     assert {problem for _, problem in found} == {None}
     assert {request.constraint.max_tokens for request in engine.asked} == {1, 64}
 
 
-def test_answers_get_shorter_before_any_is_left_to_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_get_shorter_before_any_is_left_to_a_rule() -> None:
     engine = Slow(read=0.0001, written=0.01)  # 64 tokens take .64 s, and there are .3 s a question
-    found = all_asked(engine, 30, [TEXT] * 100, 5, monkeypatch)
+    found = all_asked(engine, 30, [TEXT] * 100, 5)
     problems = Counter(problem for _, problem in found)
     assert problems[BY_RULE] == 0
     assert problems[SHORTENED] > 80
     assert 24 < engine.now < 30
 
 
-def test_they_get_longer_again_where_the_engine_is_faster_than_it_was(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_they_get_longer_again_where_the_engine_is_faster_than_it_was() -> None:
     engine = Slow(read=0.0001, written=0.05)
-    monkeypatch.setattr(paced, "time", engine)
     pace = Pace(Limit(60, {TaskType.GENERATION: 200}), 0.0, engine.monotonic)
     lengths = []
     for call in range(40):
@@ -109,10 +103,10 @@ def test_they_get_longer_again_where_the_engine_is_faster_than_it_was(
     assert lengths[-1] == 64
 
 
-def test_where_that_will_not_do_the_dearest_are_answered_by_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_that_will_not_do_the_dearest_are_answered_by_rule() -> None:
     engine = Slow(read=0.001, written=0.05)
     prompts = [CHOICE, TEXT] * 50
-    found = all_asked(engine, 25, prompts, 4, monkeypatch)
+    found = all_asked(engine, 25, prompts, 4)
     by_rule = Counter(
         KINDS[prompt] for prompt, (_, problem) in zip(prompts, found, strict=True) if problem == BY_RULE
     )
@@ -122,20 +116,17 @@ def test_where_that_will_not_do_the_dearest_are_answered_by_rule(monkeypatch: py
 
 @pytest.mark.parametrize("choose", ["number", "text"])
 @pytest.mark.parametrize("seconds", [0.001, 3, 20, 100])
-def test_every_question_gets_an_answer_that_parses_and_the_limit_holds(
-    seconds: float, choose: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_question_gets_an_answer_that_parses_and_the_limit_holds(seconds: float, choose: str) -> None:
     engine = Slow(read=0.002, written=0.02)
     prompts = [TEXT] * 30 + [CHOICE] * 100 + [TEXT] * 30
-    found = all_asked(engine, seconds, prompts, 16, monkeypatch, choose)
+    found = all_asked(engine, seconds, prompts, 16, choose)
     for prompt, (response, _) in zip(prompts, found, strict=True):
         assert TASKS[KINDS[prompt]].parse(response.text) in (0, 1, 2) if prompt == CHOICE else response.text
     assert engine.now <= max(seconds, 8)  # but for a first call, of which nothing was known
 
 
-def test_a_call_keeps_to_the_seconds_of_its_own_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_keeps_to_the_seconds_of_its_own_questions() -> None:
     engine = Slow(read=0.02)
-    monkeypatch.setattr(paced, "time", engine)
     pace = Pace(Limit(10_000, {TaskType.MULTIPLE_CHOICE: 100}), 0.0, engine.monotonic)
     long = "x" * 1900 + CHOICE
     for prompts in ([CHOICE] * 4, [CHOICE, CHOICE, CHOICE, long]):
@@ -147,9 +138,8 @@ def test_a_call_keeps_to_the_seconds_of_its_own_questions(monkeypatch: pytest.Mo
     assert found[-1][0].text == "1"  # the lamp
 
 
-def test_more_questions_than_were_told_of_are_answered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_questions_than_were_told_of_are_answered_too() -> None:
     engine = Slow(read=0.001, written=0.001)
-    monkeypatch.setattr(paced, "time", engine)
     pace = Pace(Limit(30, {}), 0.0, engine.monotonic)
     for _ in range(200):
         ready = [prepare(engine.tokenizer, TEXT, guessed(TEXT, False), 2000)]
@@ -200,8 +190,7 @@ def test_rules_give_what_parses_for_any_text(prompt: str, kind: TaskType, number
         assert value
 
 
-def test_a_question_that_cannot_be_asked_has_the_rules_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "time", Slow())
+def test_a_question_that_cannot_be_asked_has_the_rules_answer() -> None:
     pace = Pace(Limit(10, {}), 0.0, Slow().monotonic)
     one = Prepared(guessed(CHOICE, True), problem="failed: of itself")
     assert ask_within(Slow(), pace, [one], [CHOICE]) == [(Response("1", 0, 0, "rule"), None)]
