@@ -132,10 +132,10 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, merge, quantize, engine, serve, classifier or shortcuts.
+##     ledger, teacher, startup, train, plan, merge, quantize, engine, serve, classifier or shortcuts.
 ##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two; serve takes MINUTES=5 (default).
-bench: named .venv/dev $(if $(filter train merge quantize engine serve,$(NAME)),.venv/finetune) \
-		$(if $(filter quantize engine serve,$(NAME)),.venv/infer) $(if $(filter quantize,$(NAME)),.venv/quantize)
+bench: named .venv/dev $(if $(filter train plan merge quantize engine serve,$(NAME)),.venv/finetune .venv/infer) \
+		$(if $(filter quantize,$(NAME)),.venv/quantize)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
 		$(if $(filter serve,$(NAME)),--minutes '$(MINUTES)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
