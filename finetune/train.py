@@ -26,7 +26,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN
+from datagen.hf.checkpoint import ORIGIN, PICKLES
 from datagen.hf.checkpoint import config as model_config
 from datagen.prompts.cloze import CHOICES
 from datagen.storage.files import full_disk, write_json, write_parquet
@@ -61,7 +61,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
         if is_done(run, wanted):
             say(f"{run} is trained already")
             if state.is_main_process:  # a kill after `run.json` leaves them
-                shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+                _clear_checkpoints(config, run)
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
         _check_length(config, base)
@@ -274,7 +274,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         eval_on_start=True,
         save_strategy="steps",
         save_steps=config.eval_every,
-        save_total_limit=2,
+        save_total_limit=max(2, config.keep_checkpoints or 0),
         restore_callback_states_from_checkpoint=config.patience is not None,  # how much of it is used up
         load_best_model_at_end=config.patience is not None,
         metric_for_best_model="eval_loss" if config.patience else None,
@@ -375,7 +375,27 @@ def _finish(
     if config.rank is None:  # a whole model, which may be asked as it is
         write_json({"choose": config.choose}, run / ORIGIN)
     write_json(wanted | result, run / RUN)
-    shutil.rmtree(run / CHECKPOINTS)
+    _clear_checkpoints(config, run)
+
+
+def _clear_checkpoints(config: Config, run: Path) -> None:
+    """Delete checkpoints but for those that are to stay, and of these what only a resumed training reads."""
+    if not (run / CHECKPOINTS).is_dir():
+        return
+    by_step = sorted((run / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    kept = by_step[-config.keep_checkpoints :] if config.keep_checkpoints else []
+    for path in (run / CHECKPOINTS).iterdir():
+        if path in kept:
+            for state in [
+                file for pattern in (*PICKLES, "trainer_state.json") for file in path.glob(pattern)
+            ]:
+                state.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not kept:
+        (run / CHECKPOINTS).rmdir()
 
 
 def _check_finite(run: Path, model: Any) -> None:

@@ -63,3 +63,15 @@ def test_marks_in_a_text_are_known(vocabulary: Path) -> None:
         "<|im_start|>",
         "<|im_end|>",
     )
+
+
+def test_an_estimate_shares_tokens_where_texts_begin_alike() -> None:
+    beginning = "Rank the products below by how well they answer the query. "
+    one, other = (Estimate(False).encode(beginning + of) for of in ("red lamp", "a blue chair for two"))
+    shared = next(at for at, (of, to) in enumerate(zip(one, other, strict=False)) if of != to)
+    assert shared == len(beginning) // 4
+    assert not set(one[shared:]) & set(other[shared:])
+    japanese = [
+        Estimate(False).encode(text) for text in ("赤いランプを選んでください", "青い椅子を選んでください")
+    ]
+    assert not set(japanese[0]) & set(japanese[1])
