@@ -7,8 +7,8 @@ checkpointing, alone and padded, in float32 and (with dropout) in bfloat16. Each
 once, and every tensor that torch makes is followed until it is freed: the peak is what `finetune plan` calls
 activations and what comes and goes. Time of training: the middle size calibrates, the others are foretold.
 Time of answering: the embedded model answers ROWS test questions of all types; a short run before foretells
-it, as `infer plan` does. Its seconds are those of the CPUs, all threads together, so that work beside doesn't
-count; `infer plan` itself goes by the clock.
+it, as `infer plan` does. All seconds are those of the CPUs, of all threads together, so that work beside
+doesn't count; the commands themselves go by the clock.
 """
 
 import argparse
@@ -203,13 +203,13 @@ def training_time() -> float:
 
 
 def step_seconds(shape: Architecture, way: Way) -> float:
-    """The fastest of some steps: others are those in which the machine did something else."""
+    """CPU seconds of the fastest of some steps."""
     model, ids, mask = made(shape, way)
     taken = []
     for _ in range(REPEATS + 1):
-        began = time.perf_counter()
+        began = time.process_time()
         step(model, ids, mask, way)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     return min(taken)
 
 
