@@ -19,7 +19,7 @@ from datagen.console.text import table
 from datagen.errors import UserError
 from datagen.storage.files import full_disk, write_json
 from datagen.storage.folder_lock import held
-from finetune.merge import check_room_for, check_share, wise_ft
+from finetune.merge import base_of, check_room_for, check_share, wise_ft
 
 RESULT, PLOT = "sweep.json", "sweep.png"
 
@@ -55,7 +55,7 @@ def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None
         check_share(alpha)
     if not questions.exists():
         raise UserError(f"{questions}: no such file or folder. Name questions as `infer run` takes them")
-    check_room_for(run, [run / f"wise-ft-{alpha:g}" for alpha in alphas])
+    check_room_for(base_of(run), [run / f"wise-ft-{alpha:g}" for alpha in alphas])
     of = "-".join([questions.resolve().stem, *([str(limit)] if limit else [])])
     folder = run / f"sweep-{of}"
     with full_disk(folder), held(folder, f"{folder} is being answered into"):
