@@ -2,8 +2,8 @@
 
     make bench NAME=serve [MINUTES=5]
 
-Clients ask `infer serve` with the embedded model test questions of all five types, one after the other, each its
-own, through OpenAI's client. Then `infer run` answers the same questions. `lost` are questions without an
+Clients ask `infer serve` with the embedded model test questions of all five types, one after the other, each
+its own, through OpenAI's client. Then `infer run` answers the same questions. `lost` are questions without an
 answer, `mixed_up` those with another answer than the run's.
 """
 

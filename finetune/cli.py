@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -252,6 +253,122 @@ def _number(word: str, option: str) -> float:
         return float(word)
     except ValueError:
         raise click.UsageError(f"{option}: `{word}` is no number") from None
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="What to calibrate on and to score: a data set of datagen, or questions as infer run takes them.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["awq", "gptq", "rtn"]),
+    default="awq",
+    show_default=True,
+    help="AWQ, GPTQ, or rounding to the nearest.",
+)
+@click.option("--name", help="Name of the new folder, beside MODEL. [default: the method]")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    default=0.02,
+    show_default=True,
+    help="Publish nothing whose score falls by more.",
+)
+@click.option(
+    "--samples", type=click.IntRange(1), default=96, show_default=True, help="Questions to calibrate on."
+)
+@click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="Questions to score.")
+def quantize(
+    model: str, questions: Path, method: str, name: str | None, margin: float, samples: int, limit: int
+) -> None:
+    """Write a model with 4-bit weights, if it still answers as well.
+
+    MODEL is a folder, such as RUN/merged. The new one goes beside it, as awq. It is calibrated on questions,
+    and scored on others before and after. It needs `make .venv/quantize`; docs/quantize.md says more.
+
+    \b
+    Example:
+      finetune quantize finetune/runs/mine/merged --questions runs/esci_mcq
+    """
+    from finetune.quantize import Report, quantize
+
+    with _layers() as progress:
+        click.echo(
+            quantize(
+                model,
+                questions,
+                Report(_say, progress),
+                method=method,
+                name=name,
+                margin=margin,
+                samples=samples,
+                limit=limit,
+            )
+        )
+
+
+@contextmanager
+def _layers() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr: layers done of all."""
+    from tqdm import tqdm
+
+    bar: tqdm[Any] = tqdm(total=0, unit=" layers", leave=False, disable=None, file=sys.stderr, delay=1)
+
+    def progress(done: int, total: int) -> None:
+        if bar.total != total:
+            bar.reset(total)
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        bar.close()
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write. [default: finetune/submissions/NAME, after the model]",
+)
+@click.option(
+    "--track",
+    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    default="all",
+    show_default=True,
+    help="Track whose time limit it keeps.",
+)
+def submit(model: str, out: Path | None, track: str) -> None:
+    """Write a model as a submission: one folder that needs nothing else.
+
+    MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The folder holds
+    it (by hard links where it can), the class that the competition's starter kit asks, the code that
+    answers, and checksums.
+
+    \b
+    Example:
+      finetune submit finetune/runs/mine/merged --track concepts
+    """
+    from tqdm import tqdm
+
+    from finetune.submit import submit
+
+    with tqdm(
+        total=0, unit="B", unit_scale=True, leave=False, disable=None, delay=1, desc="checksums"
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        folder = submit(model, out, track, progress)
+    click.echo(folder)
 
 
 def _say(text: str) -> None:

@@ -14,7 +14,7 @@ from datagen.errors import UserError
 from datagen.hf.architecture import Architecture, architecture
 from datagen.hf.gpus import Gpu, Gpus
 from datagen.prompts.token_count import token_counter
-from finetune.base_models import EMBEDDED, base_model, published
+from finetune.base_models import EMBEDDED, base_model, load_tokenizer, published
 from finetune.config import Config
 from finetune.dataset import row_lengths
 
@@ -114,7 +114,7 @@ def shape_of(base: str) -> Architecture:
 def count(config: Config, data: Path) -> Data:
     """The rows of a run of datagen that the config would train on, and their tokens."""
     base = config.base
-    counter = token_counter(str(base_model(base)) if base in EMBEDDED else base)
+    counter = token_counter(str(base_model(base)) if base in EMBEDDED else base, load_tokenizer)
     rows = tokens = longest = left_out = 0
     for length in row_lengths(data, "train", counter.tokenizer, config.choose):
         if rows == config.rows:

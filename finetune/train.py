@@ -12,6 +12,7 @@ The training itself is TRL's SFTTrainer, alone or in the processes of `accelerat
 import gc
 import json
 import math
+import os
 import shutil
 import time
 from collections import Counter
@@ -52,6 +53,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
     """
     began = time.perf_counter()
     state = PartialState(cpu=not torch.cuda.is_available())
+    _check_sharding(config)
     say = say if state.is_main_process else (lambda text: None)
     with state.main_process_first():
         base = base_model(config.base)
@@ -325,6 +327,23 @@ def _check_length(config: Config, base: Path) -> None:
         raise UserError(
             f"`max_length: {config.max_length}` is more than the {context} tokens that {config.base} reads. "
             f"Set it to {context} or less, as in --set max_length={context}"
+        )
+
+
+def _check_sharding(config: Config) -> None:
+    """Raises UserError where the weights would be shared out (FSDP), and could not be."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() not in ("true", "1"):
+        return
+    if config.four_bit:
+        raise UserError(
+            "`four_bit: true` can't be shared out by FSDP: what unpacks 4 bits again is lost, without a "
+            "word, when a layer is put together. Launch it without --use_fsdp, so that each GPU has a copy, "
+            "or set four_bit=false. `finetune plan` says what fits"
+        )
+    if not torch.cuda.is_available():
+        raise UserError(
+            "FSDP shares weights out over GPUs alone: on CPUs accelerate gives each process a copy, without "
+            "a word. Launch it without --use_fsdp"
         )
 
 

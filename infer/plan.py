@@ -17,6 +17,7 @@ from datagen.hf.architecture import PUBLISHED, Architecture, architecture
 from datagen.hf.architecture import names as known_models
 from datagen.hf.checkpoint import config
 from datagen.hf.gpus import Gpu, Gpus
+from datagen.prompts.chat import check_chat
 from datagen.prompts.token_count import token_counter
 from datagen.shopbench.questions import Asked
 from infer.batches import balanced
@@ -43,7 +44,11 @@ SEQUENCES = {"T4": 32}
 """Sequences at once that the engine allows; others: vLLM's 256."""
 
 BATCH, BLOCK = 512, 16
+
 """Questions sent together on a GPU, and tokens of a block of its cache."""
+
+CPU_BLOCK = 32
+"""Tokens of a block on a CPU, as the engine sets it."""
 
 COMPUTE, BANDWIDTH, LINK = 0.4, 0.7, 0.5
 """Shares of a GPU's published speed that are assumed to be reached."""
@@ -247,7 +252,7 @@ def plan(
 ) -> str:
     """The plan of a run on GPUs, as a text. Raises UserError where it can't be held, with what could."""
     found = model(name, bits)
-    counter = token_counter(known_models().get(name.lower(), name))
+    counter = token_counter(known_models().get(name.lower(), name), _tokenizer)
     work = total(asked, counter.tokenizer, found.context, BATCH, BLOCK, choose)
     kept = memory(found, gpus)
     parts = split_over(found, gpus)
@@ -280,13 +285,27 @@ def plan_here(
     given: Rates | None,
 ) -> str:
     """The plan of a run on this machine, with its engine loaded or with rates that are given."""
-    block = BLOCK if chosen.device == "cuda" else 32
-    tokenizer = engine.tokenizer if engine else token_counter(str(name)).tokenizer
+    block = BLOCK if chosen.device == "cuda" else CPU_BLOCK
+    tokenizer = engine.tokenizer if engine else _tokenizer(name)
     speed = given or measured(engine, asked, chosen, block, choose)  # type: ignore[arg-type]
     work = total(asked, tokenizer, chosen.context, chosen.batch, block, choose)
     how = "given" if given else f"measured by {min(len(asked), _SAMPLE)} of the questions"
     lines = list(_work(work, "its own tokenizer"))
     return "\n".join(_minutes(lines, work, speed, limit, f"this machine: {how}"))
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # a damaged file can raise anything
+        raise UserError(
+            f"{folder}: its tokenizer does not load: {type(error).__name__}: "
+            f"{next(iter(str(error).splitlines()), '')}. Copy it again"
+        ) from error
+    check_chat(tokenizer, folder)
+    return tokenizer
 
 
 def minutes(text: str) -> float:

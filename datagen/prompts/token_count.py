@@ -11,11 +11,11 @@ import functools
 import importlib.util
 import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from datagen.errors import UserError
 from datagen.prompts.token_estimate import estimated_tokens
 
 _PIECES = (  # how Qwen2's tokenizer cuts a text before it looks for tokens
@@ -38,11 +38,14 @@ class Counted(NamedTuple):
     exact: bool
 
 
-def token_counter(model: str) -> Counted:
-    """What counts the tokens of a model: a folder, or a name on the hub, which is not fetched."""
+def token_counter(model: str, load: Callable[[Path], Any]) -> Counted:
+    """What counts the tokens of a model: a folder, or a name on the hub, which is not fetched.
+
+    `load` loads the tokenizer in a folder, which takes a library of models.
+    """
     folder = Path(model) if Path(model).is_dir() else _fetched(model)
     if folder is not None and importlib.util.find_spec("transformers"):
-        return Counted(_its_own(folder), "its own tokenizer", True)
+        return Counted(load(folder), "its own tokenizer", True)
     thinks = "qwen3" in model.lower()
     vocabulary = _vocabulary() if "qwen" in model.lower() else None
     if vocabulary is not None and importlib.util.find_spec("tiktoken"):
@@ -91,18 +94,6 @@ class Estimate(_ChatML):
 
 
 _AROUND_MARKS = re.compile("|".join(map(re.escape, _MARKS + _THOUGHT)))
-
-
-def _its_own(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # a damaged file can raise anything
-        raise UserError(
-            f"{folder}: its tokenizer does not load: {type(error).__name__}: "
-            f"{next(iter(str(error).splitlines()), '')}. Copy it again"
-        ) from error
 
 
 def _fetched(model: str) -> Path | None:

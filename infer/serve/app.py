@@ -63,12 +63,14 @@ def app(line: Line, model: str, asked: Sequence[Asked], grade: Grade) -> Starlet
         wanted = read_chat(await _body(request), model)
         start = time.monotonic()
         try:
-            answer = asyncio.wrap_future(line.join(wanted.question))
+            answer: asyncio.Future[Any] = asyncio.wrap_future(line.join(wanted.question))
         except Full as full:
             refused = Refused(429, "overloaded", str(full))
             return _json(refused.body(), refused.status, {"Retry-After": str(full.seconds)})
-        gone = asyncio.ensure_future(request.receive())  # which comes when the client hangs up
-        await asyncio.wait([answer, gone], return_when=asyncio.FIRST_COMPLETED)
+        gone: asyncio.Future[Any] = asyncio.ensure_future(
+            request.receive()
+        )  # which comes when the client hangs up
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         if not answer.done():
             answer.cancel()
@@ -161,10 +163,12 @@ class Server(uvicorn.Server):
         self._ready, self._leaving = ready, leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the socket."""
         await super().startup(sockets)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the socket, and wait for what is being answered."""
         self._leaving()
         await super().shutdown(sockets)
 
@@ -183,8 +187,9 @@ def server(served: Starlette, ready: Callable[[], None], leaving: Callable[[], N
 
 
 def run(serving: Server, at: socket.socket) -> None:
-    """Serve until Ctrl-C; what was asked before is answered. After a second one, only what is in work is."""
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once all is done
+    """Serve until Ctrl-C or SIGTERM; what was asked is answered, after a second one only what is in work."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would end us without a word
+    with suppress(KeyboardInterrupt):  # uvicorn raises signals again, once all is done
         serving.run([at])
 
 

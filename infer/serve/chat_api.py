@@ -104,10 +104,8 @@ def _question(messages: Any) -> tuple[str, int]:
         raise Refused(400, "missing_question", "`messages` has no message of the role `user`", "messages")
     content, where = messages[place].get("content"), f"messages[{place}].content"
     if isinstance(content, list):
-        texts = [
-            part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"
-        ]
-        if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
+        texts = [part.get("text") for part in content if _is_text(part)]
+        if len(texts) < len(content):
             raise Refused(400, "invalid_value", f"`{where}` holds something else than texts", where)
         content = "\n".join(texts)
     if not isinstance(content, str):
@@ -115,6 +113,10 @@ def _question(messages: Any) -> tuple[str, int]:
     if not content.strip():
         raise Refused(400, "empty_question", f"`{where}` is empty: write a question", where)
     return content, place
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def reply(model: str, chat: Chat, answered: Answered) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def settings(folder: Path) -> Settings:
         modern = torch.cuda.get_device_capability()[0] >= 8
         return Settings("cuda", "auto" if modern else "half", context, batch=512)
     tiles = torch.cpu.get_capabilities().get("amx_bf16")
-    return Settings("cpu", "bfloat16" if tiles else "float32", context, batch=64)
+    packed = "quantization_config" in config(folder)  # vLLM's kernels for 4-bit weights know no float32
+    return Settings("cpu", "bfloat16" if tiles or packed else "float32", context, batch=64)
 
 
 class Engine:
