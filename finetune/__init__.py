@@ -1,1 +1,1 @@
-"""The trainer: LoRA adapters from shards, merged models, and models between base and tuned."""
+"""The trainer: LoRA adapters from shards, merged models, models between base and tuned, and sums of several."""
