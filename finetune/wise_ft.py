@@ -117,13 +117,13 @@ def _plot(found: Sweep, trivial: float) -> None:
     """Draw the scores over the shares, with their intervals."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     alphas = list(found.scores)
     groups = {"over all": [of["overall"] for of in found.scores.values()]}
     for kind in next(iter(found.scores.values()))["task_types"]:
         groups[kind.replace("_", " ")] = [of["task_types"][kind] for of in found.scores.values()]
-    for name, points in groups.items():
+    for number, (name, points) in enumerate(groups.items()):
         middle = [of["score"] for of in points]
         if name == "over all":
             axes.fill_between(
@@ -131,10 +131,10 @@ def _plot(found: Sweep, trivial: float) -> None:
             )
             axes.plot(alphas, middle, "o-", color="C0", linewidth=2, label="over all, 95 % interval")
         elif len(groups) > 2:  # else the one type is all
-            axes.plot(alphas, middle, "--", linewidth=1, label=name)
+            axes.plot(alphas, middle, "--", color=f"C{number}", linewidth=1, label=name)
     axes.axhline(trivial, color="0.6", linewidth=1, linestyle=":", label="best trivial answers, over all")
     axes.axvline(found.best, color="0.8", linewidth=1, zorder=0)
     axes.set(xlabel="alpha (0: base, 1: tuned)", ylabel="score", title=found.folder.parent.name)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(found.folder / PLOT, dpi=120)
