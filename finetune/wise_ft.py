@@ -21,6 +21,9 @@ from datagen.storage.files import full_disk, write_json
 from datagen.storage.folder_lock import held
 from finetune.merge import base_of, check_room_for, check_share, wise_ft
 
+_FEW = 10
+"""Questions a task of which intervals can be trusted, as `infer compare` has it."""
+
 RESULT, PLOT = "sweep.json", "sweep.png"
 
 
@@ -33,8 +36,15 @@ class Sweep(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against the choice: the ends that it is not surely better than."""
+        """What speaks against the choice: few questions, and ends that it is not surely better than."""
         found = []
+        tasks = self.scores[self.best]["tasks"]
+        asked = sum(task["n"] for task in tasks.values())
+        if asked < _FEW * len(tasks):  # resamples of one question a task are all alike
+            found.append(
+                f"{asked} questions of {len(tasks)} tasks are few: true intervals are wider, and the choice may "
+                "be chance. Ask more of them"
+            )
         for end, name in ((0.0, "the base (alpha 0)"), (1.0, "the whole training (alpha 1)")):
             change = self.scores[self.best]["changes"].get(_name(end))
             if end != self.best and change and change["low"] <= 0:

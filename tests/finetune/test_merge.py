@@ -437,7 +437,7 @@ def test_code_of_the_base_is_refused_unless_it_is_allowed_by_name(
 
 @pytest.mark.slow
 def test_a_merge_needs_less_memory_than_its_bound() -> None:
-    """Two of the largest tensors and 500 MB, Python and torch included: less than a file of weights and its copy."""
+    """Two of the largest tensors and 500 MB, Python and torch included; less than a file and its copy."""
     benchmark = Path(__file__).parents[2] / "benchmarks" / "merge.py"
     command = [sys.executable, str(benchmark), "--gib", "1.2", "--narrow", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
