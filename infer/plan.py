@@ -21,7 +21,6 @@ from datagen.prompts.chat import check_chat
 from datagen.prompts.token_count import token_counter
 from datagen.shopbench.questions import Asked
 from infer.batches import balanced
-from infer.serve.constraints import kind
 from infer.serve.engine import CONTEXT, Engine, Settings
 from infer.serve.prepare import guessed, prepare
 from infer.serve.respond import Answerer
@@ -202,8 +201,8 @@ def measured(
 ) -> Rates:
     """Tokens a second that this machine's engine reads, says and weighs, by a short run of some questions.
 
-    They are asked twice: as they are, which includes making their constraints ready, and for one token each,
-    which is reading. What the first takes longer is saying.
+    They are asked as they are, and for one token each, which is reading. What the first takes longer is
+    saying. Constraints are made ready before, as they would be counted for each question.
     """
     sample = balanced(asked, _SAMPLE)
     prepared = [
@@ -222,12 +221,11 @@ def measured(
     read = said = weighed = math.inf
     share = 1.0
     if requests:
-        kinds = {kind(request.constraint): request for request in requests}
-        engine.answer(list(kinds.values()))  # warms up: each kind makes something ready once
+        short = [one._replace(constraint=replace(one.constraint, max_tokens=1)) for one in requests]
+        engine.answer(short)  # warms up; a long run makes few more constraints ready than this
         began = clock()
         answers = engine.answer(requests)
         whole = clock() - began
-        short = [one._replace(constraint=replace(one.constraint, max_tokens=1)) for one in requests]
         began = clock()
         engine.answer(short)
         reading = min(clock() - began, 0.95 * whole)  # else the machine did something else meanwhile
