@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,27 +63,81 @@ _GRADER = click.option(
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="Name of the model, as it is asked for.")
+@click.argument("model")
+@click.option("--name", help="Name of the model, as it is asked for. [default: its folder's]")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to use.")
-def serve(model: Path, name: str, port: int) -> None:
-    """Serve a model to recipes that ask a teacher.
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="SOURCE",
+    help="Questions to pick from on the page, as infer run takes them, or a run; answers to them are graded.",
+)
+@click.option("--plain", is_flag=True, help="Let the model write freely: what recipes ask as a teacher.")
+def serve(model: str, name: str | None, port: int, questions: Path | None, plain: bool) -> None:
+    """Serve a model's answers: a page to ask on, and OpenAI's chat API.
 
-    MODEL is its folder. The server speaks as OpenAI's does, to this machine alone, until Ctrl-C.
+    Each question is answered as infer run answers it. With --plain it is vLLM's own server instead, without
+    a page. MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The server
+    speaks to this machine alone, until Ctrl-C.
 
     \b
-    Example:
-      infer serve models/mine --name mine
+    Examples:
+      infer serve finetune/runs/mine/merged --questions runs/esci_mcq
+      infer serve models/mine --name mine --plain
     """
-    from datagen.hf.checkpoint import checked
-    from infer.serve.openai_server import serve
+    from datagen.hf.checkpoint import model_folder
 
-    folder = checked(model)
-    url = f"http://127.0.0.1:{port}/v1"
-    click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
-    click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
-    sys.stdout.flush()
-    serve(folder, name, "127.0.0.1", port)
+    if plain and questions:
+        raise click.UsageError("--plain has no page, so there is nothing to pick --questions on")
+    folder = model_folder(model)
+    if name is None:
+        place = folder.resolve()
+        name = place.parent.name if place.name == "merged" else place.name
+    if plain:
+        from infer.serve import openai_server
+
+        url = f"http://127.0.0.1:{port}/v1"
+        click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
+        click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
+        sys.stdout.flush()
+        openai_server.serve(folder, name, "127.0.0.1", port)
+    else:
+        _serve_answers(folder, name, port, questions)
+
+
+def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
+    from datagen.errors import UserError
+    from datagen.hf.checkpoint import chooses_by
+    from datagen.shopbench.questions import read_questions
+    from infer.scoring.grade import grade
+    from infer.serve.engine import Engine, settings
+    from infer.serve.waiting import Line, answers_of
+
+    try:
+        from infer.serve import app
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, and serving needs it. Run: pip install -e '.[infer-cpu]' "
+            "(where there is a GPU: '.[infer]')"
+        ) from None
+    asked = read_questions(questions) if questions else []
+    at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
+    click.echo(f"loads {name} ...", err=True)
+    with nullcontext() if chosen.device == "cpu" else app.unheard():
+        engine = Engine(folder, chosen)
+    line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
+
+    def ready() -> None:
+        url = f"http://{app.HOST}:{port}"
+        click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
+        sys.stdout.flush()
+
+    def leaving() -> None:
+        click.echo("answers what was asked, then ends. Ctrl-C again leaves out what waits", err=True)
+
+    app.run(app.server(app.app(line, name, asked, grade), ready, leaving), at)
+    line.close()
+    click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
 
 
 @main.command()
@@ -232,6 +286,66 @@ def run(
             folder if limit or minutes else questions
         )  # of the source, those not asked would count as empty
         click.echo(f"Next: infer score {scored} --answers {folder}")
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option("--gpus", metavar="NxGB", help="GPUs, as in 4x16 or 4xT4. [default: this machine, measured]")
+@click.option("--bits", type=click.Choice(["4", "16"]), help="Bits of a known model's weights. [default: 16]")
+@click.option("--time-limit", metavar="TIME", help="What it may take, as in 70m.")
+@click.option("--rates", metavar="READ,SAID", help="Tokens read and said a second, where they are known.")
+@click.option(
+    "--choose",
+    type=click.Choice(["number", "text"]),
+    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
+)
+def plan(
+    model: str,
+    questions: Path,
+    gpus: str | None,
+    bits: str | None,
+    time_limit: str | None,
+    rates: str | None,
+    choose: str | None,
+) -> None:
+    """Plan a run: memory on each GPU, sequences at once, minutes.
+
+    MODEL is a folder, or a name of which the sizes are known, such as qwen2-72b. What cannot fit is refused
+    (exit code 1), with what does. Without --gpus, a short run measures this machine.
+
+    \b
+    Example:
+      infer plan qwen2-72b --bits 4 --gpus 4x16 --questions runs/esci_mcq --time-limit 70m
+    """
+    from datagen.hf.checkpoint import chooses_by, model_folder
+    from datagen.hf.gpus import gpus as named
+    from datagen.shopbench.questions import read_questions
+    from infer import plan as planning
+
+    limit = planning.minutes(time_limit) if time_limit else None
+    given = planning.given_rates(rates) if rates else None
+    machine = named(gpus) if gpus else None
+    asked = read_questions(questions)
+    by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
+    if machine:
+        known = None if bits is None else int(bits)
+        click.echo(planning.plan(model, asked, machine, known, limit, by, given))
+        return
+    if bits:
+        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
+    from infer.serve.engine import Engine, settings
+
+    folder = model_folder(model)
+    chosen = settings(folder)
+    engine = None if given else Engine(folder, chosen)
+    click.echo(planning.plan_here(folder, asked, engine, chosen, limit, by, given))
 
 
 @main.command()

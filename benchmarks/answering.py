@@ -1,6 +1,6 @@
 """What shared prefixes, the order of questions, and the lengths of answers are worth: time and score of each.
 
-    make bench NAME=serving [ROWS=64] [QUESTIONS=file]
+    make bench NAME=answering [ROWS=64] [QUESTIONS=file]
 
 The embedded model answers test questions of all five types, in calls of 64 as `infer run` sends them, each
 time with one thing changed; a table, then JSON. Times are without loading; CPU seconds are the process's own,
