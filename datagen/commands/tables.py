@@ -226,14 +226,14 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     ]
     if few and task["rejected"].get(SPARE):
         given = ", ".join(f"{task['available'][side]:,} belong to {side}" for side in few)
-        return f"{short} of the {available:,} rows that its query gives, {given} by their groups"
+        return f"{short} of the {available:,} rows that these seeds give, {given} by their groups"
     left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
     if drawn == available:
         why = f", and {left_out:,} of these were left out" if left_out else ""
-        return f"{short} its query gives {available:,}{why}"
+        return f"{short} its query gives {available:,} from these seeds{why}"
     return (
         f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
-        "Let its query give only rows that can be kept"
+        "More seeds give more, or a query that gives only rows that can be kept"
     )
 
 
