@@ -10,6 +10,7 @@ from typing import Any
 
 from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
+from datagen.console.typed import typed
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
@@ -132,7 +133,7 @@ def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
         whole[4:] = ["", "", ""]
     how = f"prices of {price_date()}"
     if price_of(teacher) is None:
-        how = f"the price of {teacher.model} is unknown: give it by --price in,out"
+        how = f"the price of {teacher.model} is unknown: give it by {typed('--price', 'in,out')}"
     elif teacher.price is not None:
         how = "prices as given"
     elif teacher.local:

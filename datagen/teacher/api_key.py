@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from datagen.console.typed import typed
 from datagen.errors import UserError
 from datagen.teacher.ask import Teacher
 
@@ -32,5 +33,5 @@ def available(teacher: Teacher) -> str:
         return ""
     return (
         f"no key for {teacher.model}: set {VARIABLE}, or {FILE} to a file that holds it,"
-        " or name a server of your own by --base-url"
+        f" or name a server of your own by {typed('--base-url')}"
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.console.progress import Say
+from datagen.console.typed import typed
 from datagen.errors import OverBudget, UserError
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.suggest import among
@@ -100,7 +101,7 @@ def needs_price(teacher: Teacher) -> None:
     if limit is not None and price_of(teacher) is None:
         raise UserError(
             f"the price of {teacher.model} is unknown, so the limit of ${limit:g} cannot be kept."
-            " Give its dollars a million tokens, in and out, by --price, as in --price 2.5,10"
+            f" Give its dollars a million tokens, in and out, as in {typed('--price', '2.5,10')}"
         )
 
 
@@ -277,7 +278,7 @@ class Calls:
         raise OverBudget(
             f"stopped before a call that could pass the limit of ${limit:g}: {self._recipe} has spent"
             f" ${self._spent:.4f}, and a call to {self._teacher.model} may cost ${worst:.4f}. Every reply"
-            " is kept: with a higher limit (--max-cost) the same command goes on from there"
+            f" is kept: with a higher limit ({typed('--max-cost')}) the same command goes on from there"
         )
 
     async def _one(self, client: Any, job: Job, worst: float) -> None:
