@@ -21,6 +21,8 @@ STAGES = {
         "reply_of_other_form": "the teacher's reply is not of the form asked for",
         "empty_label": "the teacher found nothing, or says so",
         "label_too_long": "a label is a sentence",
+        "label_with_signs": "a label has signs that no word has, as of a path or of JSON",
+        "label_from_instruction": "a label is of the instruction, and not of the row",
         "label_not_in_text": "a label does not stand in the row's texts word for word",
         "repeated_label": "a label stands twice",
         "answer_length": "the answer has fewer or more words than its step allows",

@@ -21,7 +21,7 @@ from datagen.pipeline.rewriting import LEDGER, Asking, missing, teacher_of
 from datagen.pipeline.sampling import draw
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.template import TemplateError, Wording, load_template, reworded_path
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import tasks_named
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
@@ -72,7 +72,7 @@ class _Trial:
 
 
 def rewordings(
-    recipe: Recipe,
+    recipe: Loaded,
     seeds: Path,
     runs: Path,
     wordings: int,

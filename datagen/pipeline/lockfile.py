@@ -49,6 +49,7 @@ def recipe_of(lock: Mapping[str, Any]) -> Loaded:
         tasks={name: Task.model_validate(task) for name, task in data["tasks"].items()},
         groups=lock.get("groups", {}),
         left_out=lock.get("left_out", {}),
+        replays=True,
     )
 
 

@@ -390,18 +390,18 @@ def _read(
     step, rest = recipe.steps[name], iter(replies)
     count = asks_a_row(step)
     for number, row in enumerate(rows):
-        prompt = asks[number * count].messages[-1]["content"]
+        instruction, prompt = (message["content"] for message in asks[number * count].messages)
         said = [next(rest) for _ in range(count)]
         if isinstance(step, Extract):
             reason, found = _unusable(said[0]), None
             if not reason:
-                found, reason = extract.labels(said[0].text, step.columns, row.data)
+                found, reason = extract.labels(said[0].text, step.columns, row.data, instruction)
             yield Result(row, None if reason else found, reason, said[0].text, prompt)
             continue
         texts = [re.sub(r"\s+", " ", reply.text).strip() for reply in said]
         bounds = (step.min_words, step.max_words)
         reasons = [
-            _unusable(reply) or answer.problem(text, row.data, row.language, bounds)
+            _unusable(reply) or answer.problem(text, row.data, row.language, bounds, instruction)
             for reply, text in zip(said, texts, strict=True)
         ]
         good = [text for text, reason in zip(texts, reasons, strict=True) if not reason]

@@ -172,7 +172,7 @@ def with_teacher(
     recipe: Loaded,
     model: str | None,
     base_url: str | None,
-    max_cost: float | None,
+    max_cost: float | None = None,
     price: tuple[float, float] | None = None,
     batch: bool = False,
 ) -> Loaded:

@@ -164,7 +164,8 @@ class _Step(_Model):
     judge: str | None = Field(
         default=None,
         title="a file such as `teacher/judge.j2`",
-        description="template of a second question: how good is what was filled in, from 1 to 5? Below 4 it is out",
+        description="template of a second question: how good is what was filled in, from 1 to 5? Below 4 it"
+        " is out",
     )
 
     @field_validator("template", "judge")
@@ -204,6 +205,8 @@ class Answer(_Step):
         description="answers asked for each row; of those that pass the checks the one that agrees best with "
         "the others is kept",
     )
+
+
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -375,6 +378,9 @@ class Loaded(Recipe):
     def selects(self) -> dict[str, str]:
         """The queries of all tables that are not the sources': the teacher's, then the recipe's own."""
         return {name: step.query for name, step in self.steps.items()} | self.tables
+
+    replays: bool = Field(default=False, exclude=True)
+    """Whether no teacher is asked, and what the ledger holds is all: so in a recipe out of a run's lock."""
 
     left_out: dict[str, str] = Field(default={}, exclude=True)
     """Tasks that were left out by their sources or licences, with the reason."""

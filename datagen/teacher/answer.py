@@ -37,8 +37,13 @@ _ITSELF = re.compile(
 _OF_ANY_TEXT = frozenset(("I", "It", "They", "You", "We", "A", "The", "This", "These"))
 
 
-def problem(text: str, data: Mapping[str, Any], language: str, words: tuple[int, int]) -> str:
-    """Why an answer is not kept; empty where it is. `words` are the fewest and the most."""
+def problem(
+    text: str, data: Mapping[str, Any], language: str, words: tuple[int, int], instruction: str = ""
+) -> str:
+    """Why an answer is not kept; empty where it is. `words` are the fewest and the most.
+
+    An answer that copies its instruction says nothing of the row.
+    """
     shown = texts(data)
     if not text:
         return "empty_reply"
@@ -49,7 +54,7 @@ def problem(text: str, data: Mapping[str, Any], language: str, words: tuple[int,
         return "answer_about_itself"
     if not _is_in(language, text):
         return "answer_in_other_language"
-    if any(_is_copy(text, other) for other in shown):
+    if any(_is_copy(text, other) for other in (*shown, instruction)):
         return "answer_copied"
     numbers = {_plain(number) for other in shown for number in _NUMBER.findall(other)}
     numbers |= {_plain(str(value)) for value in data.values() if isinstance(value, int | float)}

@@ -29,6 +29,8 @@ def api_key(teacher: Teacher) -> str:
 
 def available(teacher: Teacher) -> str:
     """Nothing where the teacher can be asked, else one line that says what is missing."""
+    if teacher.replays:
+        return "a run that is built again to be compared asks nobody"
     if api_key(teacher):
         return ""
     return (

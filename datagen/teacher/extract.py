@@ -68,8 +68,13 @@ def form_of(columns: Mapping[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def labels(text: str, columns: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The labels in a reply that its schema allows, and the reason against them, empty for none."""
+def labels(
+    text: str, columns: Mapping[str, Any], data: Mapping[str, Any], instruction: str = ""
+) -> tuple[dict[str, Any], str]:
+    """The labels in a reply that its schema allows, and the reason against them, empty for none.
+
+    A label that the instruction says and the data do not is one that the teacher has not read there.
+    """
     said = json.loads(text)
     found = {name: _tidied(said[name]) for name in columns}
     shown = "\n".join(texts(data))
@@ -81,6 +86,8 @@ def labels(text: str, columns: Mapping[str, Any], data: Mapping[str, Any]) -> tu
             return found, "repeated_label"
         for of_part, label in _parts(kind, value):
             reason = _reason(label, of_part, shown)
+            if not reason and of_part == "string" and _in_text(label, instruction):
+                reason = "" if _in_text(label, shown) else "label_from_instruction"
             if reason:
                 return found, reason
     return found, ""
