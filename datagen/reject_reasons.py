@@ -28,9 +28,10 @@ STAGES = {
         "answer_length": "the answer has fewer or more words than its step allows",
         "answer_about_itself": "the answer talks of itself, its data or who writes it",
         "answer_in_other_language": "the answer is not in the row's language",
+        "answer_repeats": "the answer says one word over and over",
         "answer_copied": "the answer repeats a text of its row",
-        "unfounded_number": "the answer has a number that its row lacks",
-        "unfounded_name": "the answer has a name that its row lacks",
+        "unfounded_number": "an answer or a label has a number that its row lacks",
+        "unfounded_name": "an answer or a label has a name that its row lacks",
         "judged_poor": "the judge finds the answer poor",
     },
     "question": {

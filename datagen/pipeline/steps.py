@@ -57,6 +57,9 @@ TABLE, LEFT_OUT, COUNTS = "table.parquet", "rejects.parquet", "counts.json"
 NO_TEACHER = "there is neither a teacher nor a ledger to fill their tables"
 """Why tasks are left out."""
 
+VERSIONS = 4
+"""Versions of a table that are kept, those used last: recipes and their mixtures may have their own."""
+
 VARIED = 0.8
 """Temperature where several answers are asked for; else it is 0."""
 
@@ -139,6 +142,7 @@ def fill(
                 folder = runs / TABLES / f"{name}-{shapes.of(name, filled)}"
                 _fill(recipe, name, opened, runs, folder, progress, say)
                 _note(filled, name, folder)
+                _prune(runs / TABLES, name)
                 add_filled(opened, name, _table(folder))
     empty = [name for name in recipe.steps if not filled.counts.get(name, {}).get("kept")]
     if empty:
@@ -193,7 +197,15 @@ def _known(recipe: Loaded, shapes: _Shapes, runs: Path, filled: Filled, partial:
     return True
 
 
+def _prune(folder: Path, name: str) -> None:
+    """Drop a table's oldest versions: the ledger fills them again for nothing."""
+    versions = sorted(folder.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+    for path in versions[:-VERSIONS]:
+        shutil.rmtree(path, ignore_errors=True)  # another build may do the same
+
+
 def _note(filled: Filled, name: str, folder: Path) -> None:
+    folder.touch()  # used now
     filled.folders[name] = folder
     filled.hashes[name] = sha256(folder / TABLE)
     filled.counts[name] = read_json(folder / COUNTS, AGAIN)

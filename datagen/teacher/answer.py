@@ -1,6 +1,7 @@
 """Texts that a teacher writes about a row: the gates that they pass, the best of several, and their judge."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,10 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"[^\W\d_][\w&'’-]*")
 _BEFORE = re.compile(r"(?:^|[.!?:;。！？])[\s\"'“”‘’(«„*-]*$")
 _ITSELF = re.compile(
-    r"\bas an? (?:ai|language model)\b|\bi(?:'m| am) (?:sorry|unable)\b|\bi can(?:'t|not)\b|\bjson\b|</?data>"
+    r"\bas an? (?:ai|language model)\b|\bi(?:'m| am) (?:sorry|unable)\b|\bi can(?:'t|not)\b|\bjson\b"
+    r"|</?data>|[{}]"
     r"|\bhere(?:'s| is| are)\b|\bsure[,!]|\bcertainly[,!]|\bof course[,!]"
-    r"|\bthe (?:data|user|text) (?:says|asks)\b",
+    r"|\bthe (?:data|user|text) (?:says|asks|names|has|holds)\b|\bthe answer is\b",
     re.IGNORECASE,
 )
 _OF_ANY_TEXT = frozenset(("I", "It", "They", "You", "We", "A", "The", "This", "These"))
@@ -50,6 +52,8 @@ def problem(
     length = len(text) / SIGNS_A_WORD if language == "ja" else len(text.split())
     if not words[0] <= length <= words[1]:
         return "answer_length"
+    if _repeats(text):
+        return "answer_repeats"
     if _ITSELF.search(text):
         return "answer_about_itself"
     if not _is_in(language, text):
@@ -78,6 +82,13 @@ def best(answers: Sequence[str]) -> int:
         )
 
     return max(range(len(answers)), key=lambda place: (agreement(place), -place))
+
+
+def _repeats(text: str) -> bool:
+    """Whether one word of some length is a third of the text, as of a model that goes in a circle."""
+    words = re.findall(r"\w+", text.casefold())
+    often = Counter(word for word in words if len(word) > 3).most_common(1)
+    return bool(often) and often[0][1] > 2 and often[0][1] * 3 >= len(words)
 
 
 def _is_in(language: str, text: str) -> bool:

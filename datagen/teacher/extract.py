@@ -29,6 +29,10 @@ _SENTENCE = re.compile(r"[.!?][\"')]?(?:\s|$)|[。！？]")
 _SIGNS = re.compile(r"[<>|{}\[\]=\\]")
 """Of no label: paths, such as `Home > Kitchen`, and pieces of JSON."""
 
+_NUMBER = re.compile(r"\d+")
+_CODE = re.compile(r"\b\w*[A-Z]\w*[A-Z]\w*")
+"""A word with two capitals: a code, a brand or a shout."""
+
 _ABBREVIATED = re.compile(r"\b(?:[A-Za-z]{1,4}|\d+)\.$")
 
 _JSON = {"int": "integer", "float": "number", "bool": "boolean"}
@@ -113,11 +117,21 @@ def _reason(label: str, kind: Any, shown: str) -> str:
     is_long = len(label) > (MOST_KANJI if kanji else MOST_LETTERS) or len(label.split()) > MOST_WORDS
     if is_long or (_SENTENCE.search(label) and not _ABBREVIATED.search(label)):
         return "label_too_long"
-    if kind == "string" and _SIGNS.search(label):
-        return "label_with_signs"
+    if kind == "string":
+        return _unread(label, shown)
     if kind == "span" and not _in_text(label, shown):
         return "label_not_in_text"
     return ""
+
+
+def _unread(label: str, shown: str) -> str:
+    """What tells that a label in the teacher's own words is not read out of the row."""
+    if _SIGNS.search(label):
+        return "label_with_signs"
+    if not {*_NUMBER.findall(label)} <= {*_NUMBER.findall(shown)}:
+        return "unfounded_number"
+    known = shown.casefold()
+    return "unfounded_name" if any(word.casefold() not in known for word in _CODE.findall(label)) else ""
 
 
 def _in_text(label: str, shown: str) -> str:
