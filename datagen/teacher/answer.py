@@ -21,6 +21,9 @@ JUDGE_FORM = 'Reply with one JSON object: {"score": 4}, where 5 is best and 1 is
 COPIED = 0.92
 """Likeness of an answer and a text of its row from which the former is a copy."""
 
+RUN = 6
+"""Words in a row that an answer and a text of its row have in common where the one copies the other."""
+
 SIGNS_A_WORD = 2.5
 """Of Japanese, which sets no blanks between words."""
 
@@ -101,9 +104,17 @@ def _is_in(language: str, text: str) -> bool:
 def _is_copy(text: str, other: str) -> bool:
     if len(other) < 20:
         return False
+    if _runs(text) & _runs(other):
+        return True
     return ratio(text, other) >= COPIED * 100 or (
         len(other) >= len(text) > 20 and partial_ratio(text, other) >= COPIED * 100
     )
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """All runs of so many words as nobody writes alike by chance."""
+    words = re.findall(r"\w+", text.casefold())
+    return {tuple(words[place : place + RUN]) for place in range(len(words) - RUN + 1)}
 
 
 def _plain(number: str) -> str:

@@ -50,6 +50,9 @@ TIMEOUT = 600.0
 GIVE_UP = 900.0
 """Seconds without any reply after which the server is taken for gone."""
 
+SILENCE = 60.0
+"""Seconds of the same after which a line says so, and between two such lines."""
+
 GIVE_UP_FIRST = 10.0
 """The same, for a server that nothing was heard of yet."""
 
@@ -446,6 +449,9 @@ class Calls:
         silence = time.monotonic() - self._heard_at
         if silence > (GIVE_UP if self._heard else GIVE_UP_FIRST):
             raise UserError(f"{what}, for {silence:.0f} s. Every reply is kept: run the same again later")
+        if silence > SILENCE and time.monotonic() - self._warned_at > SILENCE:
+            self._warned_at = time.monotonic()
+            self._say(f"{what}, for {silence:.0f} s: it is asked again for {GIVE_UP / 60:.0f} minutes in all")
         await asyncio.sleep(max(seconds, min(0.1 * 2 ** min(tries, 6), 5.0)))
 
     def _slow_down(self) -> None:

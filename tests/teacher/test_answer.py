@@ -67,6 +67,7 @@ def test_other_languages_pass_where_they_are_the_row_s(language: str, text: str)
         ("answer_in_other_language", "Estos recipientes sirven para tomar una bebida caliente cada mañana."),
         ("answer_copied", "Two cups for tea, keeps it hot for 3 hours"),
         ("answer_copied", "Enamel Mug by Toff & Sons with a lid"),
+        ("answer_copied", "People want to have two cups for tea, keeps it hot, in the morning."),
         ("unfounded_number", "Such vessels hold 16 oz of a hot drink at the table."),
         ("unfounded_number", "Such vessels cost $9.99 and hold a hot drink at the table."),
         ("unfounded_name", "Such vessels are best bought at Contoso, where tea is at home."),
