@@ -22,11 +22,12 @@ ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
 QUESTIONS = runs/$(RECIPE)
 LIMIT =
 MINUTES = 5
+MARGIN =
 NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES MARGIN NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -40,7 +41,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data teacher sft infer trained test check bench named constraints clean
+.PHONY: help data teacher sft infer serve quantize trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -69,7 +70,7 @@ data: .venv/runtime
 ##     Serve a model of your own for recipes to ask, until Ctrl-C: MODEL=smollm2-135m (default), a folder, or a model of the
 ##     hub. It prints what to type elsewhere, as in make data RECIPE=reworded TEACHER=smollm2-135m BASE_URL=http://...
 teacher: .venv/finetune .venv/infer
-	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)'
+	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)' --plain
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -94,6 +95,20 @@ infer: trained .venv/finetune .venv/infer
 		$(BIN)/infer run "$$model" --questions 'infer/runs/$(ANSWERS)/base' --name '$(ANSWERS)/tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
 
+## make serve
+##     Serve that model's answers until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
+##     The page offers the questions of QUESTIONS=folder (default: the data set of RECIPE, where there is one), and grades.
+serve: trained .venv/finetune .venv/infer
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && exec $(BIN)/infer serve "$$model" --port '$(PORT)' \
+		$(if $(or $(findstring command line,$(origin QUESTIONS)),$(wildcard $(QUESTIONS))),--questions '$(QUESTIONS)')
+
+## make quantize
+##     Write that model with 4-bit weights (AWQ) into ADAPTER/awq, if it loses at most MARGIN=0.02 (default) of its score.
+##     It is calibrated and scored on QUESTIONS=file or a data set (default: runs/RECIPE). docs/quantize.md says more.
+quantize: trained .venv/finetune .venv/infer .venv/quantize
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
+		$(BIN)/finetune quantize "$$model" --questions '$(QUESTIONS)' $(if $(LIMIT),--limit '$(LIMIT)') $(if $(MARGIN),--margin '$(MARGIN)')
+
 # The second model is asked what the first one was: a run is a source of questions. `trained` comes before anything is
 # installed for it.
 trained:
@@ -117,10 +132,12 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, engine, classifier or shortcuts.
-##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
-bench: named .venv/dev $(if $(filter train engine,$(NAME)),.venv/finetune) $(if $(filter engine,$(NAME)),.venv/infer)
-	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') \
+##     ledger, teacher, startup, train, plan, merge, quantize, engine, serve, classifier or shortcuts.
+##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two; serve takes MINUTES=5 (default).
+bench: named .venv/dev $(if $(filter train plan merge quantize engine serve,$(NAME)),.venv/finetune .venv/infer) \
+		$(if $(filter quantize,$(NAME)),.venv/quantize)
+	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
+		$(if $(filter serve,$(NAME)),--minutes '$(MINUTES)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
 named:
@@ -182,3 +199,10 @@ INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 	@echo 'Installing what builds, tests and checks need into .venv: 190 MB to fetch, about a minute ...' >&2
 	@$(INSTALL) -e '.[dev]'
 	@touch .venv/runtime $@
+
+# llm-compressor pins other releases than vLLM does, so it lives apart and hands over a folder.
+.venv/quantize: .venv/made finetune/quantize-requirements.txt
+	@echo 'Installing what quantising needs into .venv/quantize-env: 1.5 GB, about a minute ...' >&2
+	@'$(PYTHON)' -m venv --clear .venv/quantize-env
+	@.venv/quantize-env/bin/pip install -qq --disable-pip-version-check -r finetune/quantize-requirements.txt
+	@touch $@

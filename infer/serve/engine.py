@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import config
+from datagen.hf.checkpoint import config, has_own_code
 from datagen.hf.openmp import sleep_while_waiting
 from datagen.prompts.chat import Tokenizer, check_chat
 from datagen.tasks import Constraint
@@ -89,7 +89,8 @@ def settings(folder: Path) -> Settings:
         modern = torch.cuda.get_device_capability()[0] >= 8
         return Settings("cuda", "auto" if modern else "half", context, batch=512)
     tiles = torch.cpu.get_capabilities().get("amx_bf16")
-    return Settings("cpu", "bfloat16" if tiles else "float32", context, batch=64)
+    packed = "quantization_config" in config(folder)  # vLLM's kernels for 4-bit weights know no float32
+    return Settings("cpu", "bfloat16" if tiles or packed else "float32", context, batch=64)
 
 
 class Engine:
@@ -115,6 +116,7 @@ class Engine:
                     load_format="safetensors",
                     use_tqdm_on_load=False,
                     enable_prefix_caching=True,
+                    trust_remote_code=has_own_code(folder),
                     **further,
                 )
             except (ValueError, RuntimeError, OSError, NotImplementedError, SafetensorError) as error:
@@ -157,7 +159,7 @@ class Engine:
         from vllm import SamplingParams
 
         block = self._llm.llm_engine.vllm_config.cache_config.block_size
-        asked, alike = sorted({tuple(text.ids) for text in texts}), _alike(texts, block)
+        asked, alike = sorted({tuple(text.ids) for text in texts}), begin_alike(texts, block)
         outputs = self._generate(
             [list(ids) for ids in asked],
             [
@@ -185,9 +187,14 @@ class Engine:
         self._llm.reset_prefix_cache()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outputs: list[Any] = self._llm.generate(
-                [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
-            )
+            try:
+                outputs: list[Any] = self._llm.generate(
+                    [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
+                )
+            except Exception:  # what vLLM still has of these would come out among the next call's
+                left = list(self._llm.llm_engine.output_processor.request_states)
+                self._llm.llm_engine.abort_request(left, internal=True)
+                raise
         return outputs
 
     def _sampling(self, request: Request) -> Any:
@@ -208,7 +215,7 @@ class Engine:
         )
 
 
-def _alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
+def begin_alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
     """Those that share with another whole blocks of tokens that hold the one before their `start`.
 
     It is this one's output that tells how likely the first token of the text is.

@@ -1,6 +1,7 @@
 """The engine with an untrained model: answers keep to constraints, repeat exactly, and nothing is printed."""
 
 import copy
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,6 +124,13 @@ def test_settings_follow_the_model_and_the_machine(tiny_model: Path) -> None:
     chosen = settings(tiny_model)
     assert chosen.context == 1024
     assert chosen.dtype in {"cpu": ("bfloat16", "float32"), "cuda": ("auto", "half")}[chosen.device]
+
+
+def test_packed_weights_are_not_answered_with_in_float32(tiny_model: Path, tmp_path: Path) -> None:
+    config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
+    config |= {"quantization_config": {"quant_method": "compressed-tensors"}}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert settings(tmp_path).dtype != "float32"
 
 
 def test_nobody_is_told_of_the_model_and_the_machine(engine: Engine) -> None:
