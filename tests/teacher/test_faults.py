@@ -123,10 +123,12 @@ def test_an_interrupted_run_keeps_what_is_on_its_way(tmp_path: Path) -> None:
     assert told(replies) == right(NUMBER)
 
 
-def test_two_runs_share_a_ledger(tmp_path: Path) -> None:
+def test_two_runs_share_a_ledger_and_pay_once(tmp_path: Path) -> None:
     path = tmp_path / "teacher.sqlite"
     with scripted(latency=0.05) as server, a_run(server, path) as one, a_run(server, path) as other:
         assert (one.wait(timeout=120), other.wait(timeout=120)) == (0, 0)
+        assert paid_twice(server) == {}
+        assert sum(server.stats()["paid"].values()) == NUMBER
         replies = list(asked(Teacher("m", base_url=server.address), asks(NUMBER), path, recipe="r"))
         assert told(replies) == right(NUMBER)
         assert all(reply.from_ledger for reply in replies)
