@@ -324,8 +324,8 @@ def _together(options: _Options, text: Ints) -> Floats:
     right = np.arange(len(left)) - starts[left] + first[options.row[left]]
     pairs = text[left] * (text.max() + 1) + text[right]
     _, pair, often = np.unique(pairs, return_inverse=True, return_counts=True)
-    beside: Floats = np.where(left == right, 0, often[pair] - 1).astype(np.float64)
-    return np.bincount(left, beside, len(text))
+    beside = np.where(left == right, 0, often[pair] - 1)
+    return np.bincount(left, beside, len(text)).astype(np.float64)
 
 
 def _of_texts(kind: TaskType, metric: str, prompts: Sequence[str], targets: pa.ChunkedArray) -> Measured:
