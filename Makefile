@@ -41,7 +41,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data teacher sft infer quantize trained test check bench named constraints clean
+.PHONY: help data teacher sft infer serve quantize trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -70,7 +70,7 @@ data: .venv/runtime
 ##     Serve a model of your own for recipes to ask, until Ctrl-C: MODEL=smollm2-135m (default), a folder, or a model of the
 ##     hub. It prints what to type elsewhere, as in make data RECIPE=reworded TEACHER=smollm2-135m BASE_URL=http://...
 teacher: .venv/finetune .venv/infer
-	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)'
+	@folder=$$($(BIN)/finetune base '$(MODEL)') && exec $(BIN)/infer serve "$$folder" --name '$(notdir $(MODEL:/=))' --port '$(PORT)' --plain
 
 ## make sft
 ##     Train a small model on the data set of RECIPE=esci_small (default), into finetune/runs/; what was cut off goes on.
@@ -94,6 +94,13 @@ infer: trained .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		$(BIN)/infer run "$$model" --questions 'infer/runs/$(ANSWERS)/base' --name '$(ANSWERS)/tuned'
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
+
+## make serve
+##     Serve that model's answers until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
+##     The page offers the questions of QUESTIONS=folder (default: the data set of RECIPE, where there is one), and grades.
+serve: trained .venv/finetune .venv/infer
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && exec $(BIN)/infer serve "$$model" --port '$(PORT)' \
+		$(if $(or $(findstring command line,$(origin QUESTIONS)),$(wildcard $(QUESTIONS))),--questions '$(QUESTIONS)')
 
 ## make quantize
 ##     Write that model with 4-bit weights (AWQ) into ADAPTER/awq, if it loses at most MARGIN=0.02 (default) of its score.
@@ -125,11 +132,12 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, engine, quantize, classifier or shortcuts.
-##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two.
-bench: named .venv/dev $(if $(filter train engine quantize,$(NAME)),.venv/finetune) \
-		$(if $(filter engine quantize,$(NAME)),.venv/infer) $(if $(filter quantize,$(NAME)),.venv/quantize)
+##     ledger, teacher, startup, train, merge, quantize, engine, serve, classifier or shortcuts.
+##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two; serve takes MINUTES=5 (default).
+bench: named .venv/dev $(if $(filter train merge quantize engine serve,$(NAME)),.venv/finetune) \
+		$(if $(filter quantize engine serve,$(NAME)),.venv/infer) $(if $(filter quantize,$(NAME)),.venv/quantize)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
+		$(if $(filter serve,$(NAME)),--minutes '$(MINUTES)') \
 		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
 named:

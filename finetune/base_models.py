@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import checked
+from datagen.hf.checkpoint import checked, has_own_code
 from datagen.hf.hub import fetched, is_hub_name
 from datagen.prompts.chat import check_chat
-from datagen.storage.files import full_disk, sha256
+from datagen.storage.files import check_link, full_disk, sha256
 from datagen.suggest import among
 
 
@@ -48,10 +48,11 @@ def base_model(name: str) -> Path:
     if name in EMBEDDED:
         folder = cache() / name
         return folder if _is_whole(folder) else _unpack(EMBEDDED[name], folder)
+    check_link(Path(name))
     if Path(name).is_dir():
         return checked(Path(name))
     if is_hub_name(name):
-        return checked(fetched(name))
+        return checked(fetched(name), name)
     raise UserError(
         f"no base model `{name}`: {among(name, EMBEDDED)}. A folder or a model of the hub will do, too"
     )
@@ -78,7 +79,8 @@ def _tokenizer(folder: Path, **where: str) -> Any:
     """A tokenizer that is saved without how this machine loaded it, which transformers would write down."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+    own_code = {"trust_remote_code": True} if has_own_code(folder) else {}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **where, **own_code)
     for key in ("is_local", "local_files_only"):
         tokenizer.init_kwargs.pop(key, None)
     return tokenizer
@@ -111,6 +113,8 @@ def load_model(folder: Path, numbers: str, four_bit: bool = False) -> Any:
         settings["dtype"] = torch.bfloat16
     if four_bit:
         settings["quantization_config"] = _four_bit()
+    if has_own_code(folder):
+        settings["trust_remote_code"] = True
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **settings

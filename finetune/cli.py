@@ -30,6 +30,7 @@ def main() -> None:
     Examples:
       finetune train smollm2-135m --data runs/esci_mcq    finetune/runs/smollm2-135m-esci_mcq
       finetune merge finetune/runs/smollm2-135m-esci_mcq  a model that can be served
+      finetune ensemble finetune/runs/a finetune/runs/b   one training of several
     """
     sleep_while_waiting()
 
@@ -86,6 +87,35 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 
 
 @main.command()
+@click.argument("config")
+@click.option("--gpus", required=True, metavar="NxGB", help="GPUs of the machine, as in 8x80 or 4xT4.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of a data set; without it, of memory alone."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace one value of the config; may be repeated.",
+)
+def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
+    """Plan a training on GPUs: memory, tokens, steps and hours.
+
+    Nothing is fetched, and no GPU is needed. What cannot fit is refused (exit code 1), with what does.
+
+    \b
+    Example:
+      finetune plan qwen2-72b --gpus 8x80 --data runs/kddcup24
+    """
+    from datagen.hf.gpus import gpus as named
+    from finetune.config import load
+    from finetune.plan import plan
+
+    click.echo(plan(load(config, settings), named(gpus), data))
+
+
+@main.command()
 @click.argument("name", metavar="NAME|RUN")
 def base(name: str) -> None:
     """Print the folder of a base model.
@@ -130,23 +160,99 @@ def merge(run: Path) -> None:
 @_RUN
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1),
+    metavar="SHARE[,SHARE...]",
     required=True,
     help="Share of the training: 0 is the base, 1 is the merged model.",
 )
-def wise_ft(run: Path, alpha: float) -> None:
-    """Write a model between base and tuned model (WiSE-FT).
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="SOURCE",
+    help="Have the models answer these, which choose one: a data set, or a file as infer run takes it.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask only N of the questions.")
+def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) -> None:
+    """Write models between base and tuned model (WiSE-FT).
 
-    RUN is the folder of a finished training. The model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
-    base + ALPHA tuned.
+    RUN is the folder of a finished training. A model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
+    base + ALPHA tuned. With --questions the models of several shares answer them: scores, a plot, and the
+    folder of the best one. What was cut off goes on where it stopped.
 
     \b
     Example:
-      finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0.5
+      finetune wise-ft finetune/runs/smollm2-135m-esci_mcq --alpha 0,0.5,1 --questions runs/esci_mcq
     """
-    from finetune.merge import wise_ft
+    from finetune.merge import check_share, wise_ft
 
-    click.echo(wise_ft(run, alpha))
+    alphas = [_number(word, "--alpha") for word in alpha.split(",")]
+    for share in alphas:
+        check_share(share)
+    if questions is None:
+        for share in alphas:
+            click.echo(wise_ft(run, share))
+        return
+    from finetune.wise_ft import sweep, told
+
+    found = sweep(run, alphas, questions, limit, _say)
+    click.echo(told(found))
+    for line in found.warnings:
+        _say(f"warning: {line}")
+    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png; * scores best:")
+    click.echo(wise_ft(run, found.best))
+
+
+@main.command()
+@click.argument("members", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...|FILE")
+@click.option("--weights", metavar="W1,W2,...", help="Weight of each one in the sum. [default: 1/n each]")
+@click.option(
+    "--rank", type=click.IntRange(1), help="Rank to shorten the sum to. [default: all of it, exactly]"
+)
+@click.option("--name", help="Name of the new training's folder. [default: ensemble-RUN-RUN...]")
+@_RUNS
+def ensemble(
+    members: tuple[Path, ...], weights: str | None, rank: int | None, name: str | None, runs: Path
+) -> None:
+    """Add up several trainings of one base as one.
+
+    RUN is the folder of a finished training, or a checkpoint in one. What each of them added to the base is
+    added up by its weight. The result is a folder like that of a training: merge it, or have it answer.
+    FILE is a YAML file of several models, each with its weights and its share (WiSE-FT), such as
+    finetune/ensembles/tracks.yaml; they are written as whole models.
+
+    \b
+    Examples:
+      finetune ensemble finetune/runs/a finetune/runs/b --weights 0.7,0.3 --name both
+      finetune ensemble tracks.yaml
+    """
+    from finetune.ensemble import ensemble
+
+    if members[0].suffix in (".yaml", ".yml"):
+        if len(members) > 1 or weights or rank or name:
+            raise click.UsageError(
+                f"{members[0]} says what its models are made of: give nothing else but --runs"
+            )
+        from finetune.tracks import make
+
+        for folder in make(members[0], runs):
+            click.echo(folder)
+        return
+    if len(members) == 1:
+        raise click.UsageError("an ensemble has two members or more: name their folders")
+    shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
+    run = runs / (name or "-".join(["ensemble", *(of.name for of in members)]))
+    made = ensemble(members, run, shares, rank)
+    if shares and abs(sum(shares) - 1) > 1e-9:
+        _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
+    if made.error is not None:
+        _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
+    click.echo(made.run)
+
+
+def _number(word: str, option: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise click.UsageError(f"{option}: `{word}` is no number") from None
 
 
 @main.command()
@@ -222,6 +328,47 @@ def _layers() -> Iterator[Callable[[int, int], None]]:
         yield progress
     finally:
         bar.close()
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write. [default: finetune/submissions/NAME, after the model]",
+)
+@click.option(
+    "--track",
+    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    default="all",
+    show_default=True,
+    help="Track whose time limit it keeps.",
+)
+def submit(model: str, out: Path | None, track: str) -> None:
+    """Write a model as a submission: one folder that needs nothing else.
+
+    MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The folder holds
+    it (by hard links where it can), the class that the competition's starter kit asks, the code that
+    answers, and checksums.
+
+    \b
+    Example:
+      finetune submit finetune/runs/mine/merged --track concepts
+    """
+    from tqdm import tqdm
+
+    from finetune.submit import submit
+
+    with tqdm(
+        total=0, unit="B", unit_scale=True, leave=False, disable=None, delay=1, desc="checksums"
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        folder = submit(model, out, track, progress)
+    click.echo(folder)
 
 
 def _say(text: str) -> None:

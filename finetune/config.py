@@ -96,6 +96,12 @@ class Config(BaseModel):
         default=64, gt=0, description="most rows of the test split to take the test loss on"
     )
     eval_every: int = Field(default=50, gt=0, description="steps between test losses, each with a checkpoint")
+    keep_checkpoints: int | None = Field(
+        default=None,
+        gt=0,
+        description="checkpoints that stay in the run's folder `checkpoints/`, the last ones, to be "
+        "averaged by `finetune ensemble`; null: none",
+    )
     patience: int | None = Field(
         default=None,
         gt=0,

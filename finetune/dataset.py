@@ -117,6 +117,20 @@ def read_split(
     return Split(pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, available)
 
 
+def row_lengths(run: Path, side: str, tokenizer: Any, choose: str = "number") -> Iterator[int | None]:
+    """The tokens of each row of a split, in the order of its shards; None for one that can't be trained on.
+
+    Raises UserError where the run is missing, not finished, or of another schema version.
+    """
+    for row in _rows(_files(run, side)):
+        try:
+            prompt, answer = row_ids(row, tokenizer, choose)
+        except Reject:
+            yield None
+        else:
+            yield len(prompt) + len(answer)
+
+
 def row_ids(row: dict[str, Any], tokenizer: Any, choose: str = "number") -> tuple[list[int], list[int]]:
     """The tokens before the answer, and the answer's with the end token, of one row of a shard.
 

@@ -1,29 +1,30 @@
 """Merging: a finished training as a plain model folder, or a model between it and its base (WiSE-FT).
 
 WiSE-FT (https://arxiv.org/abs/2109.01903) with share A gives weights (1 - A) base + A tuned; for an
-adapter, base + A x scale x its two matrices' product. One file of the base is in memory at a time, so a 72B
-model needs no more than a small one.
+adapter, base + A x scale x its two matrices' product. Some rows of one tensor are in memory at a time, so a
+72B model needs little more than a small one. What was cut off goes on with the next file of weights.
 """
 
 import json
-import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, check_whole, checked, config, fingerprint, weight_files
-from datagen.storage.files import full_disk, sha256
-from finetune.base_models import base_model
+from datagen.hf.checkpoint import ORIGIN, check_whole, config, fingerprint, has_own_code, weight_files, whole
+from datagen.storage.files import check_room, full_disk, sha256, writable, write_json, write_text
+from datagen.storage.folder_lock import held
+from finetune.base_models import SUMS, base_model
+from finetune.lora import WEIGHTS, read_adapter
 from finetune.run_file import RUN, read
+from finetune.tensors import Change, Rows, Tensor, progress_bar, rewrite, tensors_of
 
-_PREFIX = "base_model.model."
 _WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 
-Change = Callable[[str, Any], Any]
-"""The name and float32 values of a weight to its new values."""
+Changes = Callable[[str], Change | None]
+"""The name of a weight to what becomes of its rows; None where it keeps its bits."""
 
 
 def merge(run: Path) -> Path:
@@ -37,9 +38,22 @@ def wise_ft(run: Path, alpha: float) -> Path:
     An alpha of 0 gives the base's own bits. Raises UserError where alpha is no share, the run is not finished
     or not whole, was made for other weights than the base has, or the disk is full.
     """
-    if not 0 <= alpha <= 1:  # also NaN, which passes click's range
-        raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
+    check_share(alpha)
     return _written(run, alpha, run / f"wise-ft-{alpha:g}")
+
+
+def check_share(alpha: float) -> None:
+    """Raises UserError where alpha is no share, also for NaN."""
+    if not 0 <= alpha <= 1:
+        raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
+
+
+def check_room_for(run: Path, folders: Sequence[Path]) -> None:
+    """Raises UserError where the disk has no room for those of the models of a run that are not there yet."""
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if missing:
+        size = sum(file.stat().st_size for file in weight_files(base_of(run)))
+        check_room(writable(missing[0].parent.parent), len(missing) * size)
 
 
 def base_of(run: Path) -> Path:
@@ -59,43 +73,103 @@ def base_of(run: Path) -> Path:
 
 def _written(run: Path, alpha: float, folder: Path) -> Path:
     lock, base = read(run / RUN), base_of(run)
-    tuned = run / ("adapter_model.safetensors" if lock["config"]["rank"] else "model.safetensors")
+    todo = again(run, lock)
+    tuned = run / (WEIGHTS if lock["config"]["rank"] else "model.safetensors")
     for file in [tuned] if lock["config"]["rank"] else weight_files(run) or [tuned]:
-        check_whole(file, f"Delete {run} and train again")
+        check_whole(file, todo)
     origin = {
         "alpha": alpha,
         "choose": lock["config"].get("choose", "number"),
         "base_sha256": lock["base_sha256"],
         "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
     }
-    if _origin(folder) == origin and _is_whole(folder):
+    if _is_there(folder, origin):
         return folder
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        with full_disk(folder):
-            unfinished.mkdir()
-            _write(run, lock, base, alpha, unfinished)
-            (unfinished / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    how = _adapter if lock["config"]["rank"] else _mean
+    changes = how(run, tensors_of(*weight_files(base)), alpha, todo)
+    copied = _copied(run, base)
+    with full_disk(folder), held(run, f"{run} is being merged"):
+        if not _is_there(folder, origin):  # else another process was faster
+            _write(weight_files(base), copied, changes, folder, origin)
     return folder
 
 
-def _write(run: Path, lock: dict[str, Any], base: Path, alpha: float, folder: Path) -> None:
-    """Write the weights and what else a model folder holds."""
-    change, known = _change(run, lock, alpha)
-    written = _write_weights(base, folder, change if alpha else _identity)
-    if known - written:
-        raise UserError(
-            f"{run}: adapts `{min(known - written)}`, which the base has not. Delete {run} and train again"
-        )
-    for source in (base, run):
-        for file in (file for pattern in _FILES for file in source.glob(pattern)):
-            if source is base or file.name.startswith(("tokenizer", "chat_template")):
-                shutil.copyfile(file, folder / file.name)
+def again(run: Path, lock: dict[str, Any]) -> str:
+    """What to do where a run is not whole."""
+    return f"Delete {run} and {'make it' if 'ensemble' in lock else 'train'} again"
+
+
+def _is_there(folder: Path, origin: dict[str, Any]) -> bool:
+    return bool(_origin(folder) == origin and _is_whole(folder))
+
+
+def _copied(run: Path, base: Path) -> dict[str, Path]:
+    """The files beside the weights, by name. Raises UserError where one cannot be read."""
+    found = {
+        file.name: file
+        for source in (base, run)
+        for pattern in (*_FILES, *(["*.py"] if has_own_code(base) else []))
+        for file in source.glob(pattern)
+        if source is base or file.name.startswith(("tokenizer", "chat_template"))
+    }
+    found.pop(ORIGIN, None)
+    for file in found.values():
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror}). Copy it again") from None
+    return found
+
+
+def _write(
+    weights: list[Path], copied: dict[str, Path], changes: Changes, folder: Path, origin: dict[str, Any]
+) -> None:
+    """Write the weights and what else a model folder holds; its sums last, then its name."""
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    if _origin(unfinished) != origin:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        write_json(origin, unfinished / ORIGIN)
+    try:
+        _write_weights(weights, unfinished, changes)
+        for name, file in copied.items():
+            shutil.copyfile(file, unfinished / name)
+        sums = {file.name: sha256(file) for file in (unfinished / name for name in {*copied, ORIGIN})}
+        write_text(_lines(_sums(unfinished) | sums), unfinished / SUMS)
+    finally:
+        if not (unfinished / SUMS).is_file():  # nothing that is worth to go on with
+            shutil.rmtree(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def _write_weights(files: list[Path], folder: Path, changes: Changes) -> None:
+    """Write each file of weights anew, but for those that a killed process has written already.
+
+    Raises UserError where the disk has no room for them.
+    """
+    done = _sums(folder)
+    missing = [file for file in files if file.name not in done]
+    total, left = (sum(file.stat().st_size for file in of) for of in (files, missing))
+    check_room(folder.parent, left)
+    with progress_bar("weights", total, total - left) as bar:
+        for file in missing:
+            done[file.name] = rewrite(file, folder / file.name, changes, bar.update)
+            write_text(_lines(done), folder / SUMS)
+
+
+def _lines(sums: dict[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The files that are in the folder, written down with their sums."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = {line[66:]: line[:64] for line in lines}
+    return {name: digest for name, digest in found.items() if (folder / name).is_file()}
 
 
 def _origin(folder: Path) -> Any:
@@ -107,89 +181,58 @@ def _origin(folder: Path) -> Any:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return bool(checked(folder))
+        return bool(whole(folder))
     except UserError:
         return False
 
 
-def _write_weights(base: Path, folder: Path, change: Change) -> set[str]:
-    """Write each file of weights anew, every tensor in the type that it had; the names of all tensors."""
-    from safetensors import safe_open
-    from safetensors.torch import save_file
+def _adapter(run: Path, base: dict[str, Tensor], alpha: float, todo: str) -> Changes:
+    """What an adapter makes of each weight. Raises UserError where they do not fit together."""
+    import torch
 
-    names: set[str] = set()
-    for file in weight_files(base):
-        with safe_open(file, framework="pt") as weights:
-            tensors = {name: _changed(change, name, weights.get_tensor(name)) for name in weights.keys()}  # noqa: SIM118
-        save_file(tensors, folder / file.name, metadata={"format": "pt"})
-        names |= tensors.keys()
-    return names
+    pairs = read_adapter(run, todo)
+    _check_fit(run, base, {name: pair.shape for name, pair in pairs.items()}, todo)
 
+    def change(name: str) -> Change | None:
+        if name not in pairs or not alpha:
+            return None
+        pair = pairs[name]
+        a, b = pair.a.read().float(), pair.b.read().float()
+        return lambda rows, old: torch.addmm(old.float(), b[rows], a, alpha=alpha * pair.scale)
 
-def _changed(change: Change, name: str, weight: Any) -> Any:
-    """The new weight; the same object where nothing changes, so that it keeps its bits."""
-    new = change(name, weight)
-    return weight if new is weight else new.to(weight.dtype).contiguous()
+    return change
 
 
-def _identity(name: str, weight: Any) -> Any:
-    return weight
+def _mean(run: Path, base: dict[str, Tensor], alpha: float, todo: str) -> Changes:
+    """The tuned weights themselves, or a mean of them and the base's."""
+    tuned = tensors_of(*weight_files(run))
+    if _OUTPUT in base and _OUTPUT not in tuned and config(run).get("tie_word_embeddings"):
+        tuned[_OUTPUT] = tuned[_WORDS]  # a base may hold its one matrix twice; a training saves it once
+    if missing := sorted(base.keys() - tuned.keys()):
+        raise UserError(f"{run}: has no `{missing[0]}`, which its base has. {todo}")
+    _check_fit(run, base, {name: tensor.shape for name, tensor in tuned.items()}, todo)
+
+    def change(name: str) -> Change | None:
+        def mean(rows: Rows, old: Any) -> Any:
+            new = tuned[name].read(rows)
+            return new if alpha == 1 else (1 - alpha) * old.float() + alpha * new.float()
+
+        return mean if alpha else None
+
+    return change
 
 
-def _change(run: Path, lock: dict[str, Any], alpha: float) -> tuple[Change, set[str]]:
-    """The change of each weight, and the names of the weights that change."""
-    return _adapter(run, alpha) if lock["config"]["rank"] else _mean(run, alpha)
-
-
-def _adapter(run: Path, alpha: float) -> tuple[Change, set[str]]:
-    """The change that an adapter makes. It raises UserError where it is of another shape than the weight."""
-    from safetensors.torch import load_file
-
-    try:
-        settings = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{run}: its adapter_config.json cannot be read ({error}). Delete {run} and train again"
-        ) from None
-    root = math.sqrt(settings["r"]) if settings.get("use_rslora") else settings["r"]
-    scale = alpha * settings["lora_alpha"] / root
-    matrices = load_file(run / "adapter_model.safetensors")
-
-    def change(name: str, weight: Any) -> Any:
-        key = _PREFIX + name.removesuffix(".weight")
-        if f"{key}.lora_A.weight" not in matrices:
-            return weight
-        delta = matrices[f"{key}.lora_B.weight"].float() @ matrices[f"{key}.lora_A.weight"].float()
-        if delta.shape != weight.shape:
+def _check_fit(run: Path, base: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], todo: str) -> None:
+    if strange := sorted(shapes.keys() - base.keys()):
+        raise UserError(f"{run}: adapts `{strange[0]}`, which the base has not. {todo}")
+    for name, shape in shapes.items():
+        if base[name].shape != shape:
             raise UserError(
-                f"{run}: `{name}` has the shape {list(weight.shape)} in the base, not {list(delta.shape)}"
+                f"{run}: `{name}` has the shape {list(base[name].shape)} in the base, not {list(shape)}. "
+                + todo
             )
-        return weight.float() + scale * delta
-
-    suffix = ".lora_A.weight"
-    names = {
-        key.removeprefix(_PREFIX).removesuffix(suffix) + ".weight" for key in matrices if key.endswith(suffix)
-    }
-    return change, names
-
-
-def _mean(run: Path, alpha: float) -> tuple[Change, set[str]]:
-    """The change to the tuned weights themselves, or to a mean of them and the base's."""
-    from safetensors import safe_open
-
-    files: dict[str, Path] = {}
-    for file in weight_files(run):
-        with safe_open(file, framework="pt") as weights:
-            files |= dict.fromkeys(weights.keys(), file)
-    tied = bool(config(run).get("tie_word_embeddings"))
-
-    def change(name: str, weight: Any) -> Any:
-        # A base may hold its one matrix of words twice; a training saves it once
-        stored = _WORDS if tied and name == _OUTPUT and name not in files else name
-        if stored not in files:
-            raise UserError(f"{run}: has no `{name}`, which its base has. Delete {run} and train again")
-        with safe_open(files[stored], framework="pt") as weights:
-            tuned = weights.get_tensor(stored)
-        return tuned if alpha == 1 else (1 - alpha) * weight.float() + alpha * tuned.float()
-
-    return change, set(files)
+        if not base[name].computable:
+            raise UserError(
+                f"{base[name].file}: `{name}` holds {base[name].type}: nothing can be added to a quantised "
+                "model. Train from the one that it was made of"
+            )

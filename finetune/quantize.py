@@ -192,7 +192,7 @@ def _quantize(
     scores = json.loads(_infer("compare", before, work / "after", "--json", "--page", page))
     figures["before"] |= scores[before.name]["overall"]
     figures["after"] |= scores["after"]["overall"]
-    figures["change"] = scores["after"]["change"]
+    figures["change"] = scores["after"]["changes"][before.name]
     _describe(folder, done, figures)
 
 

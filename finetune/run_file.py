@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import fingerprint, weight_files
-from datagen.storage.files import sha256
+from datagen.storage.files import check_link, sha256
 from datagen.storage.manifest import MANIFEST, read_manifest
 from finetune.config import Config, differences
 
@@ -83,6 +83,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def read(path: Path) -> dict[str, Any]:
     """A lock, or a done run's `run.json`. Raises UserError where it cannot be read."""
+    check_link(path)
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found["config"], found["data"], found["data_sha256"], found["base_sha256"]

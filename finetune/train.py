@@ -12,6 +12,7 @@ The training itself is TRL's SFTTrainer, alone or in the processes of `accelerat
 import gc
 import json
 import math
+import os
 import shutil
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN
+from datagen.hf.checkpoint import ORIGIN, PICKLES
 from datagen.hf.checkpoint import config as model_config
 from datagen.prompts.cloze import CHOICES
 from datagen.storage.files import full_disk, write_json, write_parquet
@@ -52,6 +53,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
     """
     began = time.perf_counter()
     state = PartialState(cpu=not torch.cuda.is_available())
+    _check_sharding(config)
     say = say if state.is_main_process else (lambda text: None)
     with state.main_process_first():
         base = base_model(config.base)
@@ -59,7 +61,7 @@ def train(config: Config, data: Path, run: Path, say: Say) -> dict[str, Any]:
         if is_done(run, wanted):
             say(f"{run} is trained already")
             if state.is_main_process:  # a kill after `run.json` leaves them
-                shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+                _clear_checkpoints(config, run)
             done: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
             return done
         _check_length(config, base)
@@ -272,7 +274,7 @@ def _arguments(config: Config, run: Path, splits: dict[str, Split], numbers: str
         eval_on_start=True,
         save_strategy="steps",
         save_steps=config.eval_every,
-        save_total_limit=2,
+        save_total_limit=max(2, config.keep_checkpoints or 0),
         restore_callback_states_from_checkpoint=config.patience is not None,  # how much of it is used up
         load_best_model_at_end=config.patience is not None,
         metric_for_best_model="eval_loss" if config.patience else None,
@@ -328,6 +330,23 @@ def _check_length(config: Config, base: Path) -> None:
         )
 
 
+def _check_sharding(config: Config) -> None:
+    """Raises UserError where the weights would be shared out (FSDP), and could not be."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() not in ("true", "1"):
+        return
+    if config.four_bit:
+        raise UserError(
+            "`four_bit: true` can't be shared out by FSDP: what unpacks 4 bits again is lost, without a "
+            "word, when a layer is put together. Launch it without --use_fsdp, so that each GPU has a copy, "
+            "or set four_bit=false. `finetune plan` says what fits"
+        )
+    if not torch.cuda.is_available():
+        raise UserError(
+            "FSDP shares weights out over GPUs alone: on CPUs accelerate gives each process a copy, without "
+            "a word. Launch it without --use_fsdp"
+        )
+
+
 def _outset(config: Config, run: Path, split: Split, model: Any, numbers: str) -> Iterator[str]:
     """The lines that say what is about to be trained."""
     tokens, rows = sum(split.lengths), split.rows.num_rows
@@ -356,7 +375,27 @@ def _finish(
     if config.rank is None:  # a whole model, which may be asked as it is
         write_json({"choose": config.choose}, run / ORIGIN)
     write_json(wanted | result, run / RUN)
-    shutil.rmtree(run / CHECKPOINTS)
+    _clear_checkpoints(config, run)
+
+
+def _clear_checkpoints(config: Config, run: Path) -> None:
+    """Delete checkpoints but for those that are to stay, and of these what only a resumed training reads."""
+    if not (run / CHECKPOINTS).is_dir():
+        return
+    by_step = sorted((run / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    kept = by_step[-config.keep_checkpoints :] if config.keep_checkpoints else []
+    for path in (run / CHECKPOINTS).iterdir():
+        if path in kept:
+            for state in [
+                file for pattern in (*PICKLES, "trainer_state.json") for file in path.glob(pattern)
+            ]:
+                state.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not kept:
+        (run / CHECKPOINTS).rmdir()
 
 
 def _check_finite(run: Path, model: Any) -> None:

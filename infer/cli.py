@@ -6,10 +6,11 @@ is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,24 @@ def main() -> None:
     """
 
 
+class _Duration(click.ParamType[float]):
+    """A time such as 70m, 90s or 1.5h, as seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:])
+        try:
+            seconds = float(value[:-1]) * (unit or math.nan)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            self.fail(f"`{value}` is no time: write 70m, 90s or 1.5h", param, ctx)
+        return seconds
+
+
 _GRADER = click.option(
     "--grader",
     type=click.Choice(["shopbench", "shopping_mmlu"]),
@@ -44,27 +63,81 @@ _GRADER = click.option(
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="Name of the model, as it is asked for.")
+@click.argument("model")
+@click.option("--name", help="Name of the model, as it is asked for. [default: its folder's]")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to use.")
-def serve(model: Path, name: str, port: int) -> None:
-    """Serve a model to recipes that ask a teacher.
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="SOURCE",
+    help="Questions to pick from on the page, as infer run takes them, or a run; answers to them are graded.",
+)
+@click.option("--plain", is_flag=True, help="Let the model write freely: what recipes ask as a teacher.")
+def serve(model: str, name: str | None, port: int, questions: Path | None, plain: bool) -> None:
+    """Serve a model's answers: a page to ask on, and OpenAI's chat API.
 
-    MODEL is its folder. The server speaks as OpenAI's does, to this machine alone, until Ctrl-C.
+    Each question is answered as infer run answers it. With --plain it is vLLM's own server instead, without
+    a page. MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The server
+    speaks to this machine alone, until Ctrl-C.
 
     \b
-    Example:
-      infer serve models/mine --name mine
+    Examples:
+      infer serve finetune/runs/mine/merged --questions runs/esci_mcq
+      infer serve models/mine --name mine --plain
     """
-    from datagen.hf.checkpoint import checked
-    from infer.serve.openai_server import serve
+    from datagen.hf.checkpoint import model_folder
 
-    folder = checked(model)
-    url = f"http://127.0.0.1:{port}/v1"
-    click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
-    click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
-    sys.stdout.flush()
-    serve(folder, name, "127.0.0.1", port)
+    if plain and questions:
+        raise click.UsageError("--plain has no page, so there is nothing to pick --questions on")
+    folder = model_folder(model)
+    if name is None:
+        place = folder.resolve()
+        name = place.parent.name if place.name == "merged" else place.name
+    if plain:
+        from infer.serve import openai_server
+
+        url = f"http://127.0.0.1:{port}/v1"
+        click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
+        click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
+        sys.stdout.flush()
+        openai_server.serve(folder, name, "127.0.0.1", port)
+    else:
+        _serve_answers(folder, name, port, questions)
+
+
+def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
+    from datagen.errors import UserError
+    from datagen.hf.checkpoint import chooses_by
+    from datagen.shopbench.questions import read_questions
+    from infer.scoring.grade import grade
+    from infer.serve.engine import Engine, settings
+    from infer.serve.waiting import Line, answers_of
+
+    try:
+        from infer.serve import app
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, and serving needs it. Run: pip install -e '.[infer-cpu]' "
+            "(where there is a GPU: '.[infer]')"
+        ) from None
+    asked = read_questions(questions) if questions else []
+    at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
+    click.echo(f"loads {name} ...", err=True)
+    with nullcontext() if chosen.device == "cpu" else app.unheard():
+        engine = Engine(folder, chosen)
+    line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
+
+    def ready() -> None:
+        url = f"http://{app.HOST}:{port}"
+        click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
+        sys.stdout.flush()
+
+    def leaving() -> None:
+        click.echo("answers what was asked, then ends. Ctrl-C again leaves out what waits", err=True)
+
+    app.run(app.server(app.app(line, name, asked, grade), ready, leaving), at)
+    line.close()
+    click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
 
 
 @main.command()
@@ -151,7 +224,7 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after MINUTES; the same command goes on.",
+    help="Be done after MINUTES: shorter answers first, then answers by rule.",
 )
 @click.option(
     "--choose",
@@ -213,6 +286,125 @@ def run(
             folder if limit or minutes else questions
         )  # of the source, those not asked would count as empty
         click.echo(f"Next: infer score {scored} --answers {folder}")
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option("--gpus", metavar="NxGB", help="GPUs, as in 4x16 or 4xT4. [default: this machine, measured]")
+@click.option("--bits", type=click.Choice(["4", "16"]), help="Bits of a known model's weights. [default: 16]")
+@click.option("--time-limit", metavar="TIME", help="What it may take, as in 70m.")
+@click.option("--rates", metavar="READ,SAID", help="Tokens read and said a second, where they are known.")
+@click.option(
+    "--choose",
+    type=click.Choice(["number", "text"]),
+    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
+)
+def plan(
+    model: str,
+    questions: Path,
+    gpus: str | None,
+    bits: str | None,
+    time_limit: str | None,
+    rates: str | None,
+    choose: str | None,
+) -> None:
+    """Plan a run: memory on each GPU, sequences at once, minutes.
+
+    MODEL is a folder, or a name of which the sizes are known, such as qwen2-72b. What cannot fit is refused
+    (exit code 1), with what does. Without --gpus, a short run measures this machine.
+
+    \b
+    Example:
+      infer plan qwen2-72b --bits 4 --gpus 4x16 --questions runs/esci_mcq --time-limit 70m
+    """
+    from datagen.hf.checkpoint import chooses_by, model_folder
+    from datagen.hf.gpus import gpus as named
+    from datagen.shopbench.questions import read_questions
+    from infer import plan as planning
+
+    limit = planning.minutes(time_limit) if time_limit else None
+    given = planning.given_rates(rates) if rates else None
+    machine = named(gpus) if gpus else None
+    asked = read_questions(questions)
+    by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
+    if machine:
+        known = None if bits is None else int(bits)
+        click.echo(planning.plan(model, asked, machine, known, limit, by, given))
+        return
+    if bits:
+        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
+    from infer.serve.engine import Engine, settings
+
+    folder = model_folder(model)
+    chosen = settings(folder)
+    engine = None if given else Engine(folder, chosen)
+    click.echo(planning.plan_here(folder, asked, engine, chosen, limit, by, given))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option(
+    "--track",
+    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    help="Take this track's time limit. [default: the folder's]",
+)
+@click.option(
+    "--time-limit", type=_Duration(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
+)
+@click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
+@click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="infer/runs",
+    show_default=True,
+    help="Folder of all runs.",
+)
+def drive(
+    folder: Path,
+    questions: Path,
+    track: str | None,
+    time_limit: float | None,
+    name: str | None,
+    runs: Path,
+) -> None:
+    """Run a submission as the competition would, and keep its answers.
+
+    FOLDER is what finetune submit wrote. Its class runs in a process of its own and is given prompts
+    alone, in batches of the size that it wants. A batch has 10 seconds a question; the process is killed when
+    the limit ends.
+
+    \b
+    Example:
+      infer drive finetune/submissions/mine --questions runs/esci_mcq --time-limit 5m
+    """
+    from datagen.shopbench.limits import TRACKS
+    from datagen.shopbench.questions import read_questions
+    from infer.drive import checked, drive, summary
+
+    if track and time_limit:
+        raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
+    asked = read_questions(questions)
+    track = track or str(checked(folder).get("track"))
+    run = runs / (name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
+    with _reporting() as report:
+        done = drive(folder, asked, run, track, time_limit or TRACKS[track].seconds, report=report)
+    click.echo(summary(done, run))
+    if "MAKELEVEL" not in os.environ:
+        click.echo(f"Next: infer score {run} --answers {run}")
 
 
 @main.command()

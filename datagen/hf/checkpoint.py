@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.hub import fetched, is_hub_name
-from datagen.storage.files import read_json
+from datagen.hf.hub import OWN_CODE, allowed, fetched, is_hub_name
+from datagen.storage.files import check_link, read_json
 
 ORIGIN = "shoptalk.json"
 """In a model that finetune wrote: how options are chosen with it and, if merged, what it was made from."""
@@ -24,8 +24,32 @@ _SAMPLE = 2**20
 _AGAIN = "Copy or save the model again"
 
 
-def checked(folder: Path) -> Path:
-    """The folder, checked to hold a model that can be loaded. Raises UserError where it does not."""
+def checked(folder: Path, name: str | None = None) -> Path:
+    """The folder, checked to hold a model that can be loaded; `name` is what it was called, if not so.
+
+    Raises UserError where it does not, or would run code of its own and is not allowed to by name.
+    """
+    whole(folder)
+    if has_own_code(folder) and name not in allowed() and folder.resolve() not in map(_place, allowed()):
+        raise UserError(
+            f"{folder}: its config.json names Python code of its own (`auto_map`), which would run here. "
+            f"Where you trust its author, allow it by name: {OWN_CODE}={name or folder}"
+        )
+    return folder
+
+
+def has_own_code(folder: Path) -> bool:
+    """Whether a model's config asks to run Python code that comes with the model."""
+    files = [folder / name for name in ("config.json", "tokenizer_config.json")]
+    return any(read_json(file, _AGAIN).get("auto_map") for file in files if file.is_file())
+
+
+def _place(name: str) -> Path:
+    return Path(name).expanduser().resolve()
+
+
+def whole(folder: Path) -> Path:
+    """The folder, checked to have all files of a model. Raises UserError where it has not."""
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         merged = folder / "merged"
         todo = "" if merged.is_dir() else f"Run: finetune merge {folder}; then "
@@ -146,6 +170,7 @@ def _check_tokenizer(folder: Path) -> None:
 def model_folder(name: str) -> Path:
     """The folder of a model, fetched if the name is one of the Hugging Face hub. Raises UserError."""
     folder = Path(name).expanduser()
+    check_link(folder)
     if not folder.exists() and is_hub_name(name):
         folder = fetched(name)
     if not folder.is_dir():
@@ -153,7 +178,7 @@ def model_folder(name: str) -> Path:
             f"{folder}: no such model folder. Name a folder with config.json and safetensors in it, such as "
             "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct"
         )
-    return checked(folder)
+    return checked(folder, name)
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 from datagen.console.progress import Say
 from datagen.errors import UserError
 
+OWN_CODE = "REMOTE_CODE"
+"""The environment's variable for the names of models, with commas between, whose own code may run."""
+
 _WANTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 
 
@@ -18,12 +21,18 @@ def is_hub_name(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
+def allowed() -> list[str]:
+    """The names of models whose own code may run."""
+    return [name.strip() for name in os.environ.get(OWN_CODE, "").split(",") if name.strip()]
+
+
 def fetched(name: str) -> Path:
     """The folder of a model of the Hugging Face hub. Raises UserError where it cannot be fetched."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
+        code = ["*.py"] if name in allowed() else []
+        return Path(snapshot_download(name, allow_patterns=[*_WANTED, *code]))
     except (OSError, ValueError) as error:  # the hub's own errors are among these
         raise UserError(
             f"{name}: neither a folder nor to be had from the hub ({str(error).splitlines()[0]}). "

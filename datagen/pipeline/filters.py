@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from datagen.prompts.language import likeliest
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.schema import LANGUAGES, TaskType
+from datagen.tasks.question import one_line
 
 CONTROL = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffd}\x{fff9}-\x{fffb}]"
@@ -144,7 +145,8 @@ def leaked(
                 )
         return False
     if task_type is TaskType.GENERATION and metric != "rougel":
-        return any(_holds(text, target) for text in fields)
+        phrase = one_line(target) if "\n" in target else target  # slots are one line
+        return any(_holds(text, phrase) for text in fields)
     return False
 
 

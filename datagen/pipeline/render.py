@@ -6,6 +6,7 @@ the process that works on it changes a byte of it.
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -27,6 +28,7 @@ from datagen.prompts.template import Template, load_template, reworded_path
 from datagen.schema import LANGUAGES, REJECT, TaskType
 from datagen.storage.files import read_arrow, read_batch, write_arrow
 from datagen.tasks import TASKS, gold_problem
+from datagen.tasks.generation import ONE_LINE
 from datagen.tasks.question import RESERVED, one_line
 
 if TYPE_CHECKING:  # workers do without pydantic: it takes a third of their start
@@ -109,6 +111,8 @@ def word(batch: pa.RecordBatch, job: Job) -> tuple[pa.Table, pa.Table]:
         name: batch.column(name) if name in RESERVED else _plain(batch.column(name))
         for name in batch.schema.names
     }
+    if job.task_type is TaskType.GENERATION and job.metric not in ONE_LINE and "reference" in columns:
+        columns["reference"] = _listed(batch.column("reference"), columns["reference"])
     size = _characters(columns.values())
     rejects = _Rejects(job.task)
     examples = _examples(columns, size.to_pylist(), job, rejects)
@@ -277,6 +281,9 @@ _DAY = 24 * 60 * 60 * 1_000_000
 _FIRST_DAY, _LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
 """Days of Python's calendar, from 1970 on; DuckDB's is longer, and knows an infinite one."""
 
+_MARK = re.compile(r"(?:\d{1,2}[.)]|[-•*]) ")
+"""What a line of a list begins with."""
+
 _LINE_BREAKS = r"[ \t]*[\n\r\x0b\x0c\x{85}\x{2028}\x{2029}]\s*"
 
 
@@ -305,6 +312,19 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return _plain(column.cast(kind.value_type))
     return _number(column)
+
+
+def _listed(texts: pa.Array, plain: pa.Array) -> pa.Array:
+    """The plain answers, in which what is listed stands a line each, as no prompt prints it."""
+    listed = pc.match_substring_regex(texts, rf"[\n\r]\s*{_MARK.pattern}")
+    if not pc.any(listed).as_py():
+        return plain
+    folded = plain.to_pylist()
+    for place in pc.indices_nonzero(listed).to_pylist():
+        lines = [one_line(line) for line in texts[place].as_py().splitlines()]
+        marked = ["\n" * bool(_MARK.match(line)) + line for line in lines if line]
+        folded[place] = " ".join(marked).replace(" \n", "\n").strip()
+    return pa.array(folded, pa.string())
 
 
 def _items(column: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -29,8 +29,13 @@ class Tokenizer(Protocol):
 
 
 def prompt_ids(tokenizer: Tokenizer, task_type: TaskType, prompt: str) -> list[int]:
-    """The tokens before the answer: what a model is trained on and what it is sent, from one function."""
-    text = tokenizer.apply_chat_template(chat(task_type, prompt), tokenize=False, add_generation_prompt=True)
+    """The tokens before the answer: what a model is trained on and what it is sent, from one function.
+
+    Models that can think first are told not to: their templates read `enable_thinking`, others pass it over.
+    """
+    text = tokenizer.apply_chat_template(
+        chat(task_type, prompt), tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
     return tokenizer.encode(text, add_special_tokens=False)  # the chat template holds them
 
 

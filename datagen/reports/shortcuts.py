@@ -4,7 +4,8 @@
     place       the options as they are listed, or from the last to the first (of rankings and retrievals)
     words       the option with most or fewest words in common with the question, or with the other options
     length      the longest or the shortest option
-    history     the option that was right most often, or wrong least often, in the task's other rows
+    history     the option that was right most often, or wrong least often, or listed with this row's other
+                options most or least often, in the task's other rows
     copy        words of the question itself, as entities or as a text
 
 Each is scored by the metric of its task; of a family the best counts. What answers a task teaches the task.
@@ -252,7 +253,7 @@ def _of_choices(options: _Options, outside: Sequence[str], choices: pa.ChunkedAr
     likely = {
         "words": _by_words(outside, texts.to_pylist()),
         "length": _by_length(pc.list_flatten(texts)),
-        "history": _by_history(options, pc.list_flatten(choices), len(few.row)),
+        "history": _by_history(options, few, pc.list_flatten(choices)),
     }
     if np.count_nonzero(options.weights) > 1:
         place = few.place.astype(np.float64)
@@ -301,16 +302,30 @@ def _by_length(texts: pa.ChunkedArray) -> dict[str, Floats]:
     return {"the longest": length, "the shortest": -length}
 
 
-def _by_history(options: _Options, texts: pa.ChunkedArray, few: int) -> dict[str, Floats]:
-    """How likely each of the first `few` options is by what the same text was in other rows."""
-    text = texts.dictionary_encode().combine_chunks().indices.to_numpy()
-    right = options.right
-    often_right, often_wrong = np.bincount(text, right), np.bincount(text, ~right)
-    text, right = text[:few], right[:few]
+def _by_history(options: _Options, few: _Options, texts: pa.ChunkedArray) -> dict[str, Floats]:
+    """How likely each option of the first rows is by what the same text was in other rows."""
+    text = texts.dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
+    often_right, often_wrong = np.bincount(text, options.right), np.bincount(text, ~options.right)
+    text = text[: len(few.row)]
+    together = _together(few, text)
     return {
-        "right most often": often_right[text] - right,
-        "wrong least often": ~right - often_wrong[text],
+        "right most often": often_right[text] - few.right,
+        "wrong least often": ~few.right - often_wrong[text],
+        "most often beside the others": together,
+        "least often beside the others": -together,
     }
+
+
+def _together(options: _Options, text: Ints) -> Floats:
+    """How often each option stands beside the others of its row in other rows."""
+    others = options.counts[options.row]
+    left = np.repeat(np.arange(len(text)), others)
+    starts, first = np.cumsum(others) - others, np.cumsum(options.counts) - options.counts
+    right = np.arange(len(left)) - starts[left] + first[options.row[left]]
+    pairs = text[left] * (text.max() + 1) + text[right]
+    _, pair, often = np.unique(pairs, return_inverse=True, return_counts=True)
+    beside = np.where(left == right, 0, often[pair] - 1)
+    return np.bincount(left, beside, len(text))
 
 
 def _of_texts(kind: TaskType, metric: str, prompts: Sequence[str], targets: pa.ChunkedArray) -> Measured:

@@ -1,13 +1,16 @@
 -- Every instruction, with the `reason` why it is left out, null where it is fit. A model wrote the answers, so some are of no
 -- use: `empty` ones; `code`; a `link`, which was made up; a `wrong_sum`; any other `calculation`, as they are often wrong;
--- `as_an_ai`, a model that speaks of itself; those in
--- `another_language`; those about a text that is `missing`; those about what changes (`today`); `long` ones; and those that
--- come again with another answer (`twice`). `select reason, count(*) from alpaca.checked group by reason` counts them.
+-- `puzzle`, words to be ordered, scrambled or counted, which models get wrong; `as_an_ai`, a model that speaks of itself;
+-- `unanswered`, where it says why it can't tell; those in `another_language`; those about a text, or a mark in it, that is
+-- `missing`; those about what changes (`today`); `long` ones; and those that come again with another answer (`twice`).
+-- `select reason, count(*) from alpaca.checked group by reason` counts them.
 -- `kind` is what is wanted: `summary`, `rewriting`, `classification`, `list`, `answer`, `explanation`, or `anything` else that
 -- takes a line; null for the others.
 create table alpaca.checked as
-with trimmed as (
-    select trim(instruction) as text, regexp_replace(trim(output), '^"([^"\n]+)"$', '\1') as reference,
+with trimmed as (  -- an answer without what a model says before it, and the quotes around it
+    select trim(instruction) as text, regexp_replace(regexp_replace(regexp_replace(replace(trim(output), '\n', chr(10)),
+            '^(?:Sure|Certainly|Of course|Absolutely|Okay)[,.!] ', ''), '^Here(?:''s| is| are) [^\n]{0,150}:\s*\n', ''),
+            '^\s*"([^"\n]+)"$', '\1').trim() as reference,
         if(regexp_full_match(trim(input), '(?i)|<?no ?input>?\.?|n/?a|none'), null, trim(input)) as given,
         lower(trim(instruction)) as asked
     from alpaca.rows
@@ -38,9 +41,15 @@ select key, text, given, reference,
         when regexp_matches(lower(concat_ws(' ', asked, given)), '\b(?:calculat\w+|compute|solve|equations?|expression'
             || '|square root|hexadecimal|binary|decimal|probability|perimeter|base \d+|sum of|area of)\b|[\^=]'
             || '|\d ?[+*x×/÷-] ?\d') then 'calculation'
+        when regexp_matches(asked, '^(?:please )?(?:re-?)?(?:arrange|order)\b.*\b(?:words|letters|sentence)|\b(?:un)?scrambl|\banagram'
+            || '|\bcount (?:the|how)\b|\bhow many (?:words|letters|vowels|syllables|times)\b|\bnumber of (?:words|letters|vowels|syllables|times)\b') then 'puzzle'
         when regexp_matches(lower(reference), '\bas an? (?:ai|artificial|language model|machine|assistant|chatbot)\b'
             || '|\bi(?:''m| am) (?:an? ai|an artificial|a language|unable|not able|sorry)|\bi (?:cannot|can''t'
             || '|do not have|don''t have)\b|language model|\bmy training\b') then 'as_an_ai'
+        when regexp_matches(lower(reference), '\b(?:text|passage|context|article|story|sentence|input|question|information)\b[^.]{0,30}'
+            || '\b(?:does|do|did|is|are) (?:not (?:provide|contain|mention|specify|include|give|enough|possible|clear)|already|too short|unclear)'
+            || '|\bno (?:information|context) (?:is|about|on|provided|given)|\b(?:additional|more|further) (?:information|context|details) (?:is|are|would be) (?:needed|required|necessary)'
+            || '|\bnot enough (?:information|context)|\b(?:difficult|impossible|not possible) to (?:determine|say|identify)\b|\bplease (?:provide|specify)\b') then 'unanswered'
         when regexp_matches(asked, '\btranslat|\b(?:in|into|to|from|the) (?:french|spanish|german|italian|japanese'
             || '|chinese|latin|russian|portuguese|korean|arabic|hindi)\b')
             or regexp_matches(concat_ws(' ', given, reference),
@@ -49,7 +58,8 @@ select key, text, given, reference,
         when given is null and regexp_matches(asked, '\b(?:following|given|below|attached|provided)\b|\bthis (?:text'
             || '|passage|article|sentence|paragraph|poem|story|list|word|review|email|picture|image)\b|\bthe (?:text'
             || '|passage|article|sentence|paragraph|picture|image)\b')
-            and not regexp_matches(text, '[:"“''‘(]|\n') then 'missing'
+            and not regexp_matches(text, '[:"“''‘(]|\n')
+            or regexp_matches(asked, '\b(?:underlined|bold(?:ed)?|highlighted|italici[sz]ed)\b') then 'missing'
         when regexp_matches(asked, '\b(?:today|current|currently|latest|recent|now|this (?:year|month|week)|20[12]\d'
             || '|weather|random|password)\b') then 'today'
         when size > 1000 or length(given) > 1500 or length(text) > 500 then 'long'
@@ -60,7 +70,8 @@ select key, text, given, reference,
         when length(given) > 60 and size < length(given) and regexp_matches(asked, '\bsummar|\bheadline|\btitle\b'
             || '|\bslogan|\bsubject line|\bmain (?:idea|point|topic)|\bgist\b|\bin (?:one|a single|a few'
             || '|at most)\b') then 'summary'
-        when given is not null and not lines and size < 400 and regexp_matches(asked, '^(?:please )?(?:re\w+|edit|convert'
+        when given is not null and not lines and size < 400 and regexp_matches(asked, '^(?:please )?(?:re-?(?:write|phrase|word|place'
+            || '|arrange|order|organi[sz]e|construct|structure|cast|vise|state|move|duce|format|verse|peat)|edit|convert'
             || '|change|correct|transform|turn|make|shorten|simplify|fix|paraphrase|combine|improve|modify|add|insert|put'
             || '|join|reorder|express|adjust|alter)\b') then 'rewriting'
         when given is not null and not lines and size <= 80 and regexp_matches(asked, '\b(?:classif|categor|identif'

@@ -3,10 +3,11 @@
 
 -- Choices by chance are hashes of the recipe's seed and a key, so independent of threads and of the order of rows.
 -- DuckDB's `hash` is a hundredth of the cost of its md5; a release may change it, as it may change the bytes of a
--- Parquet file, so the lockfile of a run names the releases that made it.
+-- Parquet file, so the lockfile of a run names the releases that made it. A hash of several values is the exclusive or of
+-- theirs: items whose own hashes are near come out beside each other whatever the key, so `pick` hashes it once more.
 create macro draw(k) as hash(recipe_seed(), k);
 create macro pick(l, n, k) as
-    list_select(l, list_grade_up(list_transform(l, lambda x: hash(recipe_seed(), k, x)))[1:n]);
+    list_select(l, list_grade_up(list_transform(l, lambda x: hash(hash(recipe_seed(), k, x))))[1:n]);
 create macro shuffled(l, k) as pick(l, len(l), k);
 
 -- Macros for the texts of shops, in the languages of their marketplaces.

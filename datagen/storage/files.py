@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,25 @@ def full_disk(folder: Path) -> Iterator[None]:
                 f"{folder}: the disk is full. What is done is kept: free some space and run the same again"
             ) from error
         raise
+
+
+def check_link(path: Path) -> None:
+    """Raises UserError where a path is a link that leads back to itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path}: links that lead in a circle. Name the folder itself") from None
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises UserError where the disk of a folder has less room than so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: needs {needed / 1e9:,.1f} GB, and its disk has {free / 1e9:,.1f} GB left. Free "
+            f"{(needed - free) / 1e9:,.1f} GB and run the same again, or move its folder to a larger disk"
+        )
 
 
 def writable(folder: Path) -> Path:

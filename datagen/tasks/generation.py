@@ -31,6 +31,9 @@ COLUMNS: tuple[Columns, ...] = ({"reference": pa.string()},)
 SLOTS: tuple[str, ...] = ()
 METRICS: tuple[str, ...] = ("sent-transformer", "multilingual-sent-transformer", "rougel", "bleu", "jp-bleu")
 
+ONE_LINE = frozenset({"bleu", "jp-bleu"})
+"""Metrics that read an answer's first line alone."""
+
 LONGEST_ANSWER = 128  # tokens: a long product title, or two sentences
 BLEU_ORDER = 4
 """BLEU counts runs of up to four tokens: a shorter text scores 0 against itself."""
@@ -51,7 +54,7 @@ def build(row: dict[str, Any], rng: Shuffler) -> Question:
         raise Reject("empty_reference")
     if len(reference) > RESPONSE_LENGTH:
         raise Reject("reference_too_long")
-    if metric in ("bleu", "jp-bleu"):
+    if metric in ONE_LINE:
         if "\n" in reference:
             raise Reject("reference_of_several_lines")
         if score(reference, reference, metric) < 1.0:

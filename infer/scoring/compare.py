@@ -157,15 +157,19 @@ def verdicts(found: Comparison) -> list[str]:
             + (f"; it does not beat them in {', '.join(weak)}" if weak else "")
         )
     for place, run in enumerate(found.runs[1:], start=1):
-        change = Interval(
-            overall.runs[place].score - overall.runs[0].score,
-            overall.runs[place].draws - overall.runs[0].draws,
-        )
         verb = {1: "is better than", 0: "cannot be told from", -1: "is worse than"}[
             differs(overall.runs[0], overall.runs[place])
         ]
-        lines.append(f"{run.name} {verb} {found.runs[0].name} over all: {brief(change, sign=True)}")
+        lines.append(
+            f"{run.name} {verb} {found.runs[0].name} over all: "
+            f"{brief(change(overall.runs[0], overall.runs[place]), sign=True)}"
+        )
     return lines
+
+
+def change(one: Interval, other: Interval) -> Interval:
+    """How much `other` is above `one`, on the same resamples."""
+    return Interval(other.score - one.score, other.draws - one.draws)
 
 
 def brief(interval: Interval, sign: bool = False) -> str:
@@ -220,25 +224,29 @@ def table(found: Comparison) -> str:
 def as_object(found: Comparison) -> dict[str, Any]:
     """The comparison as one JSON object, unrounded: by name, the best trivial answers and each run.
 
-    `change` is how far the score over all is above the first run's, judged on the same resamples.
+    `changes` is how much a run scores over all above each of the others, on the same resamples.
     """
-    first = found.scores[0].overall
 
     def interval(of: Interval) -> dict[str, float]:
         return {"score": of.score, "low": of.low, "high": of.high}
 
+    every = [found.trivial.scores, *found.scores]
     return {
         name: {
             "overall": interval(of.overall),
-            "change": interval(Interval(of.overall.score - first.score, of.overall.draws - first.draws)),
             "tracks": {track: interval(value) for track, value in of.tracks.items()},
             "task_types": {kind: interval(value) for kind, value in of.task_types.items()},
             "tasks": {
                 task.name: {**interval(of.tasks[task.name]), "n": len(task.places), "metric": task.metric}
                 for task in found.planned.tasks
             },
+            "changes": {
+                other: interval(change(than.overall, of.overall))
+                for other, than in zip(found.heads, every, strict=True)
+                if other != name
+            },
         }
-        for name, of in zip(found.heads, [found.trivial.scores, *found.scores], strict=True)
+        for name, of in zip(found.heads, every, strict=True)
     }
 
 

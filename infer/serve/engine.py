@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import config
+from datagen.hf.checkpoint import config, has_own_code
 from datagen.hf.openmp import sleep_while_waiting
 from datagen.prompts.chat import Tokenizer, check_chat
 from datagen.tasks import Constraint
@@ -116,6 +116,7 @@ class Engine:
                     load_format="safetensors",
                     use_tqdm_on_load=False,
                     enable_prefix_caching=True,
+                    trust_remote_code=has_own_code(folder),
                     **further,
                 )
             except (ValueError, RuntimeError, OSError, NotImplementedError, SafetensorError) as error:
@@ -186,9 +187,14 @@ class Engine:
         self._llm.reset_prefix_cache()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outputs: list[Any] = self._llm.generate(
-                [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
-            )
+            try:
+                outputs: list[Any] = self._llm.generate(
+                    [{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False
+                )
+            except Exception:  # what vLLM still has of these would come out among the next call's
+                left = list(self._llm.llm_engine.output_processor.request_states)
+                self._llm.llm_engine.abort_request(left, internal=True)
+                raise
         return outputs
 
     def _sampling(self, request: Request) -> Any:

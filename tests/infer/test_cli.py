@@ -2,15 +2,21 @@
 
 import json
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 from click.testing import CliRunner, Result
 
 from infer.cli import main
+from tests.conftest import write_model_files
 
 
 def run(*arguments: str | Path) -> Result:
@@ -122,3 +128,71 @@ def test_what_goes_wrong_is_said_in_a_line(arguments: list[str], code: int, mess
     assert result.exit_code == code
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model_files(tmp_path / "mine")
+
+
+def test_serve_says_at_once_what_cannot_be(model: Path, questions: Path) -> None:
+    result = run("serve", model, "--plain", "--questions", questions)
+    assert result.exit_code == 2
+    assert "--plain has no page" in result.stderr
+    result = run("serve", model / "none")
+    assert result.exit_code == 1
+    assert "no such model folder" in result.stderr
+
+
+def test_serve_says_that_a_port_is_taken_before_it_loads_the_model(model: Path) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra `infer` or `infer-cpu`")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("serve", model, "--port", str(port))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: port {port} of this machine can't be had (Address already in use). Name another by --port\n"
+    )
+
+
+def test_a_teacher_is_served_plainly(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[tuple[object, ...]] = []
+    monkeypatch.setattr("infer.serve.openai_server.serve", lambda *given: served.append(given))
+    result = run("serve", model, "--name", "mine", "--port", "8123", "--plain")
+    assert served == [(model, "mine", "127.0.0.1", 8123)]
+    assert "make data RECIPE=reworded TEACHER='mine' BASE_URL=http://127.0.0.1:8123/v1" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_what_was_asked_before_its_end(
+    tiny_model: Path, with_vllm: None, questions: Path, ended: signal.Signals
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words: list[str | Path] = [sys.executable, "-m", "infer.cli", "serve", tiny_model, "--port", str(port)]
+    server = subprocess.Popen(
+        [*words, "--questions", questions], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert server.stdout
+    assert server.stdout.readline().startswith(f"tiny answers at http://127.0.0.1:{port} (")
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+
+    def ask(text: str) -> Any:
+        return client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": text}])
+
+    first = ask("Which is 1?\n0. a\n1. b\nAnswer:")
+    assert first.choices[0].message.content in ("0", "1")
+    assert first.shoptalk["grade"]["score"] in (0, 1)
+    with ThreadPoolExecutor(20) as clients:
+        asked = [clients.submit(ask, f"Explain lamp {number}.") for number in range(20)]
+        time.sleep(0.5)
+        server.send_signal(ended)
+        assert all(one.result().choices[0].finish_reason for one in asked)
+    told = server.communicate(timeout=60)[1]
+    client.close()
+    assert server.returncode == 0
+    assert "stopped. Questions answered: 21" in told

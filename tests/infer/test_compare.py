@@ -191,10 +191,12 @@ def test_the_command_prints_an_object_that_is_not_rounded(three: list[Path], tmp
             assert {key: value["score"] for key, value in printed[name][group].items()} == {
                 key: value.score for key, value in values.items()
             }
-    assert printed["base"]["change"] == {"score": 0.0, "low": 0.0, "high": 0.0}
-    change = printed["tuned"]["change"]
-    assert change["score"] == found.scores[1].overall.score - found.scores[0].overall.score
-    assert 0 < change["low"] < change["score"] < change["high"]
+    base, tuned, twin = (printed[name]["overall"]["score"] for name in ("base", "tuned", "twin"))
+    gain = printed["tuned"]["changes"]
+    assert set(gain) == {"best trivial", "base", "twin"}
+    assert gain["base"]["score"] == pytest.approx(tuned - base)
+    assert gain["base"]["low"] < tuned - base < gain["base"]["high"]
+    assert gain["twin"]["score"] == pytest.approx(tuned - twin)
     task = printed["tuned"]["tasks"]["task1"]
     assert (task["score"], task["n"], task["metric"]) == (0.8, 100, "accuracy")
     assert 0.7 < task["low"] < 0.8 < task["high"] < 0.9

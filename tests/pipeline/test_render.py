@@ -71,6 +71,20 @@ def test_a_title_with_line_breaks_stays_one_line(job: Job) -> None:
     assert "Red mug 9. Answer: 9 end" in examples["prompt"][0].as_py()
 
 
+def test_an_answer_keeps_the_lines_of_what_it_lists(job: Job, tmp_path: Path) -> None:
+    text = "Buy:\r\n\n1. Milk,\n  fresh\n 2. 500\ngrams of rye\n- Tea"
+    written = replace(job, task_type=TaskType.GENERATION, metric="rougel", template=tmp_path / "list.j2")
+    written.template.write_text("What is on the list?", encoding="utf-8")
+    rows = batch(*(row(number, reference=said) for number, said in enumerate([text, None, "a\nb"])))
+    examples, _ = word(rows, written)
+    assert sorted(examples["answer"].to_pylist()) == [
+        "Buy:\n1. Milk, fresh\n2. 500 grams of rye\n- Tea",
+        "a b",
+    ]
+    examples, _ = word(rows, replace(written, metric="bleu"))
+    assert examples["answer"].to_pylist() == ["Buy: 1. Milk, fresh 2. 500 grams of rye - Tea"]
+
+
 def test_a_key_is_kept_as_the_query_gives_it(job: Job) -> None:
     examples, _ = word(batch(row(1, key=" us/1"), row(1, key="us/1")), job)
     assert sorted(examples["key"].to_pylist()) == [" us/1", "us/1"]

@@ -98,6 +98,18 @@ def test_history_is_that_of_other_rows() -> None:
     assert family(of(CHOICE, loved), "history") == ("history", "right most often", 1.0)
 
 
+def test_wrong_options_that_keep_each_other_company_are_found() -> None:
+    """Each text is right as often as it is wrong, but the wrong ones always come in the same threes."""
+    sets = [[f"{name} {n}" for n in range(3)] for name in ("cup", "hat", "pen")]
+    asked = []
+    for n, (wrong, others) in enumerate(itertools.permutations(sets, 2)):
+        for row, right in enumerate(others):
+            options = [*wrong[: (n + row) % 4], right, *wrong[(n + row) % 4 :]]
+            asked.append((f"{n} {row}?", options, options.index(right)))
+    found = family(of(CHOICE, asked), "history")
+    assert found == ("history", "least often beside the others", 1.0)
+
+
 @pytest.mark.parametrize("kind", [CHOICE, RANKING, RETRIEVAL])
 def test_scores_are_the_graders(kind: TaskType) -> None:
     """What is added up over arrays is what ShopBench's rule gives for the answers, one by one."""

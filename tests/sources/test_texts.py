@@ -237,6 +237,11 @@ UNFIT = [
     ("another_language", ("Translate it.", "The house", "La casa")),
     ("missing", ("Summarize the following article.", "", "It is about rain.")),
     ("missing", ("Describe this picture.", "noinput", "A house.")),
+    ("missing", ("Change the underlined word.", "Pears are ripe for pick.", "picking")),
+    ("puzzle", ("Arrange these words to make a sentence.", "tea, likes, she", "Tea likes she.")),
+    ("puzzle", ("Count the words.", "She likes tea.", "Four")),
+    ("unanswered", ("Which rivers are mentioned?", "It rained.", "The passage does not mention any rivers.")),
+    ("unanswered", ("Name the moral.", "A fox spoke.", "More information is needed to tell.")),
     ("today", ("What is the weather like?", "", "Sunny.")),
     ("long", ("Tell a story.", "", "Once. " * 300)),
     (None, ("What is 3 plus 4, said in words?", "", "Seven")),
@@ -252,6 +257,27 @@ def test_an_instruction_that_is_not_fit_is_left_out_by_its_reason(
     alpaca(tmp_path, row)
     assert asked(tmp_path, "alpaca", "select reason from alpaca.checked") == [reason]
     assert len(asked(tmp_path, "alpaca", "select * from alpaca.fit")) == (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "reference"),
+    [
+        (
+            ("List two trees.", "", "Sure, two trees are:\n1. Oak\n2. Elm"),
+            "list",
+            "two trees are:\n1. Oak\n2. Elm",
+        ),
+        (("List two trees.", "", "Here are two trees:\n\n1. Oak\n2. Elm"), "list", "1. Oak\n2. Elm"),
+        (("Make a riddle", "", "Question: Who?\\nAnswer: Me"), None, "Question: Who?\nAnswer: Me"),
+        (("Rewrite it in the past.", "She runs.", "She ran."), "rewriting", "She ran."),
+        (("Read the story and name its kind.", "A fox spoke.", "A fable."), "anything", "A fable."),
+    ],
+)
+def test_what_an_instruction_asks_for_and_its_bare_answer(
+    tmp_path: Path, row: tuple[str, str, str], kind: str | None, reference: str
+) -> None:
+    alpaca(tmp_path, row)
+    assert asked(tmp_path, "alpaca", "select kind, reference from alpaca.fit") == [(kind, reference)]
 
 
 def test_an_instruction_that_comes_again_is_taken_once_or_not_at_all(tmp_path: Path) -> None:

@@ -1,0 +1,398 @@
+"""The plan of a training: memory on each GPU, tokens, steps and hours, before anything is fetched or rented.
+
+Weights are counted. What a token keeps for the way back is what today's libraries were seen to keep, layer by
+layer (`benchmarks/plan.py` measures it). Hours follow from the makers' figures of a GPU and two shares of
+them that trainings reach; nobody has measured them here.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from datagen.errors import UserError
+from datagen.hf.architecture import Architecture, architecture
+from datagen.hf.gpus import Gpu, Gpus
+from datagen.prompts.token_count import token_counter
+from finetune.base_models import EMBEDDED, base_model, load_tokenizer, published
+from finetune.config import Config
+from finetune.dataset import row_lengths
+
+GIB = 2**30
+
+FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in bitsandbytes' NF4: 4 bits, a byte for 64 of them, and a number for 256 such bytes."""
+
+COMPUTE, BANDWIDTH = 0.5, 0.8
+"""Shares of a GPU's published speed that training reaches.
+
+With them, the winners' training (8 x A100, 500,000 rows) takes a day, as they say it did.
+"""
+
+_CONTEXT = 1.5 * GIB
+"""What CUDA, cuBLAS and NCCL take."""
+_SCATTERED = 0.05
+"""Share of all tensors that is lost between them."""
+_LOSS_TILE = 4096 * 32_768 * 4
+"""Of logits TRL holds no more than a tile."""
+
+
+class Memory(NamedTuple):
+    """Bytes on one GPU at the worst moment."""
+
+    weights: float
+    adapter: float
+    gradients: float
+    optimizer: float
+    activations: float
+    working: float
+    overhead: float
+
+    @property
+    def peak(self) -> float:
+        """All of them."""
+        return sum(self)
+
+
+class Part(NamedTuple):
+    """What goes through a model at once: tokens, those of its longest row, and whether rows share it."""
+
+    tokens: int
+    row: int
+    several: bool
+
+
+class Data(NamedTuple):
+    """The rows that are trained."""
+
+    rows: int
+    tokens: int
+    longest: int
+    left_out: int
+    how: str
+
+
+class Time(NamedTuple):
+    """Steps of a training, and the seconds that they take; None where the GPU's speed is not known."""
+
+    steps: int
+    seconds: float | None
+
+
+def plan(config: Config, gpus: Gpus, data: Path | None) -> str:
+    """The plan of a config on some GPUs, and with the tokens of a run of datagen, as a text.
+
+    Raises UserError where it does not fit, with what does.
+    """
+    shape = shape_of(config.base)
+    if config.batch_rows % gpus.count:
+        raise UserError(
+            f"`batch_rows: {config.batch_rows}` can't be shared out to {gpus.count} GPUs: take a multiple, "
+            f"as in --set batch_rows={math.ceil(config.batch_rows / gpus.count) * gpus.count}"
+        )
+    if config.max_length > shape.context:
+        raise UserError(
+            f"`max_length: {config.max_length}` is more than the {shape.context} tokens that {config.base} "
+            f"reads. Set it to {shape.context} or less, as in --set max_length={shape.context}"
+        )
+    rows = count(config, data) if data else None
+    longest = rows.longest if rows else config.max_length
+    found = memory(config, shape, gpus, longest)
+    lines = [*_head(config, shape, gpus), "", *_table(config, found, part(config, gpus, longest), gpus)]
+    if found.peak > gpus.gpu.gib * GIB:
+        raise UserError("\n".join([*lines, "", *_does_not_fit(config, shape, gpus, longest, found)]))
+    if rows:
+        lines += ["", *_course(config, shape, gpus, rows)]
+    return "\n".join(lines)
+
+
+def shape_of(base: str) -> Architecture:
+    """The shape of a config's base."""
+    return architecture(published(base))
+
+
+def count(config: Config, data: Path) -> Data:
+    """The rows of a run of datagen that the config would train on, and their tokens."""
+    base = config.base
+    counter = token_counter(str(base_model(base)) if base in EMBEDDED else base, load_tokenizer)
+    rows = tokens = longest = left_out = 0
+    for length in row_lengths(data, "train", counter.tokenizer, config.choose):
+        if rows == config.rows:
+            break
+        if length is None or length > config.max_length:
+            left_out += 1
+            continue
+        if config.token_budget and tokens + length > config.token_budget:
+            break
+        rows, tokens, longest = rows + 1, tokens + length, max(longest, length)
+    if not rows:
+        raise UserError(
+            f"{data}: none of its rows is within `max_length: {config.max_length}` and can be trained on"
+        )
+    return Data(rows, tokens, longest, left_out, counter.how)
+
+
+def part(config: Config, gpus: Gpus, longest: int) -> Part:
+    """The largest part of a step: as many tokens as are allowed, or one row that is longer."""
+    allowed = config.micro_batch_tokens or 16_384
+    rows = max(1, min(config.batch_rows // gpus.count, allowed // longest))
+    several = config.batch_rows > gpus.count and allowed > longest
+    tokens = min(max(allowed, longest), config.batch_rows // gpus.count * longest)
+    return Part(tokens if several else rows * longest, longest, several)
+
+
+def numbers_of(config: Config, gpu: Gpu) -> str:
+    """The precision in which the config is trained there: a T4 has no bfloat16."""
+    if config.precision != "auto":
+        return config.precision
+    return "float32" if gpu.name == "T4" else "bfloat16"
+
+
+def memory(config: Config, shape: Architecture, gpus: Gpus, longest: int, sharded: bool = False) -> Memory:
+    """Bytes on each GPU: a copy of everything on each, or all of it shared out (`sharded`, FSDP)."""
+    numbers = numbers_of(config, gpus.gpu)
+    bytes_ = 4 if numbers == "float32" else 2
+    trained = shape.adapter(config.rank) if config.rank else shape.weights
+    if config.rank is None:
+        weights = 4.0 * shape.weights + (2 * shape.weights if bytes_ == 2 else 0)  # autocast keeps copies
+        own = 4
+    elif config.four_bit:
+        weights = FOUR_BITS * shape.in_matrices + bytes_ * (shape.weights - shape.in_matrices)
+        own = 2  # TRL's choice: with bases in 4 bits adapters are in bfloat16
+    else:
+        weights = float(bytes_ * shape.weights)
+        own = 4  # PEFT's choice
+    gradients = own * trained * (2 if gpus.count > 1 and not sharded else 1)  # once more where they are sent
+    optimizer = 2 * own * trained
+    share = gpus.count if sharded else 1
+    piece = part(config, gpus, longest)
+    kept = activations(
+        shape,
+        piece.tokens,
+        numbers=numbers,
+        rank=config.rank,
+        dropout=config.dropout > 0,
+        checkpointing=config.gradient_checkpointing,
+        four_bit=config.four_bit,
+        padded_to=piece.row if piece.several else None,
+    )
+    working = working_bytes(shape, piece.tokens, config.dropout > 0) + _LOSS_TILE
+    if config.four_bit:
+        working += 2 * shape.hidden * shape.intermediate  # a matrix is unpacked before it is used
+    if sharded:  # a layer is whole while it computes, and the next one is fetched meanwhile
+        working += 2 * bytes_ * (shape.in_matrices / shape.layers) + bytes_ * shape.embedding
+    own_bytes = float(own * trained) if config.rank else 0.0
+    tensors = [
+        weights / share,
+        own_bytes / share,
+        gradients / share,
+        optimizer / share,
+        kept,
+        working,
+    ]
+    return Memory(*tensors, overhead=_CONTEXT + _SCATTERED * sum(tensors))
+
+
+def activations(
+    shape: Architecture,
+    tokens: int,
+    *,
+    numbers: str,
+    rank: int | None,
+    dropout: bool,
+    checkpointing: bool,
+    four_bit: bool = False,
+    padded_to: int | None = None,
+    mask: int = 1,
+) -> float:
+    """Bytes that a forward pass keeps for the backward one.
+
+    `padded_to` is the length of rows that are filled up to it, None for a row alone; `mask` the bytes that
+    dropout keeps of a number (a GPU keeps one).
+    """
+    bytes_ = 4 if numbers == "float32" else 2
+    layer = _layer(shape, bytes_, rank, dropout, four_bit, padded_to, mask)
+    ends = shape.hidden * (4 + bytes_)  # the last norm's
+    if checkpointing:  # the input of each layer, and one layer whole while it is computed anew
+        return tokens * (shape.layers * shape.hidden * bytes_ + layer + ends)
+    return tokens * (shape.layers * layer + ends)
+
+
+def working_bytes(shape: Architecture, tokens: int, dropout: bool) -> float:
+    """Bytes that come and go at the widest place of the backward pass, as measured."""
+    wide, narrow = (12, 9) if dropout else (8, 5)
+    return tokens * (wide * shape.intermediate + narrow * shape.hidden)
+
+
+def _layer(
+    shape: Architecture,
+    bytes_: int,
+    rank: int | None,
+    dropout: bool,
+    four_bit: bool,
+    padded_to: int | None,
+    mask: int,
+) -> float:
+    """Bytes that a layer keeps for each token."""
+    queries, keys = shape.heads * shape.head, shape.kv_heads * shape.head
+    norms = 2 * 4 * (shape.hidden + 1)  # both norms compute in float32
+    if shape.kind == "qwen3":
+        norms += 4 * (queries + keys + shape.heads + shape.kv_heads)
+    kept = queries if padded_to else keys  # with a mask, keys and values are copied for each query's head
+    attention = bytes_ * (2 * queries + 2 * kept) + 4 * shape.heads + bytes_ * (padded_to or 0)
+    mlp = 3 * bytes_ * shape.intermediate  # gate, gate after its function, up
+    inputs = sum(linear.inputs for linear in shape.linears.values())
+    once = 2 * shape.hidden + shape.intermediate  # those that are not kept elsewhere, once each
+    if dropout and rank:
+        adapter = inputs * (bytes_ + mask)
+    elif rank and bytes_ == 2 and not four_bit:
+        adapter = inputs * bytes_  # PEFT casts an input anew for each matrix
+    else:
+        adapter = once * bytes_
+    return norms + attention + mlp + adapter + 7 * (rank or 0) * bytes_
+
+
+def time(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Time:
+    """Steps of the training, and their seconds with test losses."""
+    gpu = gpus.gpu
+    steps = math.ceil(rows.rows / config.batch_rows) * config.epochs
+    if not (gpu.tflops and gpu.memory_gb_s and gpu.link_gb_s):
+        return Time(steps, None)
+    mean = rows.tokens / rows.rows
+    mine = config.batch_rows / gpus.count
+    allowed = config.micro_batch_tokens or 16_384
+    together = max(1.0, min(mine, allowed / mean))
+    tflops = gpu.tflops if numbers_of(config, gpu) == "bfloat16" else gpu.tflops / 8  # T4: 8.1 in float32
+    one = seconds(config, shape, together * mean, mean, tflops * 1e12 * COMPUTE, gpu.memory_gb_s * 1e9)
+    trained = shape.adapter(config.rank) if config.rank else shape.weights
+    send = 0.0 if gpus.count == 1 else 2 * 4 * trained / (gpu.link_gb_s * 1e9)
+    test = (2 + steps // config.eval_every) * config.eval_rows / gpus.count * mean
+    forward = 2 * (shape.in_matrices + shape.embedding) / (tflops * 1e12 * COMPUTE)
+    return Time(steps, steps * (mine / together * one + send) + test * forward)
+
+
+def seconds(
+    config: Config, shape: Architecture, tokens: float, row: float, flops: float, bandwidth: float
+) -> float:
+    """Seconds of one part: forwards, backwards, and forwards again where nothing was kept."""
+    passes = 2 + (config.rank is None) + config.gradient_checkpointing
+    adapter = 3 * shape.adapter(config.rank) if config.rank else 0
+    attention = (
+        2 * shape.layers * shape.heads * shape.head * row * passes
+    )  # of a token, half the row before it
+    compute = tokens * (2 * passes * shape.in_matrices + 2 * adapter + attention) / flops
+    if config.four_bit:  # unpacked first, and multiplied then
+        return compute + passes * shape.in_matrices * (FOUR_BITS + 2 + 2) / (bandwidth * BANDWIDTH)
+    return max(compute, passes * 2 * shape.in_matrices / (bandwidth * BANDWIDTH))
+
+
+def _head(config: Config, shape: Architecture, gpus: Gpus) -> Iterator[str]:
+    yield f"{config.base} on {gpus} of {gpus.gpu.gib:g} GiB"
+    how = (
+        f"{shape.adapter(config.rank):,} of an adapter of rank {config.rank}"
+        if config.rank
+        else "all of them"
+    )
+    yield f"{shape.weights:,} weights; trained: {how}"
+
+
+def _table(config: Config, found: Memory, piece: Part, gpus: Gpus) -> Iterator[str]:
+    numbers = numbers_of(config, gpus.gpu)
+    kept = "of each layer's input, and one layer" if config.gradient_checkpointing else "of all layers"
+    names = {
+        "weights": f"weights in {'4 bits' if config.four_bit else 'float32' if not config.rank else numbers}",
+        "adapter": "adapter",
+        "gradients": "gradients, twice where they are sent" if gpus.count > 1 else "gradients",
+        "optimizer": "optimizer",
+        "activations": f"activations {kept}, {piece.tokens:,} tokens at once",
+        "working": "what comes and goes while a layer computes",
+        "overhead": "CUDA, and what is lost between tensors",
+    }
+    width = max(map(len, names.values()))
+    yield f"{'on each GPU':<{width}}{'GiB':>8}"
+    for name, words in names.items():
+        if value := getattr(found, name):
+            yield f"{words:<{width}}{value / GIB:>8.1f}"
+    yield f"{'peak':<{width}}{found.peak / GIB:>8.1f}   of {gpus.gpu.gib:g}"
+
+
+def _course(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Iterator[str]:
+    took = time(config, shape, gpus, rows)
+    times = f", {config.epochs} times" if config.epochs > 1 else ""
+    yield (
+        f"{rows.rows:,} rows, {rows.tokens:,} tokens{times} (counted by {rows.how}); the longest has "
+        f"{rows.longest:,}; left out: {rows.left_out:,}"
+    )
+    yield f"{took.steps:,} steps of {config.batch_rows} rows"
+    if took.seconds is None:
+        yield f"hours: not known, as the speed of a GPU of {gpus.gpu.name} is not. Name one, as in 8xA100"
+        return
+    yield (
+        f"about {took.seconds / 3600:.1f} hours: by the published figures of {gpus.gpu.name} "
+        f"({gpus.gpu.tflops:g} TFLOPS, {gpus.gpu.memory_gb_s:,g} GB/s), of which {COMPUTE:.0%} and "
+        f"{BANDWIDTH:.0%} are assumed to be reached; not measured"
+    )
+    if config.minutes and config.token_budget is None:
+        yield f"`minutes: {config.minutes:g}` would end it earlier: --set minutes=null trains on all rows"
+
+
+def _does_not_fit(
+    config: Config, shape: Architecture, gpus: Gpus, longest: int, found: Memory
+) -> Iterator[str]:
+    yield f"{found.peak / GIB:.1f} GiB don't fit into {gpus.gpu.gib:g}. What does:"
+    yield from (f"  {line}" for line in proposals(config, shape, gpus, longest))
+
+
+def proposals(config: Config, shape: Architecture, gpus: Gpus, longest: int) -> list[str]:
+    """What would fit, each with its peak; a line that says so where nothing does."""
+    changes: list[dict[str, object]] = []
+    if not config.gradient_checkpointing:
+        changes.append({"gradient_checkpointing": True})
+    if (config.micro_batch_tokens or 16_384) > longest:
+        changes.append({"micro_batch_tokens": longest})
+    if config.rank is None:
+        changes.append({"rank": 64})
+    elif not config.four_bit and numbers_of(config, gpus.gpu) == "bfloat16":
+        changes.append({"four_bit": True})
+    sets = list(changes)
+    if len(changes) > 1:
+        together: dict[str, object] = {}
+        for change in changes:
+            together |= change
+            if len(together) > 1:
+                sets.append(dict(together))
+    found = []
+    for change in sets:
+        peak = memory(config.model_copy(update=change), shape, gpus, longest).peak
+        if peak <= gpus.gpu.gib * GIB:
+            said = " ".join(f"--set {key}={str(value).lower()}" for key, value in change.items())
+            found.append(f"{said}: {peak / GIB:.1f} GiB")
+    if not found:
+        small = config.model_copy(
+            update={"gradient_checkpointing": True, "micro_batch_tokens": 1, "four_bit": False}
+        )
+        for count in (n for n in (gpus.count, 2 * gpus.count, 4 * gpus.count, 8 * gpus.count) if n > 1):
+            more = Gpus(count, gpus.gpu)
+            peak = memory(small, shape, more, longest, sharded=True).peak
+            if peak <= gpus.gpu.gib * GIB and config.batch_rows % count == 0:
+                found.append(
+                    f"{more}, the weights in 16 bits shared out by FSDP (docs/finetune.md), "
+                    f"four_bit=false, gradient_checkpointing=true, micro_batch_tokens=1: {peak / GIB:.1f} GiB"
+                )
+                break
+        short = longest // 2
+        if short >= 256:
+            peak = memory(
+                config.model_copy(
+                    update={"gradient_checkpointing": True, "micro_batch_tokens": 1, "max_length": short}
+                ),
+                shape,
+                gpus,
+                short,
+            ).peak
+            if peak <= gpus.gpu.gib * GIB:
+                found.append(
+                    f"--set max_length={short} --set gradient_checkpointing=true --set micro_batch_tokens=1: "
+                    f"{peak / GIB:.1f} GiB"
+                )
+    return found or [f"nothing on {gpus}: take GPUs with more memory, or a smaller base"]

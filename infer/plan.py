@@ -1,0 +1,425 @@
+"""The plan of a run: memory on each GPU, sequences at once and minutes, before anything is rented.
+
+Memory is counted. Minutes come from tokens read and said a second: measured on this machine by a short run,
+or given, or, of GPUs, out of their makers' figures and the shares of them that are assumed to be reached.
+"""
+
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datagen.errors import UserError
+from datagen.hf.architecture import PUBLISHED, Architecture, architecture
+from datagen.hf.architecture import names as known_models
+from datagen.hf.checkpoint import config
+from datagen.hf.gpus import Gpu, Gpus
+from datagen.prompts.chat import check_chat
+from datagen.prompts.token_count import token_counter
+from datagen.shopbench.questions import Asked
+from infer.batches import balanced
+from infer.serve.engine import CONTEXT, Engine, Settings
+from infer.serve.prepare import guessed, prepare
+from infer.serve.respond import Answerer
+from infer.work import Load, load, loads
+
+GIB = 2**30
+
+GROUP = 128
+"""Inputs that share a scale in 4 bits."""
+
+FOUR_BITS = 0.5 + 2.5 / GROUP
+"""Bytes of a weight in AWQ's 4 bits: 4 bits, and 20 more for each group's scale and zero."""
+
+UTILISATION = 0.92
+"""Share of a GPU's memory that vLLM takes."""
+
+TOGETHER = 8_192
+"""Tokens that vLLM reads at once on a GPU."""
+
+SEQUENCES = {"T4": 32}
+"""Sequences at once that the engine allows; others: vLLM's 256."""
+
+BATCH, BLOCK = 512, 16
+
+"""Questions sent together on a GPU, and tokens of a block of its cache."""
+
+CPU_BLOCK = 32
+"""Tokens of a block on a CPU, as the engine sets it."""
+
+COMPUTE, BANDWIDTH, LINK = 0.4, 0.7, 0.5
+"""Shares of a GPU's published speed that are assumed to be reached."""
+
+STEP, HOP = 0.005, 30e-6
+"""Seconds that a step costs beside its work, and a message to the other GPUs beside its bytes."""
+
+_OVERHEAD = 1.2 * GIB
+"""CUDA, NCCL and captured graphs."""
+
+_SAMPLE = 48
+"""Questions of the short run that measures this machine."""
+
+
+class Memory(NamedTuple):
+    """Bytes on each GPU, and what is left for keys and values."""
+
+    weights: float
+    working: float
+    cache: float
+    token: float
+    """Bytes of one token's keys and values."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens whose keys and values fit."""
+        return max(0, int(self.cache / self.token))
+
+
+class Rates(NamedTuple):
+    """Tokens a second: of prompts read, of answers said, and of texts weighed.
+
+    `share` of the tokens that answers may have is said.
+    """
+
+    read: float
+    said: float
+    weighed: float
+    share: float = 1.0
+
+
+class Model(NamedTuple):
+    """What is planned of a model: its shape, bits of its matrices, and inputs that share a scale."""
+
+    name: str
+    shape: Architecture
+    bits: int
+    group: int
+    context: int
+
+
+def model(name: str, bits: int | None) -> Model:
+    """The model in a folder, or one whose sizes are known, with its matrices in so many bits.
+
+    In 4 bits a known one is padded, as `finetune quantize` does it. Raises UserError.
+    """
+    shape = architecture(name)
+    context = min(CONTEXT, shape.context)
+    if Path(name).is_dir():
+        found = _quantised(Path(name))
+        if found and bits not in (None, found[0]):
+            raise UserError(f"{name} is in {found[0]} bits already: leave out --bits {bits}")
+        if found:
+            return Model(name, shape, *found, context)
+    if bits == 4:
+        whole = GROUP * math.gcd(shape.heads, shape.kv_heads, 8)
+        return Model(name, shape.padded(whole), 4, GROUP, context)
+    return Model(name, shape, 16, 0, context)
+
+
+def _quantised(folder: Path) -> tuple[int, int] | None:
+    """Bits and group of a folder whose matrices are quantised; None where they aren't."""
+    said = config(folder).get("quantization_config")
+    if not said:
+        return None
+    groups = said.get("config_groups") or {}
+    weights: dict[str, Any] = next((group.get("weights") or {} for group in groups.values()), {})
+    bits = weights.get("num_bits") or said.get("bits") or said.get("w_bit")
+    if bits not in (4, 8):
+        raise UserError(
+            f"{folder / 'config.json'}: `quantization_config` is of {bits} bits: only 4 and 8 can be planned"
+        )
+    return int(bits), int(weights.get("group_size") or said.get("group_size") or GROUP)
+
+
+def split_over(model: Model, gpus: Gpus) -> int:
+    """Over how many of the GPUs the engine spreads the model: as many as share its heads evenly.
+
+    Raises UserError where that cuts a group of quantised weights in two.
+    """
+    shape = model.shape
+    parts = max(n for n in range(1, gpus.count + 1) if shape.heads % n == 0)
+    if model.bits == 4 and shape.intermediate % (parts * model.group):
+        fits = max(
+            n for n in range(1, parts) if shape.heads % n == 0 and shape.intermediate % (n * model.group) == 0
+        )
+        new = -(-shape.intermediate // (8 * model.group)) * 8 * model.group
+        raise UserError(
+            f"{model.name}: {shape.intermediate} inputs in groups of {model.group} don't split over {parts} "
+            f"GPUs. Quantise it again (finetune quantize pads them to {new} before), or use {fits} of them"
+        )
+    return parts
+
+
+def memory(model: Model, gpus: Gpus) -> Memory:
+    """Bytes on each GPU."""
+    shape, parts = model.shape, split_over(model, gpus)
+    matrix = {4: FOUR_BITS * GROUP / max(model.group, 1) if model.group < GROUP else FOUR_BITS, 8: 1.02}
+    embeddings = shape.embedding * (1 if shape.tied else 2)
+    small = shape.weights - shape.in_matrices - embeddings
+    weights = (matrix.get(model.bits, 2.0) * shape.in_matrices + 2 * embeddings) / parts + 2 * small
+    rows = SEQUENCES.get(gpus.gpu.name, 256)
+    working = TOGETHER * 2 * (6 * shape.hidden + 3 * shape.intermediate / parts) + rows * shape.vocabulary * 8
+    token = 2 * 2 * shape.layers * max(1, shape.kv_heads // parts) * shape.head
+    free = gpus.gpu.gib * GIB * UTILISATION - weights - working - _OVERHEAD
+    return Memory(weights, working, max(0.0, free), token)
+
+
+def rates(model: Model, gpus: Gpus, at_once: int, sequence: float) -> Rates:
+    """Tokens a second out of a GPU's published figures, with so many sequences of so many tokens at once."""
+    gpu, shape, parts = gpus.gpu, model.shape, split_over(model, gpus)
+    assert gpu.tflops
+    assert gpu.memory_gb_s
+    assert gpu.link_gb_s
+    flops = parts * gpu.tflops * 1e12 * COMPUTE
+    compute = (2 * shape.in_matrices + 2 * shape.layers * shape.heads * shape.head * sequence) / flops
+    hops = 2 * shape.layers if parts > 1 else 0
+    sent = hops * 2 * shape.hidden * 2 * (parts - 1) / parts / (gpu.link_gb_s * 1e9 * LINK)
+    found = memory(model, gpus)
+    step = (found.weights + at_once * sequence * found.token) / (gpu.memory_gb_s * 1e9 * BANDWIDTH)
+    step += STEP + hops * HOP + at_once * (compute + sent)
+    read = 1 / (compute + sent)
+    head = 2 * shape.embedding / flops  # of each weighed token; of a prompt only the last goes there
+    return Rates(read, at_once / step, 1 / (1 / read + head))
+
+
+def seconds(work: Load, rates: Rates) -> float:
+    """Seconds that the work takes at these rates. Each prompt read gives the first token said."""
+    said = max(0.0, work.said * rates.share - (work.sequences if work.said else 0))
+    return work.read / rates.read + said / rates.said + work.weighed / rates.weighed
+
+
+def measured(engine: Answerer, asked: Sequence[Asked], chosen: Settings, block: int, choose: str) -> Rates:
+    """Tokens a second that this machine's engine reads, says and weighs, by a short run of some questions.
+
+    They are asked twice: for one token each, which is reading, and for whole answers.
+    """
+    sample = balanced(asked, _SAMPLE)
+    prepared = [
+        prepare(
+            engine.tokenizer,
+            question.prompt,
+            guessed(question.prompt, question.is_multiple_choice),
+            chosen.context,
+            choose=choose,
+        )
+        for question in sample
+    ]
+    requests = [one.request for one in prepared if one.request]
+    texts = [text for one in prepared if one.weighed for text in one.weighed.texts]
+    short = [
+        request._replace(constraint=replace(request.constraint, max_tokens=1), stops=())
+        for request in requests
+    ]
+    if requests:
+        engine.answer(requests[:4])  # warms up
+    work = load(prepared, block)
+    began = time.monotonic()
+    engine.answer(short)
+    read = time.monotonic()
+    answers = engine.answer(requests)
+    whole = time.monotonic()
+    if texts:
+        engine.likelihoods(texts[:4])
+    start = time.monotonic()
+    engine.likelihoods(texts)
+    weighing = time.monotonic() - start
+    said = sum(answer.tokens for answer in answers)
+    reading, saying = read - began, max(whole - read - (read - began), 1e-3)
+    return Rates(
+        work.read / max(reading, 1e-6) if requests else math.inf,
+        max(1, said - len(answers)) / saying if requests else math.inf,
+        work.weighed / max(weighing, 1e-6) if texts else math.inf,
+        said / max(1, work.said),
+    )
+
+
+def total(asked: Sequence[Asked], tokenizer: Any, context: int, size: int, block: int, choose: str) -> Load:
+    """The work of all questions."""
+    return sum(loads(asked, tokenizer, context, size, block, choose), Load())
+
+
+def plan(
+    name: str,
+    asked: Sequence[Asked],
+    gpus: Gpus,
+    bits: int | None,
+    limit: float | None,
+    choose: str,
+    given: Rates | None,
+) -> str:
+    """The plan of a run on GPUs, as a text. Raises UserError where it can't be held, with what could."""
+    found = model(name, bits)
+    counter = token_counter(known_models().get(name.lower(), name), _tokenizer)
+    work = total(asked, counter.tokenizer, found.context, BATCH, BLOCK, choose)
+    kept = memory(found, gpus)
+    parts = split_over(found, gpus)
+    lines = list(_memory(found, gpus, parts, kept, work, counter.how))
+    if kept.tokens < found.context:
+        raise UserError("\n".join([*lines, "", *_does_not_fit(found, gpus, kept)]))
+    mean = (work.given + work.said) / max(1, work.sequences)
+    at_once = int(min(kept.tokens // math.ceil(mean), SEQUENCES.get(gpus.gpu.name, 256)))
+    lines.append(
+        f"{at_once} sequences at once of the mean {mean:,.0f} tokens, "
+        f"{kept.tokens // found.context} of {found.context:,}"
+    )
+    if given is None and not gpus.gpu.tflops:
+        lines.append(
+            f"minutes: not known, as the speed of a GPU of {gpus.gpu.name} is not. Name one, as in 4xT4, or "
+            "give --rates READ,SAID"
+        )
+        return "\n".join(lines)
+    speed = given or rates(found, gpus, at_once, mean)
+    return "\n".join(_minutes(lines, work, speed, limit, f"{gpus}: {_source(gpus.gpu, given)}"))
+
+
+def plan_here(
+    name: Path,
+    asked: Sequence[Asked],
+    engine: Engine | None,
+    chosen: Settings,
+    limit: float | None,
+    choose: str,
+    given: Rates | None,
+) -> str:
+    """The plan of a run on this machine, with its engine loaded or with rates that are given."""
+    block = BLOCK if chosen.device == "cuda" else CPU_BLOCK
+    tokenizer = engine.tokenizer if engine else _tokenizer(name)
+    speed = given or measured(engine, asked, chosen, block, choose)  # type: ignore[arg-type]
+    work = total(asked, tokenizer, chosen.context, chosen.batch, block, choose)
+    how = "given" if given else f"measured by {min(len(asked), _SAMPLE)} of the questions"
+    lines = list(_work(work, "its own tokenizer"))
+    return "\n".join(_minutes(lines, work, speed, limit, f"this machine: {how}"))
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # a damaged file can raise anything
+        raise UserError(
+            f"{folder}: its tokenizer does not load: {type(error).__name__}: "
+            f"{next(iter(str(error).splitlines()), '')}. Copy it again"
+        ) from error
+    check_chat(tokenizer, folder)
+    return tokenizer
+
+
+def minutes(text: str) -> float:
+    """Minutes of a text such as `70m`, `1.5h`, or `70`. Raises UserError where it is no time."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(s|m|h|)", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise UserError(f"--time-limit {text}: write a time above 0, as in 70m or 1.5h")
+    return float(found[1]) * {"s": 1 / 60, "h": 60}.get(found[2], 1)
+
+
+def given_rates(text: str) -> Rates:
+    """The rates of a text such as `900,150`: tokens read and said a second. Raises UserError."""
+    try:
+        read, said = (float(number) for number in text.split(","))
+    except ValueError:
+        read = said = 0.0
+    if not (0 < read < math.inf and 0 < said < math.inf):
+        raise UserError(
+            f"--rates {text}: write two numbers above 0: tokens read and said a second, as in 900,150"
+        )
+    return Rates(read, said, read)
+
+
+def _source(gpu: Gpu, given: Rates | None) -> str:
+    if given:
+        return "tokens a second as given"
+    return (
+        f"not measured, but by the published figures ({gpu.tflops:g} TFLOPS in 16 bits, "
+        f"{gpu.memory_gb_s:,g} GB/s, {gpu.link_gb_s:g} GB/s between GPUs), of which {COMPUTE:.0%}, "
+        f"{BANDWIDTH:.0%} and {LINK:.0%} are assumed to be reached"
+    )
+
+
+def _work(work: Load, how: str) -> Iterator[str]:
+    yield (
+        f"{work.questions:,} questions, {work.sequences:,} sequences, {work.given:,} tokens (counted by "
+        f"{how}), of which {work.read + work.weighed:,} are computed, as beginnings are shared; at most "
+        f"{work.said:,} are said"
+    )
+    cut = f"; {work.cut:,} are longer than that, and lose their middle" if work.cut else ""
+    yield f"the longest sequence has {work.longest:,} tokens with its answer{cut}"
+
+
+def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
+    yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
+    if parts < gpus.count:
+        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.count} GPUs alone"
+    if model.bits == 4 and model.shape.intermediate != _published_width(model):
+        width = model.shape.intermediate
+        yield f"its {_published_width(model):,} inputs are padded to {width:,}, to split evenly"
+    yield ""
+    yield f"{'on each GPU':<44}{'GiB':>7}"
+    for words, value in (
+        ("weights", kept.weights),
+        ("what comes and goes", kept.working),
+        ("CUDA, messages and graphs", _OVERHEAD),
+        (f"left for keys and values ({kept.tokens:,} tokens)", kept.cache),
+    ):
+        yield f"{words:<44}{value / GIB:>7.1f}"
+    yield f"{f'of which vLLM takes {UTILISATION:.0%}':<44}{gpus.gpu.gib:>7.1f}"
+    yield ""
+    yield from _work(work, how)
+
+
+def _published_width(model: Model) -> int:
+    known = known_models().get(model.name.lower(), model.name)
+    return PUBLISHED[known].intermediate if known in PUBLISHED else model.shape.intermediate
+
+
+def _minutes(lines: list[str], work: Load, speed: Rates, limit: float | None, source: str) -> list[str]:
+    """The plan so far, and its minutes. Raises UserError where they are more than the limit."""
+    taken = seconds(work, speed) / 60
+    weighed = f", {speed.weighed:,.0f} weighed" if work.weighed else ""
+    lines = [
+        *lines,
+        f"{source}: {speed.read:,.0f} tokens a second read, {speed.said:,.0f} said{weighed}",
+        f"about {taken:,.1f} minutes, without loading",
+    ]
+    if limit is None:
+        return lines
+    if taken <= limit:
+        return [*lines, f"fits into {limit:g} minutes, with {limit - taken:,.1f} to spare"]
+    fit = int(work.questions * limit / taken)
+    lines.append(
+        f"{taken:,.1f} minutes don't fit into {limit:g}: about {fit:,} of {work.questions:,} questions do. "
+        "Faster or more GPUs, 4 bits (--bits 4), or a smaller model take less"
+    )
+    raise UserError("\n".join(lines))
+
+
+def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
+    needed = model.context * kept.token / GIB
+    yield (
+        f"a sequence of {model.context:,} tokens needs {needed:.1f} GiB on each GPU, and "
+        f"{kept.cache / GIB:.1f} are left. What does fit:"
+    )
+    options = []
+    counts = [n for n in (gpus.count, 2 * gpus.count, 4 * gpus.count, 8 * gpus.count) if n <= 64]
+    for bits in sorted({model.bits, 4}, reverse=True):
+        whole = GROUP * math.gcd(model.shape.heads, model.shape.kv_heads, 8)
+        shape = model.shape.padded(whole) if bits == 4 else model.shape
+        for count in counts:
+            if (bits, count) == (model.bits, gpus.count) or model.shape.heads % count:
+                continue
+            other = Gpus(count, gpus.gpu)
+            try:
+                found = memory(
+                    Model(model.name, shape, bits, GROUP if bits == 4 else 0, model.context), other
+                )
+            except UserError:
+                continue
+            if found.tokens >= model.context:
+                options.append(f"--bits {bits} --gpus {count}x{gpus.gpu.name.removesuffix(' GB')}")
+                break
+    yield from (
+        f"  {option}" for option in options or [f"nothing on {gpus.gpu.name}: take GPUs with more memory"]
+    )

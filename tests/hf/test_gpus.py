@@ -1,0 +1,30 @@
+"""GPUs as they are written on a command line."""
+
+import pytest
+
+from datagen.errors import UserError
+from datagen.hf.gpus import gpus
+
+
+def test_a_size_or_a_name_tells_the_kind() -> None:
+    assert str(gpus("8x80")) == "8 x A100"
+    assert gpus("4x16") == gpus("4xt4")
+    assert gpus("1xH200").gpu.gib == 140
+
+
+def test_of_an_unknown_size_only_the_memory_is_known() -> None:
+    found = gpus("2x32")
+    assert (found.count, found.gpu.gib, found.gpu.tflops) == (2, 29.8, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["80", "0x80", "x80", "8x", "-1x80", "8x80x2", "8x0", "8x99999", "8x" + "9" * 99]
+)
+def test_what_names_no_gpu_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--gpus"):
+        gpus(text)
+
+
+def test_a_misspelt_name_is_told_the_nearest() -> None:
+    with pytest.raises(UserError, match="no GPU `A10`: did you mean"):
+        gpus("8xA10")
