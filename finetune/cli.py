@@ -102,7 +102,8 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
     """Plan a training on GPUs: memory, tokens, steps and hours.
 
-    Nothing is fetched, and no GPU is needed. What cannot fit is refused (exit code 1), with what does.
+    CONFIG is a name in finetune/configs/ or a YAML file. Nothing is fetched, and no GPU is needed. What can't
+    fit is refused (exit code 1), with what does.
 
     \b
     Example:

@@ -179,9 +179,9 @@ def _quantize(
     before = folder.parent / f".{folder.name}-before-{wanted['questions'][:8]}"
     _answer(folder, work / COPY, before)
     figures = _figures(done)
-    figures["answered"] = "packed" if _answers_packed() else "dequantized"
+    figures["answered"] = "packed" if answers_packed() else "dequantized"
     answering = done
-    if not _answers_packed():
+    if not answers_packed():
         answering = work / "plain"
         if not answering.is_dir():
             shutil.rmtree(work / "plain.unfinished", ignore_errors=True)
@@ -304,7 +304,7 @@ def _infer(*words: Any) -> str:
     return done.stdout
 
 
-def _answers_packed() -> bool:
+def answers_packed() -> bool:
     """Whether vLLM answers with packed weights here at a bearable speed: on a CPU it does so in bfloat16."""
     import torch
 
@@ -332,7 +332,7 @@ def _check_finite(folder: Path, report: Report) -> None:
 def _check_room(folder: Path, work: Path, grows: bool) -> None:
     """Raises UserError where what will be written does not fit on the disk."""
     size = sum(file.stat().st_size for file in weight_files(folder))
-    needed = size // 2 + (size if grows else 0) + (0 if _answers_packed() else 2 * size) + _SPARE
+    needed = size // 2 + (size if grows else 0) + (0 if answers_packed() else 2 * size) + _SPARE
     free = shutil.disk_usage(work).free
     if free < needed:
         raise UserError(
