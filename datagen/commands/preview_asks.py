@@ -109,10 +109,15 @@ def _rows_of_steps(
 
 def _rewrites(recipe: Loaded, seeds: Path, rows: int, names: Sequence[str], say: Say) -> Iterator[Ask]:
     whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
-    for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):
-        for row in rows_of(examples, job_of(whole, name))[:rows]:
-            if ask := rewrite.ask(row):
-                yield ask
+    try:
+        for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):
+            for row in rows_of(examples, job_of(whole, name))[:rows]:
+                if ask := rewrite.ask(row):
+                    yield ask
+    except UserError as error:
+        if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
+            raise
+        say(f"rewrite: which prompts would be written anew is not known yet: {error}")
 
 
 def _indented(text: str) -> str:

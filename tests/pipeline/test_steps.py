@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.commands import verify
+from datagen.commands.preview_asks import planned
 from datagen.errors import UserError
 from datagen.pipeline.build import build
 from datagen.recipe.load import load, with_teacher
@@ -249,3 +250,24 @@ def test_old_versions_of_a_table_are_dropped(here: Path) -> None:
             build(recipe, Path("seeds"), Path("runs"), workers=1)
     names = [path.name.partition("-")[0] for path in Path("runs/.kept/teacher-tables").iterdir()]
     assert Counter(names) == {"extracted.kinds": 4, "answered.uses": 4}
+
+
+def test_a_plan_counts_candidates_and_judges_and_after_a_build_finds_them_all_in_the_ledger(
+    here: Path,
+) -> None:
+    attacked([PLAIN, *(f"{PLAIN} {number}" for number in range(4))], candidates=3)
+    with taught() as (recipe, heard):
+        ledger = Path("runs/teacher.sqlite")
+        before = {one.step: one for one in planned(recipe, Path("seeds"), ledger)}
+        assert {step: (one.asks, one.held) for step, one in before.items() if "rewrite" not in step} == {
+            "extract.kinds": (5, 0),
+            "judge.kinds": (5, 0),
+            "answer.uses": (15, 0),
+            "judge.uses": (5, 0),
+        }
+        assert (heard, ledger.exists()) == ([], False)
+        build(recipe, Path("seeds"), Path("runs"), workers=1)
+        number = len(heard)
+        for one in planned(recipe, Path("seeds"), ledger):
+            assert one.asks == one.held or "rewrite" in one.step, one
+        assert len(heard) == number
