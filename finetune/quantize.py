@@ -274,7 +274,7 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
         try:
             for line in process.stderr:  # universal newlines: a bar's \r ends a line, too
                 kept.write(line)
-                if line.strip() and "it/s" not in line:  # no bars
+                if line.strip() and "it/s" not in line and "s/it" not in line:  # no bars
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
                     report.progress(int(step[1]), int(step[2]))

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN
+from datagen.hf.checkpoint import ORIGIN, fingerprint, weight_files
 from finetune import quantize as module
 from finetune.calibration import questions
 from finetune.cli import main
@@ -140,7 +140,7 @@ def judged(model: Path, asked: Path, score: Sequence[float]) -> Path:
         "method": "awq",
         "calibration": module._hashed([of.ids for of in found.calibration]),
         "questions": module._hashed(["number", *([one.id, one.prompt] for one in found.scored)]),
-        "source_sha256": module.fingerprint(module.weight_files(model)),
+        "source_sha256": fingerprint(weight_files(model)),
     }
     figures: dict[str, Any] = {
         "made_from": wanted,
