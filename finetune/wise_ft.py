@@ -42,7 +42,7 @@ class Sweep(NamedTuple):
         asked = sum(task["n"] for task in tasks.values())
         if asked < _FEW * len(tasks):  # resamples of one question a task are all alike
             found.append(
-                f"{asked} questions of {len(tasks)} tasks are few: true intervals are wider, and the choice may "
+                f"{asked} questions of {len(tasks)} tasks are few: true intervals are wider, the choice may "
                 "be chance. Ask more of them"
             )
         for end, name in ((0.0, "the base (alpha 0)"), (1.0, "the whole training (alpha 1)")):

