@@ -190,7 +190,7 @@ with spelled as (select locale, query_id from esci.titled where label = 'E' grou
 fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
     from esci.titled semi join spelled using (locale, query_id)
-    where label = 'E' and backed and overlap >= if(locale = 'jp', 0.7, 0.75) and length(query) between 3 and 80
+    where label = 'E' and backed and overlap >= if(locale = 'jp', 0.65, 0.75) and length(query) between 3 and 80
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )
