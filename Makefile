@@ -18,16 +18,18 @@ MODEL = smollm2-135m
 PORT = 8000
 CONFIG = smollm2-135m
 SET =
+ADAPTERS =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
 QUESTIONS = runs/$(RECIPE)
 LIMIT =
 MINUTES = 5
+TRACK =
 MARGIN =
 NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTER QUESTIONS LIMIT MINUTES MARGIN NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN TRACK NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -41,7 +43,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data teacher sft infer serve quantize trained test check bench named constraints clean
+.PHONY: help data teacher sft infer serve quantize submit results trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -109,11 +111,26 @@ quantize: trained .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		$(BIN)/finetune quantize "$$model" --questions '$(QUESTIONS)' $(if $(LIMIT),--limit '$(LIMIT)') $(if $(MARGIN),--margin '$(MARGIN)')
 
+## make submit ADAPTER=finetune/runs/mine
+##     Merge that training (default: the last of make sft), write it into finetune/submissions/ as a folder that runs by itself,
+##     and run it as the competition would on LIMIT=32 questions (default) of the test split, or QUESTIONS=file. TRACK=concepts
+##     gives it that track's time limit; all is the default. docs/submit.md says more.
+submit: trained .venv/finetune .venv/infer
+	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
+		folder=$$($(BIN)/finetune submit "$$model" --track '$(or $(TRACK),all)') && echo "$$folder" && \
+		$(BIN)/infer drive "$$folder" --questions '$(QUESTIONS)' --limit '$(or $(LIMIT),32)'
+
 # The second model is asked what the first one was: a run is a source of questions. `trained` comes before anything is
 # installed for it.
 trained:
 	@test -f '$(ADAPTER)/run.json' || { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
 		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }
+
+## make results ADAPTERS="finetune/runs/a finetune/runs/b" QUESTIONS="questions.jsonl runs/esci_all"
+##     Write docs/results.md: base, trainings, their ensemble, WiSE-FT and 4 bits on these questions; LIMIT=500 asks so many of each.
+results: .venv/finetune .venv/infer .venv/quantize
+	@$(BIN)/python benchmarks/results.py $(foreach run,$(ADAPTERS),--adapter '$(run)') \
+		$(foreach file,$(QUESTIONS),--questions '$(file)') $(if $(LIMIT),--limit '$(LIMIT)')
 
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
@@ -132,13 +149,13 @@ check: .venv/dev
 
 ## make bench NAME=startup
 ##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
-##     ledger, teacher, startup, train, merge, quantize, engine, serve, classifier or shortcuts.
-##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two; serve takes MINUTES=5 (default).
-bench: named .venv/dev $(if $(filter train merge quantize engine serve,$(NAME)),.venv/finetune) \
-		$(if $(filter quantize engine serve,$(NAME)),.venv/infer) $(if $(filter quantize,$(NAME)),.venv/quantize)
+##     ledger, teacher, startup, train, plan, merge, quantize, engine, serve, answering, classifier or shortcuts.
+##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two, a file for answering; serve takes MINUTES=5.
+bench: named .venv/dev $(if $(filter train plan merge quantize engine serve answering,$(NAME)),.venv/finetune .venv/infer) \
+		$(if $(filter quantize,$(NAME)),.venv/quantize)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
 		$(if $(filter serve,$(NAME)),--minutes '$(MINUTES)') \
-		$(if $(filter classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
+		$(if $(filter answering classifier shortcuts,$(NAME)),$(foreach file,$(QUESTIONS),--questions '$(file)'))
 
 named:
 	@test -f 'benchmarks/$(NAME).py' || \

@@ -7,7 +7,8 @@ checkpointing, alone and padded, in float32 and (with dropout) in bfloat16. Each
 once, and every tensor that torch makes is followed until it is freed: the peak is what `finetune plan` calls
 activations and what comes and goes. Time of training: the middle size calibrates, the others are foretold.
 Time of answering: the embedded model answers ROWS test questions of all types; a short run before foretells
-it, as `infer plan` does.
+it, as `infer plan` does. All seconds are those of the CPUs, of all threads together, so that work beside
+doesn't count; the commands themselves go by the clock.
 """
 
 import argparse
@@ -202,18 +203,18 @@ def training_time() -> float:
 
 
 def step_seconds(shape: Architecture, way: Way) -> float:
-    """The fastest of some steps: others are those in which the machine did something else."""
+    """CPU seconds of the fastest of some steps."""
     model, ids, mask = made(shape, way)
     taken = []
     for _ in range(REPEATS + 1):
-        began = time.perf_counter()
+        began = time.process_time()
         step(model, ids, mask, way)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     return min(taken)
 
 
 def answering_time(rows: int) -> float:
-    """The relative error of the seconds that a run takes, foretold by a short one before."""
+    """The relative error of the CPU seconds that a run takes, foretold by a short one before."""
     from datagen.pipeline.build import build
     from datagen.recipe.load import load as load_recipe
     from datagen.shopbench.questions import read_questions
@@ -230,13 +231,15 @@ def answering_time(rows: int) -> float:
         asked = balanced(read_questions(work / "runs" / "esci_all"), rows)
         chosen = settings(folder)
         engine = Engine(folder, chosen)
-        rates = plan.measured(engine, asked, chosen, plan.CPU_BLOCK, "number")
+        rates = plan.measured(engine, asked, chosen, plan.CPU_BLOCK, "number", clock=time.process_time)
         whole = plan.total(asked, engine.tokenizer, chosen.context, chosen.batch, plan.CPU_BLOCK, "number")
         planned = plan.seconds(whole, rates)
-        done = predict(asked, str(folder), work / "run", choose="number", load=lambda *_: engine)
-    error = planned / done["seconds"] - 1
+        began = time.process_time()
+        predict(asked, str(folder), work / "run", choose="number", load=lambda *_: engine)
+        seen = time.process_time() - began
+    error = planned / seen - 1
     print(f"\n{'a run of infer':<52}{'planned s':>12}{'seen s':>10}{'error':>8}")
-    print(f"{f'{rows} questions by number':<52}{planned:>12.1f}{done['seconds']:>10.1f}{error:>8.1%}")
+    print(f"{f'{rows} questions by number':<52}{planned:>12.1f}{seen:>10.1f}{error:>8.1%}")
     return abs(error)
 
 

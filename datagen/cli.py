@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -63,25 +63,41 @@ _LICENSES = click.option(
     metavar="'ID ...'",
     help="Only rows under these licences, such as 'Apache-2.0 MIT'. [default: any]",
 )
-_TEACHER = click.option(
-    "--teacher", metavar="MODEL", help="Model that fills teacher tables. [default: the recipe's]"
+_TEACHER = (
+    click.option(
+        "--teacher", "model", metavar="MODEL", help="Model that fills teacher tables. [default: the recipe's]"
+    ),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        help="OpenAI-compatible server of the teacher, such as http://localhost:8000/v1. [default: OpenAI's]",
+    ),
+    click.option(
+        "--max-cost",
+        type=click.FloatRange(0),
+        metavar="USD",
+        help="Most that the teacher may cost. [default: the recipe's, or 25]",
+    ),
+    click.option(
+        "--price",
+        metavar="IN,OUT",
+        callback=lambda ctx, option, value: _given_price(value),
+        help="Dollars of a million of the teacher's tokens. [default: the recipe's, or those of a table]",
+    ),
 )
-_BASE_URL = click.option(
-    "--base-url",
-    metavar="URL",
-    help="OpenAI-compatible server of the teacher, such as http://localhost:8000/v1. [default: OpenAI's]",
-)
-_MAX_COST = click.option(
-    "--max-cost",
-    type=click.FloatRange(0),
-    metavar="USD",
-    help="Most that the teacher may cost. [default: the recipe's, or 25]",
-)
-_PRICE = click.option(
-    "--price",
-    metavar="IN,OUT",
-    help="Dollars of a million of the teacher's tokens. [default: the recipe's, or those of a table]",
-)
+
+
+def _asks_a_teacher(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say who is asked; a command hands them on to `with_teacher`."""
+    for option in reversed(_TEACHER):
+        command = option(command)
+    return command
+
+
+def _given_price(text: str | None) -> tuple[float, float] | None:
+    from datagen.teacher.budget import given_price
+
+    return None if text is None else given_price(text)
 
 
 @main.command()
@@ -112,16 +128,14 @@ def check(recipes: tuple[str, ...]) -> None:
 @_ROWS
 @_SOURCES
 @_LICENSES
-@_TEACHER
-@_BASE_URL
+@_asks_a_teacher
 def plan(
     recipe: str,
     seeds: str,
     rows: int | None,
     sources: str | None,
     licenses: str | None,
-    teacher: str | None,
-    base_url: str | None,
+    **teacher: Any,
 ) -> None:
     """Estimate the rows, tokens and bytes of a build, and its costs.
 
@@ -132,8 +146,9 @@ def plan(
     from datagen.commands import preview, preview_asks, tables
     from datagen.pipeline.rewriting import LEDGER, teacher_of
     from datagen.recipe.load import with_teacher
+    from datagen.teacher.ledger import spent_on
 
-    loaded = with_teacher(_load(recipe, rows, sources, licenses), teacher, base_url, None)
+    loaded = with_teacher(_load(recipe, rows, sources, licenses), **teacher)
     where = _seeds(seeds, loaded, Path("runs"))
     with _placed(recipe):
         try:
@@ -143,8 +158,11 @@ def plan(
                 raise
             _warn(str(error))
         if loaded.steps or loaded.rewrite:
-            estimates = preview_asks.planned(loaded, where, Path("runs") / LEDGER, say=_warn)
+            ledger = Path("runs") / LEDGER
+            estimates = preview_asks.planned(loaded, where, ledger, say=_warn)
             click.echo("\n" + tables.costs(teacher_of(loaded), estimates))
+            for line in tables.over_limit(teacher_of(loaded), estimates, spent_on(ledger, loaded.name)):
+                _warn(line)
 
 
 @main.command()
@@ -154,8 +172,7 @@ def plan(
 @click.option("--task", metavar="NAME", help="Only this task.")
 @_SOURCES
 @_LICENSES
-@_TEACHER
-@_BASE_URL
+@_asks_a_teacher
 def preview(
     recipe: str,
     seeds: str,
@@ -163,8 +180,7 @@ def preview(
     task: str | None,
     sources: str | None,
     licenses: str | None,
-    teacher: str | None,
-    base_url: str | None,
+    **teacher: Any,
 ) -> None:
     """Print a few rows of every task, and the grade of their answers.
 
@@ -183,8 +199,8 @@ def preview(
 
     loaded = _load(recipe, None, sources, licenses)
     where = _seeds(seeds, loaded, Path("runs"))
-    if teacher or base_url:
-        loaded = with_teacher(loaded, teacher, base_url, None)
+    if teacher["model"] or teacher["base_url"]:
+        loaded = with_teacher(loaded, **teacher)
         with _placed(recipe):
             asks = preview_asks.asks_of(loaded, where, rows, task, say=_warn)
         for text in preview_asks.told(asks):
@@ -211,10 +227,7 @@ def preview(
     metavar="FILE",
     help="Evaluation questions: rows that ask the same are left out. May be given several times.",
 )
-@_TEACHER
-@_BASE_URL
-@_MAX_COST
-@_PRICE
+@_asks_a_teacher
 @click.option("--batch", is_flag=True, help="Ask the teacher by the Batch API: half the price, within a day.")
 def build(
     recipe: str,
@@ -225,11 +238,7 @@ def build(
     runs: Path,
     workers: int | None,
     decontaminate: tuple[str, ...],
-    teacher: str | None,
-    base_url: str | None,
-    max_cost: float | None,
-    price: str | None,
-    batch: bool,
+    **teacher: Any,
 ) -> None:
     """Build a recipe's data set, or resume a build that stopped.
 
@@ -247,14 +256,11 @@ def build(
     from datagen.reports import shortcuts
     from datagen.sources import locate
     from datagen.storage.files import writable
-    from datagen.teacher.budget import given_price
 
     loaded = with_evaluation(
         _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
-    loaded = with_teacher(
-        loaded, teacher, base_url, max_cost, given_price(price) if price is not None else None, batch
-    )
+    loaded = with_teacher(loaded, **teacher)
     start = time.monotonic()
     where = _seeds(seeds, loaded, writable(runs))
     with _placed(recipe), progress_bars() as (progress, stages):
@@ -277,20 +283,14 @@ def build(
 )
 @_SEEDS
 @_RUNS
-@_TEACHER
-@_BASE_URL
-@_MAX_COST
-@_PRICE
+@_asks_a_teacher
 def reword(
     recipe: str,
     task: str | None,
     wordings: int | None,
     seeds: str,
     runs: Path,
-    teacher: str | None,
-    base_url: str | None,
-    max_cost: float | None,
-    price: str | None,
+    **teacher: Any,
 ) -> None:
     """Ask a teacher for new wordings of a recipe's templates.
 
@@ -304,10 +304,8 @@ def reword(
     from datagen.commands import reword
     from datagen.recipe.load import with_teacher
     from datagen.storage.files import writable
-    from datagen.teacher.budget import given_price
 
-    own_price = given_price(price) if price is not None else None
-    loaded = with_teacher(_load(recipe), teacher, base_url, max_cost, own_price)
+    loaded = with_teacher(_load(recipe), **teacher)
     where = _seeds(seeds, loaded, writable(runs))
     number = wordings or (loaded.reword.wordings if loaded.reword else 8)
     with _placed(recipe):

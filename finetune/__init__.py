@@ -1,1 +1,1 @@
-"""The trainer: LoRA adapters from shards, merged models, and models between base and tuned."""
+"""The trainer: LoRA adapters from shards, sums of them, merged models, and models between base and tuned."""

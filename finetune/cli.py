@@ -102,7 +102,8 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
     """Plan a training on GPUs: memory, tokens, steps and hours.
 
-    Nothing is fetched, and no GPU is needed. What cannot fit is refused (exit code 1), with what does.
+    CONFIG is a name in finetune/configs/ or a YAML file. Nothing is fetched, and no GPU is needed. What can't
+    fit is refused (exit code 1), with what does.
 
     \b
     Example:
@@ -328,6 +329,47 @@ def _layers() -> Iterator[Callable[[int, int], None]]:
         yield progress
     finally:
         bar.close()
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write. [default: finetune/submissions/NAME, after the model]",
+)
+@click.option(
+    "--track",
+    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    default="all",
+    show_default=True,
+    help="Track whose time limit it keeps.",
+)
+def submit(model: str, out: Path | None, track: str) -> None:
+    """Write a model as a submission: one folder that needs nothing else.
+
+    MODEL is a folder with config.json and safetensors, or a model of the Hugging Face hub. The folder holds
+    it (by hard links where it can), the class that the competition's starter kit asks, the code that
+    answers, and checksums.
+
+    \b
+    Example:
+      finetune submit finetune/runs/mine/merged --track concepts
+    """
+    from tqdm import tqdm
+
+    from finetune.submit import submit
+
+    with tqdm(
+        total=0, unit="B", unit_scale=True, leave=False, disable=None, delay=1, desc="checksums"
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        folder = submit(model, out, track, progress)
+    click.echo(folder)
 
 
 def _say(text: str) -> None:

@@ -20,7 +20,7 @@ from datagen.storage.folder_lock import held
 from finetune import lora
 from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
-from finetune.merge import again, base_of
+from finetune.merge import again, base_in
 from finetune.run_file import CHECKPOINTS, LOCK, RUN, read
 from finetune.tensors import Change, progress_bar, rewrite, tensors_of, write
 
@@ -158,8 +158,8 @@ def _choose(member: Member) -> str:
 
 def _lock(folder: Path) -> dict[str, Any]:
     """The record of a finished training, or of that which a checkpoint is of."""
-    if folder.parent.name == CHECKPOINTS:
-        run = folder.parent.parent
+    if folder.absolute().parent.name == CHECKPOINTS:
+        run = folder.absolute().parent.parent
         return read(run / (RUN if (run / RUN).is_file() else LOCK))
     return read(folder / RUN)
 
@@ -323,7 +323,7 @@ def _write_means(members: list[Member], run: Path) -> None:
     weights = [member.weight for member in members]
     rest = 1 - sum(weights)
     if abs(rest) > 1e-9:  # what the members leave of the base, or take from it
-        parts.append(tensors_of(*weight_files(base_of(members[0].folder))))
+        parts.append(tensors_of(*weight_files(base_in(members[0].lock, members[0].folder))))
         weights.append(rest)
     for name in sorted({name for of in parts[: len(members)] for name in of}):
         if len({of[name].shape if name in of else None for of in parts}) > 1:

@@ -48,11 +48,11 @@ def check_share(alpha: float) -> None:
         raise UserError(f"alpha {alpha:g}: a share of what was learnt is from 0 to 1")
 
 
-def check_room_for(run: Path, folders: Sequence[Path]) -> None:
-    """Raises UserError where the disk has no room for those of the models of a run that are not there yet."""
+def check_room_for(base: Path, folders: Sequence[Path]) -> None:
+    """Raises UserError where the disk has no room for those models of a base that are not there yet."""
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
-        size = sum(file.stat().st_size for file in weight_files(base_of(run)))
+        size = sum(file.stat().st_size for file in weight_files(base))
         check_room(writable(missing[0].parent.parent), len(missing) * size)
 
 
@@ -61,7 +61,11 @@ def base_of(run: Path) -> Path:
 
     Raises UserError where the run is not finished, or its base has other weights now.
     """
-    lock = read(run / RUN)
+    return base_in(read(run / RUN), run)
+
+
+def base_in(lock: dict[str, Any], run: Path) -> Path:
+    """The base that the record of a training names. Raises UserError where it has other weights now."""
     base = base_model(lock["config"]["base"])
     if fingerprint(weight_files(base)) != lock["base_sha256"]:
         raise UserError(

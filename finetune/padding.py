@@ -61,7 +61,7 @@ def shapes(folder: Path) -> dict[str, list[int]]:
     """The shape of each weight, read off the heads of the files."""
     from safetensors import safe_open
 
-    found = {}
+    found: dict[str, list[int]] = {}
     for file in weight_files(folder):
         with safe_open(file, framework="numpy") as weights:
             found |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
@@ -77,7 +77,7 @@ def grouped(folder: Path) -> Grouped:
         if "layers" in parts and parts[-1] == "weight" and len(shape) == 2:
             inputs[".".join(parts[-3:-1])].add(shape[1])
     sizes: dict[str, list[str]] = defaultdict(list)
-    left = []
+    left: list[str] = []
     for kind, widths in sorted(inputs.items()):
         part = among if kind.endswith(_SHARED_OUT) else 1
         size = next((size for size in GROUPS if all(width % (part * size) == 0 for width in widths)), None)

@@ -85,10 +85,10 @@ def plan(config: Config, gpus: Gpus, data: Path | None) -> str:
     Raises UserError where it does not fit, with what does.
     """
     shape = shape_of(config.base)
-    if config.batch_rows % gpus.count:
+    if config.batch_rows % gpus.number:
         raise UserError(
-            f"`batch_rows: {config.batch_rows}` can't be shared out to {gpus.count} GPUs: take a multiple, "
-            f"as in --set batch_rows={math.ceil(config.batch_rows / gpus.count) * gpus.count}"
+            f"`batch_rows: {config.batch_rows}` can't be shared out to {gpus.number} GPUs: take a multiple, "
+            f"as in --set batch_rows={math.ceil(config.batch_rows / gpus.number) * gpus.number}"
         )
     if config.max_length > shape.context:
         raise UserError(
@@ -135,9 +135,9 @@ def count(config: Config, data: Path) -> Data:
 def part(config: Config, gpus: Gpus, longest: int) -> Part:
     """The largest part of a step: as many tokens as are allowed, or one row that is longer."""
     allowed = config.micro_batch_tokens or 16_384
-    rows = max(1, min(config.batch_rows // gpus.count, allowed // longest))
-    several = config.batch_rows > gpus.count and allowed > longest
-    tokens = min(max(allowed, longest), config.batch_rows // gpus.count * longest)
+    rows = max(1, min(config.batch_rows // gpus.number, allowed // longest))
+    several = config.batch_rows > gpus.number and allowed > longest
+    tokens = min(max(allowed, longest), config.batch_rows // gpus.number * longest)
     return Part(tokens if several else rows * longest, longest, several)
 
 
@@ -162,9 +162,9 @@ def memory(config: Config, shape: Architecture, gpus: Gpus, longest: int, sharde
     else:
         weights = float(bytes_ * shape.weights)
         own = 4  # PEFT's choice
-    gradients = own * trained * (2 if gpus.count > 1 and not sharded else 1)  # once more where they are sent
+    gradients = own * trained * (2 if gpus.number > 1 and not sharded else 1)  # once more where they are sent
     optimizer = 2 * own * trained
-    share = gpus.count if sharded else 1
+    share = gpus.number if sharded else 1
     piece = part(config, gpus, longest)
     kept = activations(
         shape,
@@ -182,15 +182,16 @@ def memory(config: Config, shape: Architecture, gpus: Gpus, longest: int, sharde
     if sharded:  # a layer is whole while it computes, and the next one is fetched meanwhile
         working += 2 * bytes_ * (shape.in_matrices / shape.layers) + bytes_ * shape.embedding
     own_bytes = float(own * trained) if config.rank else 0.0
-    tensors = [
-        weights / share,
-        own_bytes / share,
-        gradients / share,
-        optimizer / share,
-        kept,
-        working,
-    ]
-    return Memory(*tensors, overhead=_CONTEXT + _SCATTERED * sum(tensors))
+    found = Memory(
+        weights=weights / share,
+        adapter=own_bytes / share,
+        gradients=gradients / share,
+        optimizer=optimizer / share,
+        activations=kept,
+        working=working,
+        overhead=0,
+    )
+    return found._replace(overhead=_CONTEXT + _SCATTERED * found.peak)
 
 
 def activations(
@@ -259,14 +260,14 @@ def time(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Time:
     if not (gpu.tflops and gpu.memory_gb_s and gpu.link_gb_s):
         return Time(steps, None)
     mean = rows.tokens / rows.rows
-    mine = config.batch_rows / gpus.count
+    mine = config.batch_rows / gpus.number
     allowed = config.micro_batch_tokens or 16_384
     together = max(1.0, min(mine, allowed / mean))
     tflops = gpu.tflops if numbers_of(config, gpu) == "bfloat16" else gpu.tflops / 8  # T4: 8.1 in float32
     one = seconds(config, shape, together * mean, mean, tflops * 1e12 * COMPUTE, gpu.memory_gb_s * 1e9)
     trained = shape.adapter(config.rank) if config.rank else shape.weights
-    send = 0.0 if gpus.count == 1 else 2 * 4 * trained / (gpu.link_gb_s * 1e9)
-    test = (2 + steps // config.eval_every) * config.eval_rows / gpus.count * mean
+    send = 0.0 if gpus.number == 1 else 2 * 4 * trained / (gpu.link_gb_s * 1e9)
+    test = (2 + steps // config.eval_every) * config.eval_rows / gpus.number * mean
     forward = 2 * (shape.in_matrices + shape.embedding) / (tflops * 1e12 * COMPUTE)
     return Time(steps, steps * (mine / together * one + send) + test * forward)
 
@@ -302,7 +303,7 @@ def _table(config: Config, found: Memory, piece: Part, gpus: Gpus) -> Iterator[s
     names = {
         "weights": f"weights in {'4 bits' if config.four_bit else 'float32' if not config.rank else numbers}",
         "adapter": "adapter",
-        "gradients": "gradients, twice where they are sent" if gpus.count > 1 else "gradients",
+        "gradients": "gradients, twice where they are sent" if gpus.number > 1 else "gradients",
         "optimizer": "optimizer",
         "activations": f"activations {kept}, {piece.tokens:,} tokens at once",
         "working": "what comes and goes while a layer computes",
@@ -371,7 +372,7 @@ def proposals(config: Config, shape: Architecture, gpus: Gpus, longest: int) -> 
         small = config.model_copy(
             update={"gradient_checkpointing": True, "micro_batch_tokens": 1, "four_bit": False}
         )
-        for count in (n for n in (gpus.count, 2 * gpus.count, 4 * gpus.count, 8 * gpus.count) if n > 1):
+        for count in (n for n in (gpus.number, 2 * gpus.number, 4 * gpus.number, 8 * gpus.number) if n > 1):
             more = Gpus(count, gpus.gpu)
             peak = memory(small, shape, more, longest, sharded=True).peak
             if peak <= gpus.gpu.gib * GIB and config.batch_rows % count == 0:

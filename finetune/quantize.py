@@ -179,9 +179,9 @@ def _quantize(
     before = folder.parent / f".{folder.name}-before-{wanted['questions'][:8]}"
     _answer(folder, work / COPY, before)
     figures = _figures(done)
-    figures["answered"] = "packed" if _answers_packed() else "dequantized"
+    figures["answered"] = "packed" if answers_packed() else "dequantized"
     answering = done
-    if not _answers_packed():
+    if not answers_packed():
         answering = work / "plain"
         if not answering.is_dir():
             shutil.rmtree(work / "plain.unfinished", ignore_errors=True)
@@ -274,7 +274,7 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
         try:
             for line in process.stderr:  # universal newlines: a bar's \r ends a line, too
                 kept.write(line)
-                if line.strip() and "it/s" not in line:  # no bars
+                if line.strip() and "it/s" not in line and "s/it" not in line:  # no bars
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
                     report.progress(int(step[1]), int(step[2]))
@@ -304,7 +304,7 @@ def _infer(*words: Any) -> str:
     return done.stdout
 
 
-def _answers_packed() -> bool:
+def answers_packed() -> bool:
     """Whether vLLM answers with packed weights here at a bearable speed: on a CPU it does so in bfloat16."""
     import torch
 
@@ -332,7 +332,7 @@ def _check_finite(folder: Path, report: Report) -> None:
 def _check_room(folder: Path, work: Path, grows: bool) -> None:
     """Raises UserError where what will be written does not fit on the disk."""
     size = sum(file.stat().st_size for file in weight_files(folder))
-    needed = size // 2 + (size if grows else 0) + (0 if _answers_packed() else 2 * size) + _SPARE
+    needed = size // 2 + (size if grows else 0) + (0 if answers_packed() else 2 * size) + _SPARE
     free = shutil.disk_usage(work).free
     if free < needed:
         raise UserError(

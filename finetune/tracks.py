@@ -15,7 +15,7 @@ from datagen.config.messages import validate
 from datagen.errors import UserError
 from datagen.suggest import among
 from finetune.ensemble import check_members, ensemble
-from finetune.merge import check_room_for, wise_ft
+from finetune.merge import base_in, check_room_for, wise_ft
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -68,9 +68,9 @@ def make(file: Path, runs: Path) -> Iterator[Path]:
         name: [Path(models.adapters[of]) for of in model.weights] for name, model in models.models.items()
     }
     for name, model in models.models.items():
-        check_members(folders[name], list(model.weights.values()))
+        first, *_ = check_members(folders[name], list(model.weights.values()))
     written = [named[name] / f"wise-ft-{model.alpha:g}" for name, model in models.models.items()]
-    check_room_for(next(iter(folders.values()))[0], written)
+    check_room_for(base_in(first.lock, first.folder), written)
     for name, model in models.models.items():
         run = ensemble(folders[name], named[name], list(model.weights.values())).run
         yield wise_ft(run, model.alpha)

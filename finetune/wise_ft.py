@@ -19,7 +19,10 @@ from datagen.console.text import table
 from datagen.errors import UserError
 from datagen.storage.files import full_disk, write_json
 from datagen.storage.folder_lock import held
-from finetune.merge import check_room_for, check_share, wise_ft
+from finetune.merge import base_of, check_room_for, check_share, wise_ft
+
+_FEW = 10
+"""Questions a task of which intervals can be trusted, as `infer compare` has it."""
 
 RESULT, PLOT = "sweep.json", "sweep.png"
 
@@ -33,8 +36,15 @@ class Sweep(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against the choice: the ends that it is not surely better than."""
+        """What speaks against the choice: few questions, and ends that it is not surely better than."""
         found = []
+        tasks = self.scores[self.best]["tasks"]
+        asked = sum(task["n"] for task in tasks.values())
+        if asked < _FEW * len(tasks):  # resamples of one question a task are all alike
+            found.append(
+                f"{asked} questions of {len(tasks)} tasks are few: true intervals are wider, the choice may "
+                "be chance. Ask more of them"
+            )
         for end, name in ((0.0, "the base (alpha 0)"), (1.0, "the whole training (alpha 1)")):
             change = self.scores[self.best]["changes"].get(_name(end))
             if end != self.best and change and change["low"] <= 0:
@@ -55,7 +65,7 @@ def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None
         check_share(alpha)
     if not questions.exists():
         raise UserError(f"{questions}: no such file or folder. Name questions as `infer run` takes them")
-    check_room_for(run, [run / f"wise-ft-{alpha:g}" for alpha in alphas])
+    check_room_for(base_of(run), [run / f"wise-ft-{alpha:g}" for alpha in alphas])
     of = "-".join([questions.resolve().stem, *([str(limit)] if limit else [])])
     folder = run / f"sweep-{of}"
     with full_disk(folder), held(folder, f"{folder} is being answered into"):
@@ -117,13 +127,13 @@ def _plot(found: Sweep, trivial: float) -> None:
     """Draw the scores over the shares, with their intervals."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     alphas = list(found.scores)
     groups = {"over all": [of["overall"] for of in found.scores.values()]}
     for kind in next(iter(found.scores.values()))["task_types"]:
         groups[kind.replace("_", " ")] = [of["task_types"][kind] for of in found.scores.values()]
-    for name, points in groups.items():
+    for number, (name, points) in enumerate(groups.items()):
         middle = [of["score"] for of in points]
         if name == "over all":
             axes.fill_between(
@@ -131,10 +141,10 @@ def _plot(found: Sweep, trivial: float) -> None:
             )
             axes.plot(alphas, middle, "o-", color="C0", linewidth=2, label="over all, 95 % interval")
         elif len(groups) > 2:  # else the one type is all
-            axes.plot(alphas, middle, "--", linewidth=1, label=name)
+            axes.plot(alphas, middle, "--", color=f"C{number}", linewidth=1, label=name)
     axes.axhline(trivial, color="0.6", linewidth=1, linestyle=":", label="best trivial answers, over all")
     axes.axvline(found.best, color="0.8", linewidth=1, zorder=0)
     axes.set(xlabel="alpha (0: base, 1: tuned)", ylabel="score", title=found.folder.parent.name)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(found.folder / PLOT, dpi=120)

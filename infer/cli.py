@@ -6,6 +6,7 @@ is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,24 @@ def main() -> None:
       infer score runs/esci_mcq --answers infer/runs/mine
       infer compare infer/runs/base infer/runs/mine
     """
+
+
+class _Duration(click.ParamType[float]):
+    """A time such as 70m, 90s or 1.5h, as seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:])
+        try:
+            seconds = float(value[:-1]) * (unit or math.nan)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            self.fail(f"`{value}` is no time: write 70m, 90s or 1.5h", param, ctx)
+        return seconds
 
 
 _GRADER = click.option(
@@ -205,7 +224,7 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after MINUTES; the same command goes on.",
+    help="Be done after MINUTES: shorter answers first, then answers by rule.",
 )
 @click.option(
     "--choose",
@@ -327,6 +346,71 @@ def plan(
     chosen = settings(folder)
     engine = None if given else Engine(folder, chosen)
     click.echo(planning.plan_here(folder, asked, engine, chosen, limit, by, given))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+@click.option(
+    "--track",
+    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    help="Take this track's time limit. [default: the folder's]",
+)
+@click.option(
+    "--time-limit", type=_Duration(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
+)
+@click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
+@click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="infer/runs",
+    show_default=True,
+    help="Folder of all runs.",
+)
+def drive(
+    folder: Path,
+    questions: Path,
+    track: str | None,
+    time_limit: float | None,
+    limit: int | None,
+    name: str | None,
+    runs: Path,
+) -> None:
+    """Run a submission as the competition would, and keep its answers.
+
+    FOLDER is what finetune submit wrote. Its class runs in a process of its own and is given prompts
+    alone, in batches of the size that it wants. A batch has 10 seconds a question; the process is killed when
+    the limit ends.
+
+    \b
+    Example:
+      infer drive finetune/submissions/mine --questions runs/esci_mcq --time-limit 5m
+    """
+    from datagen.shopbench.limits import TRACKS
+    from datagen.shopbench.questions import read_questions
+    from infer.batches import balanced
+    from infer.drive import checked, drive, summary
+
+    if track and time_limit:
+        raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
+    asked = read_questions(questions)
+    asked = balanced(asked, limit) if limit else asked
+    track = track or str(checked(folder).get("track"))
+    run = runs / (name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
+    with _reporting() as report:
+        done = drive(folder, asked, run, track, time_limit or TRACKS[track].seconds, report=report)
+    click.echo(summary(done, run))
+    if "MAKELEVEL" not in os.environ:
+        click.echo(f"Next: infer score {run} --answers {run}")
 
 
 @main.command()

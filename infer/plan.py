@@ -7,7 +7,7 @@ or given, or, of GPUs, out of their makers' figures and the shares of them that 
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ STEP, HOP = 0.005, 30e-6
 _OVERHEAD = 1.2 * GIB
 """CUDA, NCCL and captured graphs."""
 
-_SAMPLE = 48
+_SAMPLE = 32
 """Questions of the short run that measures this machine."""
 
 
@@ -140,7 +140,7 @@ def split_over(model: Model, gpus: Gpus) -> int:
     Raises UserError where that cuts a group of quantised weights in two.
     """
     shape = model.shape
-    parts = max(n for n in range(1, gpus.count + 1) if shape.heads % n == 0)
+    parts = max(n for n in range(1, gpus.number + 1) if shape.heads % n == 0)
     if model.bits == 4 and shape.intermediate % (parts * model.group):
         fits = max(
             n for n in range(1, parts) if shape.heads % n == 0 and shape.intermediate % (n * model.group) == 0
@@ -191,10 +191,18 @@ def seconds(work: Load, rates: Rates) -> float:
     return work.read / rates.read + said / rates.said + work.weighed / rates.weighed
 
 
-def measured(engine: Answerer, asked: Sequence[Asked], chosen: Settings, block: int, choose: str) -> Rates:
+def measured(
+    engine: Answerer,
+    asked: Sequence[Asked],
+    chosen: Settings,
+    block: int,
+    choose: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> Rates:
     """Tokens a second that this machine's engine reads, says and weighs, by a short run of some questions.
 
-    They are asked twice: for one token each, which is reading, and for whole answers.
+    They are asked as they are, and for one token each, which is reading. What the first takes longer is
+    saying. Constraints are made ready before, as they would be counted for each question.
     """
     sample = balanced(asked, _SAMPLE)
     prepared = [
@@ -209,31 +217,29 @@ def measured(engine: Answerer, asked: Sequence[Asked], chosen: Settings, block: 
     ]
     requests = [one.request for one in prepared if one.request]
     texts = [text for one in prepared if one.weighed for text in one.weighed.texts]
-    short = [
-        request._replace(constraint=replace(request.constraint, max_tokens=1), stops=())
-        for request in requests
-    ]
-    if requests:
-        engine.answer(requests[:4])  # warms up
     work = load(prepared, block)
-    began = time.monotonic()
-    engine.answer(short)
-    read = time.monotonic()
-    answers = engine.answer(requests)
-    whole = time.monotonic()
+    read = said = weighed = math.inf
+    share = 1.0
+    if requests:
+        short = [one._replace(constraint=replace(one.constraint, max_tokens=1)) for one in requests]
+        engine.answer(short)  # warms up; a long run makes few more constraints ready than this
+        began = clock()
+        answers = engine.answer(requests)
+        whole = clock() - began
+        began = clock()
+        engine.answer(short)
+        reading = min(clock() - began, 0.95 * whole)  # else the machine did something else meanwhile
+        tokens = sum(answer.tokens for answer in answers)
+        share = tokens / max(1, work.said)
+        read = work.read / max(reading, 1e-6)
+        said = max(1, tokens - len(answers)) / max(whole - reading, 1e-6)
     if texts:
-        engine.likelihoods(texts[:4])
-    start = time.monotonic()
-    engine.likelihoods(texts)
-    weighing = time.monotonic() - start
-    said = sum(answer.tokens for answer in answers)
-    reading, saying = read - began, max(whole - read - (read - began), 1e-3)
-    return Rates(
-        work.read / max(reading, 1e-6) if requests else math.inf,
-        max(1, said - len(answers)) / saying if requests else math.inf,
-        work.weighed / max(weighing, 1e-6) if texts else math.inf,
-        said / max(1, work.said),
-    )
+        if not requests:
+            engine.likelihoods(texts[:2])
+        began = clock()
+        engine.likelihoods(texts)
+        weighed = work.weighed / max(clock() - began, 1e-6)
+    return Rates(read, said, weighed, share)
 
 
 def total(asked: Sequence[Asked], tokenizer: Any, context: int, size: int, block: int, choose: str) -> Load:
@@ -351,8 +357,8 @@ def _work(work: Load, how: str) -> Iterator[str]:
 
 def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
     yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
-    if parts < gpus.count:
-        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.count} GPUs alone"
+    if parts < gpus.number:
+        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.number} GPUs alone"
     if model.bits == 4 and model.shape.intermediate != _published_width(model):
         width = model.shape.intermediate
         yield f"its {_published_width(model):,} inputs are padded to {width:,}, to split evenly"
@@ -403,12 +409,12 @@ def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
         f"{kept.cache / GIB:.1f} are left. What does fit:"
     )
     options = []
-    counts = [n for n in (gpus.count, 2 * gpus.count, 4 * gpus.count, 8 * gpus.count) if n <= 64]
+    counts = [n for n in (gpus.number, 2 * gpus.number, 4 * gpus.number, 8 * gpus.number) if n <= 64]
     for bits in sorted({model.bits, 4}, reverse=True):
         whole = GROUP * math.gcd(model.shape.heads, model.shape.kv_heads, 8)
         shape = model.shape.padded(whole) if bits == 4 else model.shape
         for count in counts:
-            if (bits, count) == (model.bits, gpus.count) or model.shape.heads % count:
+            if (bits, count) == (model.bits, gpus.number) or model.shape.heads % count:
                 continue
             other = Gpus(count, gpus.gpu)
             try:

@@ -10,11 +10,10 @@ alone. So a killed run goes on with the missing batches, to the same answers, an
 it has answered is a fair sample of all.
 """
 
-import itertools
 import json
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ import pyarrow as pa
 from datagen.errors import UserError
 from datagen.hf.checkpoint import chooses_by, model_folder
 from datagen.schema import TaskType
+from datagen.shopbench.limits import Limit
 from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from datagen.storage.files import full_disk, write_json, write_parquet
 from datagen.storage.folder_lock import held
@@ -33,6 +33,7 @@ from infer import fit, run_file
 from infer.batches import Batch, balanced, schedule
 from infer.run_file import How
 from infer.serve.engine import Engine, Response, Settings, settings
+from infer.serve.pace import BY_RULE, SHORTENED, Pace, ask_within
 from infer.serve.prepare import Prepared, prepare, printable
 from infer.serve.respond import Answerer, ask
 
@@ -82,8 +83,8 @@ def predict(
     """Have the questions answered into the folder `run`; gives what is in its `run.json`.
 
     `choose` is how options are chosen, by `number` or by `text`; None: as the model was trained. What is
-    answered there already is not asked again. After `minutes` it stops, with as much left as
-    `run.json` says; the same call goes on from there. Where questions are to be answered `within`
+    answered there already is not asked again. It is done after `minutes`: for that, answers are shortened or
+    left to rules, as their rows say. Where questions are to be answered `within`
     minutes, it asks as many as fit: a run chooses them once, before it asks any. Raises UserError where
     either is no time, the model cannot be used, the folder holds a run of something else, or the disk
     is full.
@@ -92,7 +93,6 @@ def predict(
         if limit is not None and not 0 < limit < math.inf:  # also NaN, which passes click's range
             raise UserError(f"a time limit of {limit:g} minutes: give one above 0")
     began = time.monotonic()
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     folder = model_folder(model)
     chosen = settings(folder)
     how = How(constrained, choose or chooses_by(folder) if constrained else "number")
@@ -117,7 +117,11 @@ def predict(
         run_file.check(batches)
         missing = [batch for batch in batches if not batch.path.is_file()]
         if missing:
-            _answer(batches, missing, engine or load(folder, chosen), chosen.context, how, deadline, report)
+            pace = None
+            if minutes is not None:
+                kinds = Counter(guess.task_type for batch in missing for guess in batch.guesses)
+                pace = Pace(Limit(60 * minutes, dict(kinds)), began, time.monotonic)
+            _answer(batches, missing, engine or load(folder, chosen), chosen.context, how, pace, report)
         return run_file.end(run, said, batches)
 
 
@@ -165,55 +169,36 @@ def _answer(
     engine: Answerer,
     context: int,
     how: How,
-    deadline: float | None,
+    pace: Pace | None,
     report: Report,
 ) -> None:
-    """Ask batch by batch until all are done or time is up; the first batch of each type gives the pace."""
+    """Ask batch by batch until all are done; the first batch of each type tells how long it will take."""
     total = sum(len(batch.asked) for batch in batches)
     done = total - sum(len(batch.asked) for batch in missing)
     seconds: dict[TaskType, list[float]] = defaultdict(list)  # a question, by type
-    told = False
+    told = short = False
     for number, batch in enumerate(missing):
         rest = missing[number:]
         if not told and all(seconds[later.task_type] for later in rest):
             told = True
-            _tell(rest, seconds, deadline, total, done, report)
-        if deadline is not None and number and time.monotonic() + _expected([batch], seconds) > deadline:
-            report.say(f"time is up: {done:,} of {total:,} questions are answered. The same command goes on")
-            return
+            left = sum(len(later.asked) for later in rest)
+            report.say(f"{left:,} questions to go, about {_spoken(_expected(rest, seconds))}")
         report.progress(done, total)
         start = time.monotonic()
-        rows = _ask(batch, engine, context, how)
+        rows = _ask(batch, engine, context, how, pace)
         taken = (time.monotonic() - start) / len(rows)
         seconds[batch.task_type].append(taken)
         write_parquet(
             pa.Table.from_pylist([{**row, "seconds": taken} for row in rows], schema=ANSWER_ROW), batch.path
         )
         done += len(rows)
+        if pace and not short and any(row["problem"] in (SHORTENED, BY_RULE) for row in rows):
+            short = True
+            report.say(
+                f"the time limit leaves {_spoken(max(pace.seconds_left, 0))} for {total - done:,} questions: "
+                "answers are shortened, and where that does not do, those that take longest are by rule"
+            )
     report.progress(done, total)
-
-
-def _tell(
-    rest: list[Batch],
-    seconds: dict[TaskType, list[float]],
-    deadline: float | None,
-    total: int,
-    done: int,
-    report: Report,
-) -> None:
-    """Say how long the rest takes, and at once how much of it fits where not all does."""
-    expected = _expected(rest, seconds)
-    left = sum(len(batch.asked) for batch in rest)
-    report.say(f"{left:,} questions to go, about {_spoken(expected)}")
-    if deadline is None or time.monotonic() + expected <= deadline:
-        return
-    ends = itertools.accumulate(_expected([batch], seconds) for batch in rest)
-    time_left = deadline - time.monotonic()
-    fits = done + sum(len(batch.asked) for batch, end in zip(rest, ends, strict=True) if end <= time_left)
-    report.say(
-        f"the time limit leaves {_spoken(max(time_left, 0))}: about {fits:,} of {total:,} questions "
-        f"({fits / total:.0%}), evenly from all tasks, will be answered"
-    )
 
 
 def _expected(batches: list[Batch], seconds: dict[TaskType, list[float]]) -> float:
@@ -224,16 +209,26 @@ def _expected(batches: list[Batch], seconds: dict[TaskType, list[float]]) -> flo
     )
 
 
-def _ask(batch: Batch, engine: Answerer, context: int, how: How) -> list[dict[str, Any]]:
+def _ask(
+    batch: Batch, engine: Answerer, context: int, how: How, pace: Pace | None = None
+) -> list[dict[str, Any]]:
     """The rows of a batch, as ANSWER_ROW has them but for their seconds."""
     prepared = [
         prepare(engine.tokenizer, question.prompt, guess, context, how.constrained, how.choose)
         for question, guess in zip(batch.asked, batch.guesses, strict=True)
     ]
-    return list(map(_row, batch.asked, prepared, ask(engine, prepared)))
+    if pace is None:
+        return list(map(_row, batch.asked, prepared, ask(engine, prepared)))
+    found = ask_within(engine, pace, prepared, [question.prompt for question in batch.asked])
+    return [
+        _row(question, one, response, problem)
+        for question, one, (response, problem) in zip(batch.asked, prepared, found, strict=True)
+    ]
 
 
-def _row(question: Asked, prepared: Prepared, response: Response) -> dict[str, Any]:
+def _row(
+    question: Asked, prepared: Prepared, response: Response, problem: str | None = None
+) -> dict[str, Any]:
     kind = prepared.guess.task_type
     return {
         "id": question.id,
@@ -243,7 +238,7 @@ def _row(question: Asked, prepared: Prepared, response: Response) -> dict[str, A
         "prompt_tokens": response.prompt_tokens,
         "tokens": response.tokens,
         "constraint": prepared.constraint,
-        "problem": prepared.problem,
+        "problem": problem or prepared.problem,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from datagen.shopbench.questions import Asked
 from infer.batches import schedule
-from infer.serve.engine import _alike
+from infer.serve.engine import begin_alike
 from infer.serve.prepare import Prepared, prepare
 
 
@@ -53,7 +53,7 @@ def load(prepared: Sequence[Prepared], block: int) -> Load:
     """The work of questions that are sent together."""
     requests = [one.request for one in prepared if one.request]
     texts = [text for one in prepared if one.weighed for text in one.weighed.texts]
-    alike = _alike(texts, block)
+    alike = begin_alike(texts, block)
     distinct = sorted({tuple(text.ids) for text in texts})
     seen: set[int] = set()
     read = sum(_computed(request.ids, block, seen) for request in requests)

@@ -25,6 +25,9 @@ settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 
+os.environ.pop("MAKELEVEL", None)  # messages name options as the command has them, also in `make test`
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real seeds (`seeds/`) and questions (`shopbench/`) that $SHOPTALK_SHARED names.

@@ -1,6 +1,7 @@
 """The documentation against the project: make targets, commands and their options, recipes, files, links."""
 
 import re
+import shlex
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -37,7 +38,7 @@ SHOWN = [pytest.param(command, id=f"{page.name}: {command}") for page in PAGES f
 
 
 def make_words(command: str) -> list[str]:
-    return command.split()[1:] if command.startswith("make ") else []
+    return shlex.split(command)[1:] if command.startswith("make ") else []
 
 
 @pytest.mark.parametrize("command", [*SHOWN, *[line for line in HELP if line.startswith("make ")]])

@@ -215,7 +215,9 @@ def test_bullet_points_that_are_wrong_are_right_elsewhere(market: Path, tmp_path
 @pytest.mark.parametrize(
     ("locale", "title", "query", "asked"),
     [
-        ("jp", "水虫クリーム 30g 3個セット", "水虫薬", True),
+        ("jp", "水虫クリーム 30g 3個セット", "クリーム 水虫", True),
+        ("jp", "水虫クリーム 30g 3個セット", "水虫薬", False),  # half of it: as often wrong as right
+        ("es", "Sudadera de Jack Skellington", "gorro jack skellington", False),
         ("jp", "外付けハードディスク 500GB テレビ録画", "hdd 500", False),
         ("jp", "フェンダー Affinity ストラトキャスター 黒", "affinity", False),  # printed by the title
         ("jp", "絶体絶命 単行本", "太陽はうごかない", False),
@@ -244,6 +246,8 @@ def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: 
     lines.append("Easy Grip: Whoever takes it in wet hands is sure to keep it")  # could stand before anything
     lines.append("Rust Proof: Steel that will not rust in rain or at sea")
     products.append({"product_bullet_point": "\n".join(lines)})
+    lines = ["Faux Leather Chairs: Leather that looks and feels like that of a cow"]  # names the product
+    products.append({"product_bullet_point": lines[0], "product_title": "Dining Chair"})
     rows = rows_of(tmp_path, "esci_generation/feature_heading", products)
     assert [(row["key"], row["reference"]) for row in rows] == [("P4", "rust proof")]
 
@@ -359,14 +363,15 @@ def test_a_sentence_to_copy_ends_where_it_ends_and_is_not_the_sellers(tmp_path: 
     lines = [
         "Bold Design: Nobody will overlook this bold print that?ll make you stand out. Get it now",
         "Customer Service: Write to us and our customer service will answer within a day",
-        "Two Lids: Keeps lids of both sizes where you find them",
+        "Two Lids: Keeps lids of both sizes where you find them; each fits tightly! Yes",
         "Easy Grip: You grip it firmly, even when it is wet",
     ]
     products = [{"product_bullet_point": "\n".join(lines)}] * 30
     rows = rows_of(tmp_path, "esci_generation/feature_by_heading", products)
     told = {row["heading"]: row["reference"] for row in rows}
     assert set(told) == {"bold design", "two lids", "easy grip"}
-    assert told["bold design"] == "Nobody will overlook this bold print that?ll make you stand out"
+    assert told["bold design"] == "Nobody will overlook this bold print that?ll make you stand out."
+    assert told["two lids"] == "Keeps lids of both sizes where you find them; each fits tightly!"
 
 
 @pytest.mark.parametrize(
@@ -410,6 +415,31 @@ def test_exact_products_are_those_whose_pages_bear_it_out(
     assert found == [(True,)] if kept else found in ([], [(False,)])
 
 
+@pytest.mark.parametrize(
+    ("query", "labels", "ranked"),
+    [
+        ("steel pan", "ESCI", True),
+        ("steel pan", "SSCI", False),  # nothing is what is asked for
+        ("I am looking for a pan that lasts for years and that my children can use, too.", "ESCI", False),
+    ],
+)
+def test_an_exact_product_comes_first_where_products_are_ranked(
+    tmp_path: Path, query: str, labels: str, ranked: bool
+) -> None:
+    titles = ["Steel Pan with Lid, for children years", "Pan, Iron", "Lid for a Pan", "Wool Socks"]
+    seeds = write_products(tmp_path, [{"product_title": title} for title in titles], [])
+    asked = {"product_locale": "us", "query": query, "example_id": 0, "split": "train"}
+    judged = [
+        {**asked, "query_id": nth, "product_id": f"P{place}", "esci_label": label}
+        for nth in range(20)
+        for place, label in enumerate(labels)
+    ]
+    write(seeds / "esci", "examples", judged)
+    rows = drawn_from_market(tmp_path, seeds, "esci_ranking/products_for_query")
+    assert {row["candidates"][row["gains"].index(1.0)] for row in rows} == set(titles[:1] * ranked)
+    assert len(rows) < 15, "of those that words tell, half are left out"
+
+
 PRICED = " under $20"
 
 
@@ -434,7 +464,6 @@ def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path,
             draw(opened, label, task.query, columns, 10_000, 0.0, tmp_path / label)
             with pa.OSFile(str(tmp_path / label)) as file:
                 rows = pa.ipc.open_file(file).read_all().to_pylist()
-            assert rows or task.type is TaskType.RETRIEVAL or label == "query_for_product", (
-                label
-            )  # a small market
+            few = label in ("query_for_product", "queries_for_product")  # a small market
+            assert rows or task.type is TaskType.RETRIEVAL or few, label
             assert not any(PRICED in str(row) for row in rows), label

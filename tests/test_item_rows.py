@@ -159,6 +159,10 @@ def test_what_is_bought_together_was_and_the_rest_was_not(market: Path, tmp_path
         row["parent_asin"]: " ".join(row["title"].replace("&amp;", "&").split())
         for row in read_lines(market, "meta_*.jsonl")
     }
+    above = {
+        titles[row["parent_asin"]]: tuple(row["categories"][:-1])
+        for row in read_lines(market, "meta_*.jsonl")
+    }
     baskets: dict[tuple[str, int], set[str]] = defaultdict(set)
     users = set()
     for review in read_lines(market, "[A-Z]*.jsonl"):
@@ -179,6 +183,7 @@ def test_what_is_bought_together_was_and_the_rest_was_not(market: Path, tmp_path
         strays = 0
         for row in rows:
             fits = [row[right]] if isinstance(row[right], str) else row[right]
+            assert not {above[title] for title in row[wrong]} & {above[row["title"]]}, row
             assert set(fits) <= twice[row["title"]], row
             strays += len(set(row[wrong]) & together[row["title"]])
         assert strays <= 0.01 * sum(len(row[wrong]) for row in rows), "chance alone puts few of them together"

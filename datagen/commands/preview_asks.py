@@ -19,6 +19,7 @@ from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
 from datagen.teacher import reword, rewrite
 from datagen.teacher.ask import Ask
+from datagen.teacher.client import held
 from datagen.teacher.estimate import Estimate, estimates
 from datagen.teacher.marks import of_wording
 
@@ -41,17 +42,21 @@ def asks_of(
 
 def planned(recipe: Loaded, seeds: Path, ledger: Path, *, say: Say = lambda text: None) -> list[Estimate]:
     """What the asks of a whole build will cost, by step, as some of each tell."""
-    of_steps: dict[str, list[Ask]] = {}
-    for ask in _asks(recipe.model_copy(update={"reword": None}), seeds, ROWS, None, say):
-        of_steps.setdefault(ask.step, []).append(ask)
-    share = recipe.rewrite.share if recipe.rewrite else 0.0
-    wanted = {f"rewrite.{name}": task.rows * share for name, task in recipe.tasks.items()}
-    for name, step in recipe.steps.items():
-        wanted[steps.label_of(name)] = float(step.rows * steps.asks_a_row(step))
     found = []
-    for name, asks in of_steps.items():
-        teacher = rewriter_of(recipe) if name.startswith("rewrite.") else teacher_of(recipe)
-        found += estimates(teacher, asks, ledger, wanted[name] / len(asks))
+    for name, available, rows in _rows_of_steps(recipe, seeds, ROWS, say):
+        step = recipe.steps[name]
+        scale = min(step.rows, available) / max(1, len(rows))
+        asker, asks = steps.asker_of(recipe, step), list(steps.asks_of(recipe, name, rows))
+        found += estimates(asker, asks, ledger, scale)
+        judged = steps.to_be_judged(recipe, name, rows, held(asker, asks, ledger))
+        found += estimates(steps.judge_of(recipe), judged, ledger, scale)
+    if recipe.rewrite:
+        of_tasks: dict[str, list[Ask]] = {}
+        for ask in _rewrites(recipe, seeds, ROWS, [*recipe.tasks], say):
+            of_tasks.setdefault(ask.step, []).append(ask)
+        for label, asks in of_tasks.items():
+            wanted = recipe.tasks[label.removeprefix("rewrite.")].rows * recipe.rewrite.share
+            found += estimates(rewriter_of(recipe), asks, ledger, wanted / len(asks))
     return found
 
 
@@ -76,21 +81,43 @@ def _asks(recipe: Loaded, seeds: Path, rows: int, task: str | None, say: Say) ->
             if marked := of_wording(wording.text):
                 language = wording.language or next(iter(LANGUAGES))
                 yield reword.ask(template, marked, [], language, recipe.reword.wordings)
-    if recipe.steps and task is None:
-        with open_seeds(recipe.sources, seeds, recipe.seed, say=say) as opened:
-            for name, step in recipe.steps.items():
-                try:
-                    _, _, found = steps.rows_of(opened, name, step.model_copy(update={"rows": rows}))
-                except QueryError:  # it reads what an earlier step will fill
-                    say(f"{name}: its rows are known when the tables that it reads are filled")
-                    continue
-                yield from steps.asks_of(recipe, name, found)
+    if task is None:
+        for name, _, found in _rows_of_steps(recipe, seeds, rows, say):
+            asks = list(steps.asks_of(recipe, name, found))
+            yield from asks
+            yield from steps.to_be_judged(recipe, name, found, held(teacher_of(recipe), asks, Path()))
     if recipe.rewrite:
-        whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
+        yield from _rewrites(recipe, seeds, rows, names, say)
+
+
+def _rows_of_steps(
+    recipe: Loaded, seeds: Path, rows: int, say: Say
+) -> Iterator[tuple[str, int, list[steps.Row]]]:
+    """The name of each step, how many rows its query gives, and some of those that would be asked about."""
+    if not recipe.steps:
+        return
+    with open_seeds(recipe.sources, seeds, recipe.seed, say=say) as opened:
+        for name, step in recipe.steps.items():
+            try:
+                bounded = step.model_copy(update={"rows": min(rows, step.rows)})
+                available, _, found = steps.rows_of(opened, name, bounded)
+            except QueryError:  # it reads what an earlier step will fill
+                say(f"{name}: its rows are known when the tables that it reads are filled")
+                continue
+            yield name, available, found
+
+
+def _rewrites(recipe: Loaded, seeds: Path, rows: int, names: Sequence[str], say: Say) -> Iterator[Ask]:
+    whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
+    try:
         for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):
             for row in rows_of(examples, job_of(whole, name))[:rows]:
                 if ask := rewrite.ask(row):
                     yield ask
+    except UserError as error:
+        if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
+            raise
+        say(f"rewrite: which prompts would be written anew is not known yet: {error}")
 
 
 def _indented(text: str) -> str:

@@ -17,11 +17,11 @@ from datagen.console.text import aside, heading, shortened, table
 from datagen.errors import UserError
 from datagen.paths import find
 from datagen.pipeline.render import Job, job_of, word
-from datagen.pipeline.rewriting import LEDGER, Asking, missing, teacher_of
+from datagen.pipeline.rewriting import LEDGER, missing, teacher_of
 from datagen.pipeline.sampling import draw
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.template import TemplateError, Wording, load_template, reworded_path
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import tasks_named
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
@@ -72,7 +72,7 @@ class _Trial:
 
 
 def rewordings(
-    recipe: Recipe,
+    recipe: Loaded,
     seeds: Path,
     runs: Path,
     wordings: int,
@@ -109,8 +109,20 @@ def rewordings(
             with shared(opened, name, of_tasks[name]):
                 draw(opened, name, sql, list(columns_of(opened.of(name), sql)), rows, 0.0, path)
             trials.setdefault(recipe.tasks[name].template, []).extend(_trials(job_of(recipe, name), path))
-    for template, of_template in trials.items():
-        yield _reworded(template, of_template, asking, teacher.model, wordings)
+    works = [
+        _Work(template, of_template, teacher.model, wordings) for template, of_template in trials.items()
+    ]
+    for number in range(CALLS):
+        wanted = [found for work in works if (found := work.asks(number))]
+        if not wanted:
+            break
+        asks = [one.ask for found in wanted for one in found]
+        replies = iter(list(asking(asks)))  # all templates' at once
+        for found in wanted:
+            for one in found:
+                one.take(next(replies))
+    for work in works:
+        yield work.ended()
 
 
 def _check_teacher(path: Path, model: str) -> None:
@@ -131,49 +143,95 @@ def _trials(job: Job, drawn: Path) -> Iterator[_Trial]:
             yield _Trial(replace(job, language=language), rows.to_batches()[0])
 
 
-def _reworded(template: str, trials: Sequence[_Trial], asking: Asking, model: str, wordings: int) -> Reworded:
-    path = find("templates", template)
-    found = Reworded(template, reworded_path(path), model)
-    own: dict[str, list[tuple[Marked, Wording]]] = {}
-    there: Counter[str] = Counter()
-    for wording in load_template(path).wordings:
-        marked = of_wording(wording.text)
-        language = wording.language or "en"
-        if marked:
-            there[language] += wording.teacher is not None
-            own.setdefault(language, []).append((marked, wording))
-    for language, of_language in own.items():
-        rows = [trial for trial in trials if of_language[0][1].language in (None, trial.job.language)]
-        rows.sort(key=lambda trial: trial.job.language != language)
-        if not rows:
-            found.lacking[language] = "no row in this language to try them on"
-            continue
-        wanted = wordings - there[language]
-        kept = found.kept[language] = []
-        bases = [pair for pair in of_language if pair[1].teacher is None and len(pair[1].text) > 40]
-        for marked, wording in (bases or of_language)[:CALLS]:
-            if len(kept) >= wanted:
-                break
-            known = [text.text for text, _ in of_language] + kept_texts(kept)
-            ask = reword.ask(template, marked, known, language, wanted - len(kept))
-            [reply] = asking([ask])
-            found.calls += 1
-            texts, reason = reword.wordings_of(reply)
-            if reason:
-                found.rejected[reason] += 1
-            for text in texts:
-                known = [own_text.text for own_text, _ in of_language] + kept_texts(kept)
-                why = reword.problem(text, marked, known, language) or _tried(text, marked, wording, rows)
-                if why:
-                    found.rejected[why] += 1
-                    found.examples.append((why, text))
-                elif len(kept) < wanted:
-                    kept.append(marked.filled(text))
-        if len(kept) < wanted:
-            found.lacking[language] = f"{wanted - len(kept)} of {wordings}"
-    if any(found.kept.values()):
-        _write(found)
-    return found
+class _Work:
+    """What is done for one template: a call for each of its languages in each round, until it has enough."""
+
+    def __init__(self, template: str, trials: Sequence[_Trial], model: str, wordings: int) -> None:
+        path = find("templates", template)
+        self.found = Reworded(template, reworded_path(path), model)
+        self.languages: list[_Language] = []
+        own: dict[str, list[tuple[Marked, Wording]]] = {}
+        for wording in load_template(path).wordings:
+            if marked := of_wording(wording.text):
+                own.setdefault(wording.language or "en", []).append((marked, wording))
+        for language, of_language in own.items():
+            rows = [one for one in trials if of_language[0][1].language in (None, one.job.language)]
+            rows.sort(key=lambda one: one.job.language != language)
+            if rows:
+                self.found.kept[language] = []
+                self.languages.append(_Language(self.found, language, of_language, rows, wordings))
+            else:
+                self.found.lacking[language] = "no row in this language to try them on"
+
+    def asks(self, number: int) -> list["_Asked"]:
+        """The asks of a round, one for each language that lacks wordings and has one more to start from."""
+        return [one for language in self.languages if (one := language.asked(number))]
+
+    def ended(self) -> Reworded:
+        """What became of the template, written beside it."""
+        for language in self.languages:
+            if language.lacks > 0:
+                self.found.lacking[language.name] = f"{language.lacks} of {language.wordings}"
+        if any(self.found.kept.values()):
+            _write(self.found)
+        return self.found
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """A template's wordings in one language, and the rows that new ones are tried on."""
+
+    found: Reworded
+    name: str
+    own: Sequence[tuple[Marked, Wording]]
+    rows: Sequence[_Trial]
+    wordings: int
+
+    @property
+    def lacks(self) -> int:
+        """How many wordings are still wanted."""
+        there = sum(wording.teacher is not None for _, wording in self.own)
+        return self.wordings - there - len(self.found.kept[self.name])
+
+    @property
+    def known(self) -> list[str]:
+        """The texts of all wordings that there are by now."""
+        return [text.text for text, _ in self.own] + kept_texts(self.found.kept[self.name])
+
+    def asked(self, number: int) -> "_Asked | None":
+        """The ask of this round, if there is to be one."""
+        bases = [pair for pair in self.own if pair[1].teacher is None and len(pair[1].text) > 40] or self.own
+        if self.lacks <= 0 or number >= len(bases):
+            return None
+        marked, wording = bases[number]
+        ask = reword.ask(self.found.template, marked, self.known, self.name, self.lacks)
+        return _Asked(self, ask, marked, wording)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An ask for new wordings of one wording, and what is taken of its reply."""
+
+    of: _Language
+    ask: Ask
+    marked: Marked
+    wording: Wording
+
+    def take(self, reply: Reply) -> None:
+        """Keep the wordings that pass, and count why others do not."""
+        found, kept = self.of.found, self.of.found.kept[self.of.name]
+        found.calls += 1
+        texts, reason = reword.wordings_of(reply)
+        if reason:
+            found.rejected[reason] += 1
+        for text in texts:
+            why = reword.problem(text, self.marked, self.of.known, self.of.name)
+            why = why or _tried(text, self.marked, self.wording, self.of.rows)
+            if why:
+                found.rejected[why] += 1
+                found.examples.append((why, text))
+            elif self.of.lacks > 0:
+                kept.append(self.marked.filled(text))
 
 
 def kept_texts(kept: Iterable[str]) -> list[str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
+from datagen.console.typed import typed
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain
 from datagen.reports.shortcuts import Measured
 from datagen.teacher.ask import Teacher
-from datagen.teacher.budget import price_date, price_of
+from datagen.teacher.budget import BATCH_SHARE, price_date, price_of
 from datagen.teacher.estimate import Estimate
 from datagen.teacher.ledger import Spend
 
@@ -132,7 +133,7 @@ def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
         whole[4:] = ["", "", ""]
     how = f"prices of {price_date()}"
     if price_of(teacher) is None:
-        how = f"the price of {teacher.model} is unknown: give it by --price in,out"
+        how = f"the price of {teacher.model} is unknown: give it by {typed('--price', 'in,out')}"
     elif teacher.price is not None:
         how = "prices as given"
     elif teacher.local:
@@ -141,8 +142,24 @@ def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
     return "\n".join([table(headers, [*rows, ["all", *whole]]), aside(text)])
 
 
+def over_limit(teacher: Teacher, estimates: Iterable[Estimate], spent: float) -> list[str]:
+    """A line where the asks cost more than is allowed; `spent` are the recipe's dollars so far."""
+    share = BATCH_SHARE if teacher.batch else 1.0
+    usd = spent + share * math.fsum(one.usd or 0.0 for one in estimates)
+    if teacher.max_cost_usd is None or usd <= teacher.max_cost_usd:
+        return []
+    enough = typed("--max-cost", f"{math.ceil(1.2 * usd)}")
+    return [
+        f"the limit is ${teacher.max_cost_usd:g}, and a whole build takes about ${usd:.2f}: it stops before"
+        f" that, keeps what is paid for, and goes on with {enough}; fewer rows ({typed('--rows', '1000')})"
+        " take less"
+    ]
+
+
 def spending(spends: Sequence[Spend]) -> str:
     """The teacher's replies by recipe, step and model, with what they cost."""
+    if not spends:
+        return "no reply yet: a build with a teacher asks for some, and they are kept here"
     headers = ["recipe", "step", "model", "replies", "tokens in", "tokens out", "$"]
     rows: list[list[Any]] = [
         [one.recipe, one.step, one.model, one.replies, one.tokens_in, one.tokens_out, one.usd]
@@ -226,14 +243,14 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     ]
     if few and task["rejected"].get(SPARE):
         given = ", ".join(f"{task['available'][side]:,} belong to {side}" for side in few)
-        return f"{short} of the {available:,} rows that its query gives, {given} by their groups"
+        return f"{short} of the {available:,} rows that these seeds give, {given} by their groups"
     left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
     if drawn == available:
         why = f", and {left_out:,} of these were left out" if left_out else ""
-        return f"{short} its query gives {available:,}{why}"
+        return f"{short} its query gives {available:,} from these seeds{why}"
     return (
         f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
-        "Let its query give only rows that can be kept"
+        "More seeds give more, or a query that gives only rows that can be kept"
     )
 
 

@@ -59,6 +59,11 @@ def differences(
         raise UserError(
             f"{run} cannot be built again as it was: {'; '.join(changed)}. Name its own seeds by --seeds"
         )
+    if lock.get("teacher") and not (run.parent / LEDGER).is_file():
+        raise UserError(
+            f"{run.parent / LEDGER}: no such file. It holds the teacher's replies, without which {run} cannot"
+            " be built again: put it back, or take them over by `datagen ledger --import`"
+        )
     with tempfile.TemporaryDirectory(prefix="shoptalk-rebuild-") as folder:
         if (run.parent / LEDGER).is_file():  # what a teacher has written is replayed
             (Path(folder) / LEDGER).symlink_to((run.parent / LEDGER).resolve())

@@ -37,11 +37,11 @@ _WRITTEN = re.compile(r"(\d{1,4})x([A-Za-z0-9.-]{1,20})")
 class Gpus(NamedTuple):
     """Some GPUs of one kind in one machine."""
 
-    count: int
+    number: int
     gpu: Gpu
 
     def __str__(self) -> str:
-        return f"{self.count} x {self.gpu.name}"
+        return f"{self.number} x {self.gpu.name}"
 
 
 def gpus(text: str) -> Gpus:

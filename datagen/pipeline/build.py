@@ -202,7 +202,7 @@ def _plan(recipe: Loaded, run: Path, seeds: Path, filled: Filled) -> Plan:
 
 
 def _teacher(recipe: Loaded) -> dict[str, Any]:
-    return {"model": recipe.teacher.model, "base_url": recipe.teacher.base_url}
+    return {name: getattr(recipe.teacher, name) for name in ("model", "base_url", "judge")}
 
 
 def _readable_manifest(run: Path) -> dict[str, Any] | None:

@@ -52,6 +52,9 @@ DETECT_CHARACTERS = 30
 DETECT_SCORE = 0.8
 """Shorter or less certain verdicts of the language model are guesses on product names."""
 
+ENGLISH_SCORE = 0.6
+"""English is told from this on: names of products, which it is sold by elsewhere, make it less certain."""
+
 
 def _too_long(texts: pa.Array, max_tokens: int) -> pa.Array:
     """Which texts have more than `max_tokens`. A text has no more tokens than bytes, so few are counted."""
@@ -80,7 +83,9 @@ def reasons(
         ("too_long", _too_long(whole, max_tokens)),
     ]
     if language:
-        checks.append(("wrong_language", _wrong_language(seed_texts, languages)))
+        written = pc.if_else(pc.equal(languages, "ja"), seed_texts, answers)  # a title behind a long text
+        wrong = [_wrong_language(texts, languages) for texts in (seed_texts, written)]
+        checks.append(("wrong_language", pc.or_(*wrong)))
     found: list[str | None] = [None] * len(prompts)
     for reason, mask in reversed(checks):
         for position in pc.indices_nonzero(mask).to_pylist():
@@ -124,7 +129,11 @@ def _other_language(text: str, language: str) -> bool:
     if len(text) < DETECT_CHARACTERS:
         return False
     found, score = likeliest(text[:DETECT_READS])
-    return found != language and found in LANGUAGES and score >= DETECT_SCORE
+    return (
+        found != language
+        and found in LANGUAGES
+        and score >= (ENGLISH_SCORE if found == "en" else DETECT_SCORE)
+    )
 
 
 def leaked(

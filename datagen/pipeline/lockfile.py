@@ -37,7 +37,7 @@ def recipe_of(lock: Mapping[str, Any]) -> Loaded:
     """The recipe in the lockfile; a mixture comes resolved to its tasks."""
     data, teacher = lock["recipe"], lock.get("teacher") or {}
     common = Common.model_validate({name: data[name] for name in Common.model_fields if name in data})
-    asked = Teacher(**{name: teacher[name] for name in ("model", "base_url") if name in teacher})
+    asked = Teacher(**{name: teacher[name] for name in ("model", "base_url", "judge") if name in teacher})
     return Loaded.model_construct(
         **(dict(common) | {"teacher": asked}),
         extract={name: Extract.model_validate(step) for name, step in data.get("extract", {}).items()},
@@ -49,6 +49,7 @@ def recipe_of(lock: Mapping[str, Any]) -> Loaded:
         tasks={name: Task.model_validate(task) for name, task in data["tasks"].items()},
         groups=lock.get("groups", {}),
         left_out=lock.get("left_out", {}),
+        replays=True,
     )
 
 

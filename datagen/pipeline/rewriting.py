@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from datagen.pipeline.render import Job
 from datagen.pipeline.shards import Part
 from datagen.prompts.template import load_template
-from datagen.recipe.model import Recipe
+from datagen.recipe.model import Loaded
 from datagen.storage.files import read_arrow, write_arrow
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.client import available
@@ -48,23 +48,25 @@ LEDGER = "teacher.sqlite"
 """Beside the runs: every reply that was ever paid for."""
 
 
-def teacher_of(recipe: Recipe) -> Teacher:
+def teacher_of(recipe: Loaded) -> Teacher:
     """The teacher that a recipe asks."""
     one = recipe.teacher
-    return Teacher(*(one.model, one.base_url, one.max_cost_usd), price=one.price, batch=one.batch)
+    return Teacher(
+        *(one.model, one.base_url, one.max_cost_usd), price=one.price, batch=one.batch, replays=recipe.replays
+    )
 
 
-def rewriter_of(recipe: Recipe) -> Teacher:
+def rewriter_of(recipe: Loaded) -> Teacher:
     """The same, as it is asked to write prompts anew."""
     return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
 
 
-def missing(recipe: Recipe, runs: Path) -> str:
+def missing(recipe: Loaded, runs: Path) -> str:
     """Nothing where the recipe's teacher can be asked or the ledger can, else what is missing."""
     return "" if (runs / LEDGER).is_file() else available(teacher_of(recipe))
 
 
-def may_ask_more(recipe: Recipe, outcomes: Mapping[str, Any]) -> bool:
+def may_ask_more(recipe: Loaded, outcomes: Mapping[str, Any]) -> bool:
     """Whether a run has prompts that could not be asked about, and now can be."""
     unasked = any("not_asked" in of_task["rejected"] for of_task in outcomes.values())
     return unasked and not available(teacher_of(recipe))
@@ -85,7 +87,7 @@ def rewrite(
     this build alone.
     """
     kept, alone = folders
-    shaped_by = repr(teacher._replace(max_cost_usd=None, price=None))
+    shaped_by = repr(teacher._replace(max_cost_usd=None, price=None, batch=False, replays=False))
     rows = [_rows(part, jobs[part.task]) for part in parts]
     files = []
     for part, of_part in zip(parts, rows, strict=True):

@@ -57,6 +57,9 @@ TABLE, LEFT_OUT, COUNTS = "table.parquet", "rejects.parquet", "counts.json"
 NO_TEACHER = "there is neither a teacher nor a ledger to fill their tables"
 """Why tasks are left out."""
 
+VERSIONS = 4
+"""Versions of a table that are kept, those used last: recipes and their mixtures may have their own."""
+
 VARIED = 0.8
 """Temperature where several answers are asked for; else it is 0."""
 
@@ -139,6 +142,7 @@ def fill(
                 folder = runs / TABLES / f"{name}-{shapes.of(name, filled)}"
                 _fill(recipe, name, opened, runs, folder, progress, say)
                 _note(filled, name, folder)
+                _prune(runs / TABLES, name)
                 add_filled(opened, name, _table(folder))
     empty = [name for name in recipe.steps if not filled.counts.get(name, {}).get("kept")]
     if empty:
@@ -173,7 +177,7 @@ class _Shapes:
             },
             "step": step.model_dump(mode="json"),
             "templates": [template_hash(template) for template in templates_of(step)],
-            "teacher": [teacher.model, teacher.server, teacher.max_tokens],
+            "teacher": [teacher.model, teacher.server, teacher.max_tokens, judge_of(recipe).model],
             "reads": {other: filled.hashes.get(other) for other in sorted(read)},
         }
         text = json.dumps(shape, sort_keys=True, ensure_ascii=False)
@@ -193,7 +197,15 @@ def _known(recipe: Loaded, shapes: _Shapes, runs: Path, filled: Filled, partial:
     return True
 
 
+def _prune(folder: Path, name: str) -> None:
+    """Drop a table's oldest versions: the ledger fills them again for nothing."""
+    versions = sorted(folder.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+    for path in versions[:-VERSIONS]:
+        shutil.rmtree(path, ignore_errors=True)  # another build may do the same
+
+
 def _note(filled: Filled, name: str, folder: Path) -> None:
+    folder.touch()  # used now
     filled.folders[name] = folder
     filled.hashes[name] = sha256(folder / TABLE)
     filled.counts[name] = read_json(folder / COUNTS, AGAIN)
@@ -210,7 +222,7 @@ def _fill(
     step = recipe.steps[name]
     available, schema, rows = rows_of(opened, name, step)
     teacher = teacher_of(recipe)
-    results = list(_results(recipe, name, step, rows, teacher, runs / LEDGER, progress, say))
+    results = list(_results(recipe, name, rows, runs / LEDGER, progress, say))
     kept = [result for result in results if result.filled is not None]
     kinds = step.columns if isinstance(step, Extract) else {"reference": "string"}
     added = [pa.field(column, extract.arrow_type(kind)) for column, kind in kinds.items()]
@@ -291,6 +303,43 @@ def asks_of(recipe: Loaded, name: str, rows: Iterable[Row]) -> Iterator[Ask]:
             yield Ask(row.key, label_of(name), said, schema, sample)
 
 
+def asker_of(recipe: Loaded, step: Extract | Answer) -> Teacher:
+    """The recipe's teacher, as it is asked about a step's rows."""
+    return teacher_of(recipe)._replace(temperature=VARIED if asks_a_row(step) > 1 else 0.0)
+
+
+def judge_of(recipe: Loaded) -> Teacher:
+    """The model that judges what the teacher has filled in."""
+    return teacher_of(recipe)._replace(model=recipe.teacher.judge or recipe.teacher.model)
+
+
+def judge_asks(recipe: Loaded, name: str, answered: Iterable[tuple[Row, Mapping[str, Any]]]) -> list[Ask]:
+    """What a step's judge is asked about rows and the columns that the teacher has filled."""
+    judge = recipe.steps[name].judge
+    if not judge:
+        return []
+    instruction = _Instructions(recipe, name, judge)
+    label = f"judge.{name.partition('.')[2]}"
+    return [
+        Ask(
+            *(row.key, label, messages(instruction.of(row), row.data | dict(filled), answer.JUDGE_FORM)),
+            answer.JUDGE_SCHEMA,
+        )
+        for row, filled in answered
+    ]
+
+
+def to_be_judged(recipe: Loaded, name: str, rows: list[Row], replies: Iterable[Reply]) -> list[Ask]:
+    """The asks of a step's judge, as far as the ledger's replies tell what it will read.
+
+    Where there is none yet, a text of the usual length stands for it.
+    """
+    results = _read(recipe, name, rows, list(asks_of(recipe, name, rows)), replies)
+    unknown = {"reference": "..." * 40}
+    found = [(one.row, one.filled or unknown) for one in results if one.filled or one.reason == "not_asked"]
+    return judge_asks(recipe, name, found)
+
+
 def label_of(name: str) -> str:
     """What the ledger calls a step, by the name of its table: `extract.aspects` for `extracted.aspects`."""
     kind, _, own = name.partition(".")
@@ -319,70 +368,59 @@ class _Instructions:
 def _results(
     recipe: Loaded,
     name: str,
-    step: Extract | Answer,
     rows: list[Row],
-    teacher: Teacher,
     ledger: Path,
     progress: Progress,
     say: Say,
 ) -> Iterator[Result]:
-    def replies(asks: list[Ask], temperature: float = 0.0) -> Iterator[Reply]:
-        asker = teacher._replace(temperature=temperature)
-        return asked(asker, asks, ledger, recipe=recipe.name, progress=progress, say=say)
+    """What becomes of a step's rows: read, and of those that are kept the poor ones left out by its judge."""
+
+    def replies(teacher: Teacher, asks: list[Ask]) -> Iterator[Reply]:
+        return asked(teacher, asks, ledger, recipe=recipe.name, progress=progress, say=say)
 
     asks = list(asks_of(recipe, name, rows))
-    if isinstance(step, Extract):
-        for row, ask, reply in zip(rows, asks, replies(asks), strict=True):
-            reason, found = _unusable(reply), None
-            if not reason:
-                found, reason = extract.labels(reply.text, step.columns, row.data)
-            yield Result(row, None if reason else found, reason, reply.text, ask.messages[-1]["content"])
-        return
-    count = step.candidates
-    said = list(replies(asks, VARIED if count > 1 else 0.0))
-    chosen = []
-    for number, row in enumerate(rows):
-        texts, reasons = [], []
-        for reply in said[number * count : (number + 1) * count]:
-            text = re.sub(r"\s+", " ", reply.text).strip()
-            bounds = (step.min_words, step.max_words)
-            reasons.append(_unusable(reply) or answer.problem(text, row.data, row.language, bounds))
-            texts.append(text)
-        good = [text for text, reason in zip(texts, reasons, strict=True) if not reason]
-        prompt = asks[number * count].messages[-1]["content"]
-        if good:
-            chosen.append(Result(row, {"reference": good[answer.best(good)]}, "", "", prompt))
-        else:
-            chosen.append(Result(row, None, reasons[0], texts[0], prompt))
-    yield from _judged(recipe, name, step, chosen, replies)
-
-
-def _judged(recipe: Loaded, name: str, step: Answer, results: list[Result], replies: Any) -> Iterator[Result]:
-    """The results, of which the judge leaves out those that it finds poor."""
-    if not step.judge:
-        yield from results
-        return
-    instruction = _Instructions(recipe, name, step.judge)
-    asks = [
-        Ask(
-            *(result.row.key, f"judge.{name.partition('.')[2]}"),
-            messages(instruction.of(result.row), result.row.data | result.filled, answer.JUDGE_FORM),
-            answer.JUDGE_SCHEMA,
-        )
-        for result in results
-        if result.filled is not None
-    ]
-    verdicts = iter(replies(asks))
+    said = list(replies(asker_of(recipe, recipe.steps[name]), asks))
+    results = list(_read(recipe, name, rows, asks, said))
+    passed = [(result.row, result.filled) for result in results if result.filled is not None]
+    verdicts = iter(list(replies(judge_of(recipe), judge_asks(recipe, name, passed))))
     for result in results:
-        if result.filled is not None:
+        if result.filled is not None and recipe.steps[name].judge:
             verdict = next(verdicts)
             reason = _unusable(verdict)
             if not reason and json.loads(verdict.text)["score"] < answer.GOOD:
                 reason = "judged_poor"
             if reason:
-                text = f"{result.filled['reference']}\n{verdict.text}"
+                text = f"{result.filled.get('reference') or result.said}\n{verdict.text}"
                 result = result._replace(filled=None, reason=reason, said=text)
         yield result
+
+
+def _read(
+    recipe: Loaded, name: str, rows: list[Row], asks: list[Ask], replies: Iterable[Reply]
+) -> Iterator[Result]:
+    """What the replies to a step's asks say of its rows, each by the gates."""
+    step, rest = recipe.steps[name], iter(replies)
+    count = asks_a_row(step)
+    for number, row in enumerate(rows):
+        instruction, prompt = (message["content"] for message in asks[number * count].messages)
+        said = [next(rest) for _ in range(count)]
+        if isinstance(step, Extract):
+            reason, found = _unusable(said[0]), None
+            if not reason:
+                found, reason = extract.labels(said[0].text, step.columns, row.data, instruction)
+            yield Result(row, None if reason else found, reason, said[0].text, prompt)
+            continue
+        texts = [re.sub(r"\s+", " ", reply.text).strip() for reply in said]
+        bounds = (step.min_words, step.max_words)
+        reasons = [
+            _unusable(reply) or answer.problem(text, row.data, row.language, bounds, instruction)
+            for reply, text in zip(said, texts, strict=True)
+        ]
+        good = [text for text, reason in zip(texts, reasons, strict=True) if not reason]
+        if good:
+            yield Result(row, {"reference": good[answer.best(good)]}, "", "", prompt)
+        else:
+            yield Result(row, None, reasons[0], texts[0], prompt)
 
 
 def _unusable(reply: Reply) -> str:

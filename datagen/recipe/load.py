@@ -19,13 +19,18 @@ from datagen.errors import UserError
 from datagen.paths import find, folders
 from datagen.prompts.template import reworded_path
 from datagen.recipe.model import INHERITED, Answer, Common, Extract, Loaded, Mixture, Recipe
-from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task
+from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task, steps_by_task
 from datagen.recipe.rows import share
 from datagen.recipe.shares import BadWeights, first_names, fitted, labels, no_name
 from datagen.schema import TaskType, Track
 from datagen.sources import SOURCES
 from datagen.storage.files import sha256
 from datagen.suggest import among
+
+ASKED_A_ROW = 4
+"""Rows that a teacher is asked about, for each that the task which wants most of them wants."""
+
+_Step = TypeVar("_Step", Extract, Answer)
 
 NO_EVALUATION = "no such file. Name a file of evaluation questions, from where the command runs"
 
@@ -98,13 +103,25 @@ def _inherit(document: Document) -> None:
 
 
 def scaled(recipe: Loaded, rows: int) -> Loaded:
-    """The same recipe with `rows` rows in all, shared out as before, at least one a task."""
+    """The same recipe with `rows` rows in all, shared out as before, at least one a task.
+
+    A teacher is asked about no more rows than these can need: whoever wants few does not pay for all.
+    """
     shares = share(rows, [task.rows for task in recipe.tasks.values()])
     tasks = {
         name: task.model_copy(update={"rows": count})
         for (name, task), count in zip(recipe.tasks.items(), shares, strict=True)
     }
-    return recipe.model_copy(update={"tasks": tasks})
+    most = dict.fromkeys(recipe.steps, 0)
+    for name, steps in steps_by_task(recipe).items():
+        most |= {step: max(most[step], ASKED_A_ROW * tasks[name].rows) for step in steps}
+
+    def bounded(kind: str, steps: Mapping[str, _Step]) -> dict[str, _Step]:
+        rows_of = {name: min(step.rows, most[f"{kind}.{name}"] or step.rows) for name, step in steps.items()}
+        return {name: step.model_copy(update={"rows": rows_of[name]}) for name, step in steps.items()}
+
+    found = {"extract": bounded("extracted", recipe.extract), "answer": bounded("answered", recipe.answer)}
+    return recipe.model_copy(update={"tasks": tasks, **found})
 
 
 def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,8 +144,7 @@ def resolved(recipe: Loaded, seeds: Mapping[str, Any]) -> dict[str, Any]:
 
 def templates_of(step: Extract | Answer) -> list[str]:
     """The templates of a table that a teacher fills."""
-    judge = step.judge if isinstance(step, Answer) else None
-    return [step.template, *([judge] if judge else [])]
+    return [step.template, *([step.judge] if step.judge else [])]
 
 
 def template_hash(name: str) -> str:
@@ -156,7 +172,7 @@ def with_teacher(
     recipe: Loaded,
     model: str | None,
     base_url: str | None,
-    max_cost: float | None,
+    max_cost: float | None = None,
     price: tuple[float, float] | None = None,
     batch: bool = False,
 ) -> Loaded:

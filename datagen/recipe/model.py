@@ -161,10 +161,17 @@ class _Step(_Model):
         default="en", description="language of the rows, where the query has no column `language`"
     )
 
-    @field_validator("template")
+    judge: str | None = Field(
+        default=None,
+        title="a file such as `teacher/judge.j2`",
+        description="template of a second question: how good is what was filled in, from 1 to 5? Below 4 it"
+        " is out",
+    )
+
+    @field_validator("template", "judge")
     @classmethod
-    def _in_the_folder_of_the_teacher(cls, template: str) -> str:
-        return _teacher_template(template)
+    def _in_the_folder_of_the_teacher(cls, template: str | None) -> str | None:
+        return template and _teacher_template(template)
 
 
 def _teacher_template(template: str) -> str:
@@ -198,16 +205,6 @@ class Answer(_Step):
         description="answers asked for each row; of those that pass the checks the one that agrees best with "
         "the others is kept",
     )
-    judge: str | None = Field(
-        default=None,
-        title="a file such as `teacher/judge.j2`",
-        description="template of a second question: how good is the answer, from 1 to 5? Below 4 it is out",
-    )
-
-    @field_validator("judge")
-    @classmethod
-    def _in_the_folder_of_the_teacher_too(cls, judge: str | None) -> str | None:
-        return judge and _teacher_template(judge)
 
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -231,6 +228,9 @@ class Teacher(_Model):
         exclude=True,
         title="two numbers, such as `[2.5, 10]`",
         description="dollars a million tokens, in and out; null: those of the table that ships",
+    )
+    judge: str | None = Field(
+        default=None, min_length=1, description="model of the same server that judges; null: the same"
     )
     batch: bool = Field(
         default=False, exclude=True, description="ask by the Batch API: half the price, within a day"
@@ -378,6 +378,9 @@ class Loaded(Recipe):
     def selects(self) -> dict[str, str]:
         """The queries of all tables that are not the sources': the teacher's, then the recipe's own."""
         return {name: step.query for name, step in self.steps.items()} | self.tables
+
+    replays: bool = Field(default=False, exclude=True)
+    """Whether no teacher is asked, and what the ledger holds is all: so in a recipe out of a run's lock."""
 
     left_out: dict[str, str] = Field(default={}, exclude=True)
     """Tasks that were left out by their sources or licences, with the reason."""

@@ -325,7 +325,7 @@ def _together(options: _Options, text: Ints) -> Floats:
     pairs = text[left] * (text.max() + 1) + text[right]
     _, pair, often = np.unique(pairs, return_inverse=True, return_counts=True)
     beside = np.where(left == right, 0, often[pair] - 1)
-    return np.bincount(left, beside, len(text))
+    return np.bincount(left, beside, len(text)).astype(np.float64)
 
 
 def _of_texts(kind: TaskType, metric: str, prompts: Sequence[str], targets: pa.ChunkedArray) -> Measured:

@@ -15,7 +15,7 @@ create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
 create macro in_language(text, language) as case language
-    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b|(?: (?:con|del|los|las|por|sin|mujer|hombre|niños|niñas)\b.*){2}')
+    when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b|(?: (?:con|del|los|las|por|sin|mujer|hombre|niños|niñas|muy|pero|que|calidad|bien|y)\b.*){2}')
     when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     when 'de' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|avec|pour|della|per)\b')
     when 'fr' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|und|für|mit|della|per)\b')
@@ -160,7 +160,7 @@ create macro sentences(text) as
     list_transform(regexp_extract_all(text, '(?:[^.!?]|[.!?][^ .!?])+[.!?]+'), lambda part: trim(part));
 
 -- Whether a sentence tells of the shop and its service, not of the product; English.
-create macro of_shop(sentence) as regexp_matches(sentence, '\b[Ww]e\b|\bus\b|(?i:\b(?:customers?|founded|years of experience|refunds?|guarantee[ds]?|warranty|satisf\w+|please|welcome to|shipping|gifts?|not(?:e|ice):|our (?:company|team|mission|focus|artists?|store|goal)\b))');
+create macro of_shop(sentence) as regexp_matches(sentence, '\b[Ww]e\b|\bus\b|(?i:\b(?:customers?|founded|years of experience|refunds?|guarantee[ds]?|warranty|satisf\w+|please|welcome to|shipping|gifts?|commit+ed to|not(?:e|ice):|our (?:company|team|mission|focus|artists?|store|goal)\b))');
 
 -- Words of three letters or more, without an English plural's `s`.
 create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s?\b', 1);
@@ -173,10 +173,10 @@ create macro review_text(text) as trim(regexp_replace(replace(replace(replace(re
     regexp_replace(text, '<[^>]{0,200}>|\[\[\w+:[^\]]{0,200}\]\]', ' ', 'g'),
     '&#34;', '"'), '&quot;', '"'), '&#39;', ''''), '&lt;', '<'), '&gt;', '>'), '&amp;', '&'), '\s+', ' ', 'g'));
 
--- The clauses of a text: its sentences, and what is set apart in them by a semicolon, a dash or `but`; without full stops.
+-- The clauses of a text: its sentences, and what is set apart in them by a semicolon, a dash or `but`; without full stops and a leading `and`.
 create macro clauses(text) as list_filter(list_transform(
     regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
-    lambda part: trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g'))), lambda part: length(part) > 3);
+    lambda part: regexp_replace(trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g')), '(?i)^(?:and|so|plus|also),? ', '')), lambda part: length(part) > 3);
 
 -- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
 -- people tell of in the same words, as softness is comfort or material.

@@ -39,7 +39,7 @@ select * exclude (lot), opinions_in(clause, 'en') as opinions, draw(key || claus
 from found where len(aspects) > 0;
 
 -- Snippets about one aspect, each text once a category: praise from reviews of five stars, complaints from those of one. Their
--- words say the same as the stars, nothing is denied or conditional, and what the review says elsewhere of the
+-- words say the same as the stars, nothing is denied, conditional or said by halves (`a little snug`, `pretty good`), and what the review says elsewhere of the
 -- aspect doesn't disagree.
 create table reviews.snippets as
 with agreed as (
@@ -50,8 +50,9 @@ with agreed as (
 select category, kind, item, held, groups, key, aspects, aspect, sentiment, clause as snippet, lot
 from agreed
 where against = 0 and opinions = [word] and length(clause) <= 120
-    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?|supposed|weather)\b')
-    and not (sentiment = 'positive' and regexp_matches(lower(clause), '\b(?:not|no|never|nothing|hardly|barely|without)\b|n[''’]t\b'))
+    and not regexp_matches(lower(clause), '\b(?:if|would|could|should|needs?|needed|other colou?rs?|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?|supposed|weather)\b')
+    and not (aspect = 'appearance' and regexp_matches(lower(clause), '\bpretty (?:nice|good|great|much|well|comf|sturdy|easy|decent|cool|happy|soft|thin|thick|cheap|bad|poor)'))
+    and not (sentiment = 'positive' and regexp_matches(lower(clause), '\b(?:a (?:little|bit|tad)|slightly|somewhat|kind of|sort of|not|no|never|nothing|hardly|barely|without)\b|n[''’]t\b'))
     and not (sentiment = 'negative' and regexp_matches(lower(clause), '\b(?:no|never|without)\b'))
 qualify row_number() over (partition by category, lower(clause) order by lot) = 1;
 

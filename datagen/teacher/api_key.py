@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from datagen.console.typed import typed
 from datagen.errors import UserError
 from datagen.teacher.ask import Teacher
 
@@ -28,9 +29,11 @@ def api_key(teacher: Teacher) -> str:
 
 def available(teacher: Teacher) -> str:
     """Nothing where the teacher can be asked, else one line that says what is missing."""
+    if teacher.replays:
+        return "a run that is built again to be compared asks nobody"
     if api_key(teacher):
         return ""
     return (
         f"no key for {teacher.model}: set {VARIABLE}, or {FILE} to a file that holds it,"
-        " or name a server of your own by --base-url"
+        f" or name a server of your own by {typed('--base-url')}"
     )

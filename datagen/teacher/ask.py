@@ -13,7 +13,7 @@ class Teacher(NamedTuple):
     """Who is asked, and how.
 
     `price` is dollars a million tokens, in and out; None: the table's. `batch` asks by the Batch API, which
-    takes half of it, and up to a day.
+    takes half of it, and up to a day. With `replays`, nobody is asked: what the ledger holds is all.
     """
 
     model: str
@@ -23,6 +23,7 @@ class Teacher(NamedTuple):
     max_tokens: int = 1024
     price: tuple[float, float] | None = None
     batch: bool = False
+    replays: bool = False
 
     @property
     def server(self) -> str:

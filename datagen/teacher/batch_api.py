@@ -18,6 +18,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from datagen.console.progress import Progress, Say
+from datagen.console.typed import typed
 from datagen.errors import OverBudget, UserError
 from datagen.teacher import ledger
 from datagen.teacher.api_key import VARIABLE, api_key
@@ -177,7 +178,7 @@ class _Batches:
         if not chosen and not on_its_way:
             raise OverBudget(
                 f"stopped before a batch that could pass the limit of ${limit or 0:g}. Every reply is kept:"
-                " with a higher limit (--max-cost) the same command goes on from there"
+                f" with a higher limit ({typed('--max-cost')}) the same command goes on from there"
             )
         return chosen, lines
 

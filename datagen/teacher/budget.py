@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from datagen.console.typed import typed
 from datagen.errors import UserError
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.teacher.ask import Ask, Teacher
@@ -67,7 +68,8 @@ def given_price(text: str) -> tuple[float, float]:
         tokens_in = tokens_out = -1.0
     if not (0 <= tokens_in < math.inf and 0 <= tokens_out < math.inf):
         raise UserError(
-            f"--price {text}: give the dollars of a million tokens, in and out, as in --price 2.5,10"
+            f"{typed('--price', text)}: give the dollars of a million tokens, in and out, as in"
+            f" {typed('--price', '2.5,10')}"
         )
     return tokens_in, tokens_out
 

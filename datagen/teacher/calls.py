@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.console.progress import Say
+from datagen.console.typed import typed
 from datagen.errors import OverBudget, UserError
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.suggest import among
@@ -48,6 +49,9 @@ TIMEOUT = 600.0
 
 GIVE_UP = 900.0
 """Seconds without any reply after which the server is taken for gone."""
+
+SILENCE = 60.0
+"""Seconds of the same after which a line says so, and between two such lines."""
 
 GIVE_UP_FIRST = 10.0
 """The same, for a server that nothing was heard of yet."""
@@ -100,7 +104,7 @@ def needs_price(teacher: Teacher) -> None:
     if limit is not None and price_of(teacher) is None:
         raise UserError(
             f"the price of {teacher.model} is unknown, so the limit of ${limit:g} cannot be kept."
-            " Give its dollars a million tokens, in and out, by --price, as in --price 2.5,10"
+            f" Give its dollars a million tokens, in and out, as in {typed('--price', '2.5,10')}"
         )
 
 
@@ -277,7 +281,7 @@ class Calls:
         raise OverBudget(
             f"stopped before a call that could pass the limit of ${limit:g}: {self._recipe} has spent"
             f" ${self._spent:.4f}, and a call to {self._teacher.model} may cost ${worst:.4f}. Every reply"
-            " is kept: with a higher limit (--max-cost) the same command goes on from there"
+            f" is kept: with a higher limit ({typed('--max-cost')}) the same command goes on from there"
         )
 
     async def _one(self, client: Any, job: Job, worst: float) -> None:
@@ -445,6 +449,9 @@ class Calls:
         silence = time.monotonic() - self._heard_at
         if silence > (GIVE_UP if self._heard else GIVE_UP_FIRST):
             raise UserError(f"{what}, for {silence:.0f} s. Every reply is kept: run the same again later")
+        if silence > SILENCE and time.monotonic() - self._warned_at > SILENCE:
+            self._warned_at = time.monotonic()
+            self._say(f"{what}, for {silence:.0f} s: it is asked again for {GIVE_UP / 60:.0f} minutes in all")
         await asyncio.sleep(max(seconds, min(0.1 * 2 ** min(tries, 6), 5.0)))
 
     def _slow_down(self) -> None:

@@ -7,7 +7,7 @@ plain data.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.batch_api import fill
 from datagen.teacher.calls import LAST_REPLIES, Calls, Job, settled
 from datagen.teacher.raw_reply import Read
+from datagen.teacher.turn import Turn
 
 __all__ = ["Ask", "Reply", "Teacher", "asked", "available"]
 
@@ -50,15 +51,16 @@ def asked(
     missing = available(teacher)
     if missing and not path.is_file():
         raise UserError(missing)
-    if teacher.batch and not missing:
-        asks = list(asks)
-        fill(teacher, asks, path, recipe=recipe, progress=progress, say=say)
     total = len(asks) if isinstance(asks, Sized) else 0
     given = left_out = 0
-    with ledger.opened(path) as connection:
+    with ledger.opened(path) as connection, Turn(teacher, path, say) as turn:
+        if teacher.batch and not missing:
+            turn.take()
+            asks = list(asks)
+            fill(teacher, asks, path, recipe=recipe, progress=progress, say=say)
         calls = None if missing else Calls(teacher, path, recipe, say)
         try:
-            for reply in _in_order(teacher, asks, connection, calls):
+            for reply in _in_order(teacher, asks, connection, calls, turn):
                 given += 1
                 left_out += reply.reason == NOT_IN_LEDGER
                 progress(f"asking {teacher.model}", given, max(total, given))
@@ -68,6 +70,15 @@ def asked(
                 calls.end(LAST_REPLIES)
     if left_out:
         say(f"{left_out:,} of {given:,} asks are not in {path} and are left out: {missing}")
+
+
+def held(teacher: Teacher, asks: Iterable[Ask], path: Path) -> Iterator[Reply]:
+    """Every ask's reply as far as the ledger has it; nobody is asked, and no ledger is made."""
+    if not path.is_file():
+        yield from (Reply(ask.key, "", NOT_IN_LEDGER, teacher.model, 0, 0, False) for ask in asks)
+        return
+    with ledger.opened(path) as connection:
+        yield from _in_order(teacher, asks, connection)
 
 
 class _Waiting(NamedTuple):
@@ -80,7 +91,11 @@ class _Waiting(NamedTuple):
 
 
 def _in_order(
-    teacher: Teacher, asks: Iterable[Ask], connection: Connection, calls: Calls | None
+    teacher: Teacher,
+    asks: Iterable[Ask],
+    connection: Connection,
+    calls: Calls | None = None,
+    turn: Turn | None = None,
 ) -> Iterator[Reply]:
     rest, more = iter(asks), True
     waiting: deque[_Waiting] = deque()
@@ -89,7 +104,13 @@ def _in_order(
         if more and len(waiting) < _AHEAD:
             chunk = list(islice(rest, _CHUNK))
             more = len(chunk) == _CHUNK
-            waiting.extend(_looked_up(teacher, chunk, connection, calls, flying))
+            found, jobs = _looked_up(teacher, chunk, connection, calls is not None, flying)
+            if jobs and turn and turn.take():  # another run has asked meanwhile, perhaps for the same
+                found, jobs = _looked_up(teacher, chunk, connection, calls is not None, flying)
+            if calls and jobs:
+                flying |= {job.key: job.future for job in jobs}
+                calls.put(jobs)
+            waiting.extend(found)
         while waiting and (not more or len(waiting) >= _AHEAD or _known(waiting[0])):
             first = waiting.popleft()
             reading = first.reading if isinstance(first.reading, Read) else first.reading.result()
@@ -108,27 +129,25 @@ def _looked_up(
     teacher: Teacher,
     asks: list[Ask],
     connection: Connection,
-    calls: Calls | None,
-    flying: dict[bytes, Future[Read]],
-) -> list[_Waiting]:
-    """The asks with their readings from the ledger; those that it lacks are sent, the same words once."""
+    may_ask: bool,
+    flying: Mapping[bytes, Future[Read]],
+) -> tuple[list[_Waiting], list[Job]]:
+    """The asks with their readings from the ledger, and those to send, as it lacks them: same words once."""
     requests = [ledger.request_of(teacher, ask) for ask in asks]
     keys = [ledger.key_of(request) for request in requests]
     known = ledger.find(connection, [key for key in keys if key not in flying])
-    found, jobs = [], []
+    found: list[_Waiting] = []
+    jobs: dict[bytes, Job] = {}
     for ask, request, key in zip(asks, requests, keys, strict=True):
         before = tuple(known.get(key, ()))
         reading = settled(before, ask.schema)
-        if key in flying:
-            found.append(_Waiting(ask, key, flying[key], True))
+        if key in flying or key in jobs:
+            found.append(_Waiting(ask, key, flying[key] if key in flying else jobs[key].future, True))
         elif reading is not None:
             found.append(_Waiting(ask, key, reading, True))
-        elif calls is None:
+        elif not may_ask:
             found.append(_Waiting(ask, key, Read("", NOT_IN_LEDGER), False))
         else:
-            flying[key] = Future()
-            jobs.append(Job(ask, key, request, before, flying[key]))
-            found.append(_Waiting(ask, key, flying[key], False))
-    if calls and jobs:
-        calls.put(jobs)
-    return found
+            jobs[key] = Job(ask, key, request, before, Future())
+            found.append(_Waiting(ask, key, jobs[key].future, False))
+    return found, [*jobs.values()]

@@ -26,6 +26,13 @@ _NOTHING = frozenset((
 """What says that there is no label, in small letters."""
 
 _SENTENCE = re.compile(r"[.!?][\"')]?(?:\s|$)|[。！？]")
+_SIGNS = re.compile(r"[<>|{}\[\]=\\]")
+"""Of no label: paths, such as `Home > Kitchen`, and pieces of JSON."""
+
+_NUMBER = re.compile(r"\d+")
+_CODE = re.compile(r"\b\w*[A-Z]\w*[A-Z]\w*")
+"""A word with two capitals: a code, a brand or a shout."""
+
 _ABBREVIATED = re.compile(r"\b(?:[A-Za-z]{1,4}|\d+)\.$")
 
 _JSON = {"int": "integer", "float": "number", "bool": "boolean"}
@@ -65,19 +72,26 @@ def form_of(columns: Mapping[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def labels(text: str, columns: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The labels in a reply that its schema allows, and the reason against them, empty for none."""
+def labels(
+    text: str, columns: Mapping[str, Any], data: Mapping[str, Any], instruction: str = ""
+) -> tuple[dict[str, Any], str]:
+    """The labels in a reply that its schema allows, and the reason against them, empty for none.
+
+    A label that the instruction says and the data do not is one that the teacher has not read there.
+    """
     said = json.loads(text)
     found = {name: _tidied(said[name]) for name in columns}
     shown = "\n".join(texts(data))
     for name, kind in columns.items():
-        value = found[name]
+        value = found[name] = _as_shown(kind, found[name], shown)
         if value == []:
             return found, "empty_label"
         if isinstance(value, list) and len({json.dumps(item).casefold() for item in value}) < len(value):
             return found, "repeated_label"
         for of_part, label in _parts(kind, value):
             reason = _reason(label, of_part, shown)
+            if not reason and of_part == "string" and _in_text(label, instruction):
+                reason = "" if _in_text(label, shown) else "label_from_instruction"
             if reason:
                 return found, reason
     return found, ""
@@ -103,11 +117,37 @@ def _reason(label: str, kind: Any, shown: str) -> str:
     is_long = len(label) > (MOST_KANJI if kanji else MOST_LETTERS) or len(label.split()) > MOST_WORDS
     if is_long or (_SENTENCE.search(label) and not _ABBREVIATED.search(label)):
         return "label_too_long"
-    if kind == "span" and not re.search(
-        rf"{_edge(label[0])}{re.escape(label)}{_edge(label[-1], True)}", shown
-    ):
+    if kind == "string":
+        return _unread(label, shown)
+    if kind == "span" and not _in_text(label, shown):
         return "label_not_in_text"
     return ""
+
+
+def _unread(label: str, shown: str) -> str:
+    """What tells that a label in the teacher's own words is not read out of the row."""
+    if _SIGNS.search(label):
+        return "label_with_signs"
+    if not {*_NUMBER.findall(label)} <= {*_NUMBER.findall(shown)}:
+        return "unfounded_number"
+    known = shown.casefold()
+    return "unfounded_name" if any(word.casefold() not in known for word in _CODE.findall(label)) else ""
+
+
+def _in_text(label: str, shown: str) -> str:
+    """The place of a span in the texts, as these spell it: with their capitals, where it has others."""
+    pattern = rf"{_edge(label[0])}{re.escape(label)}{_edge(label[-1], True)}" if label else "$^"
+    found = re.search(pattern, shown) or re.search(pattern, shown, re.IGNORECASE)
+    return found[0] if found else ""
+
+
+def _as_shown(kind: Any, value: Any, shown: str) -> Any:
+    """A column's value with its spans as the texts spell them."""
+    if _is_records(kind):
+        return [{name: _as_shown(kind[0][name], part, shown) for name, part in one.items()} for one in value]
+    if kind == "list<span>":
+        return [_as_shown("span", one, shown) for one in value]
+    return _in_text(value, shown) or value if kind == "span" else value
 
 
 def _edge(sign: str, behind: bool = False) -> str:

@@ -202,6 +202,14 @@ def spent(connection: sqlite3.Connection, recipe: str) -> float:
     return float(connection.execute(query, [recipe]).fetchone()[0])
 
 
+def spent_on(path: Path, recipe: str) -> float:
+    """The same of the ledger in a file, which may not be there yet."""
+    if not path.is_file():
+        return 0.0
+    with opened(path) as connection:
+        return spent(connection, recipe)
+
+
 def tokens_out(connection: sqlite3.Connection, step: str, model: str) -> float | None:
     """Mean tokens of a step's replies by a model; None where there are none yet."""
     query = (

@@ -159,7 +159,7 @@ class Engine:
         from vllm import SamplingParams
 
         block = self._llm.llm_engine.vllm_config.cache_config.block_size
-        asked, alike = sorted({tuple(text.ids) for text in texts}), _alike(texts, block)
+        asked, alike = sorted({tuple(text.ids) for text in texts}), begin_alike(texts, block)
         outputs = self._generate(
             [list(ids) for ids in asked],
             [
@@ -215,7 +215,7 @@ class Engine:
         )
 
 
-def _alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
+def begin_alike(texts: Sequence[Text], block: int) -> set[tuple[int, ...]]:
     """Those that share with another whole blocks of tokens that hold the one before their `start`.
 
     It is this one's output that tells how likely the first token of the text is.

@@ -20,12 +20,12 @@ TASK: dict[str, Any] = {
     [
         (
             {},
-            "1 row fewer than wanted: of the 25 rows that its query gives, 0 belong to test by their groups",
+            "1 row fewer than wanted: of the 25 rows that these seeds give, 0 belong to test by their groups",
         ),
         ({"kept": {"train": 5, "test": 1}}, ""),
         (
             {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
-            "2 rows fewer than wanted: its query gives 25",
+            "2 rows fewer than wanted: its query gives 25 from these seeds",
         ),
     ],
 )

@@ -147,6 +147,7 @@ def test_checkpoints_of_one_training_are_averaged(
     assert [path.name for path in kept] == ["checkpoint-8", "checkpoint-10", "checkpoint-12"]
     assert not any(file.suffix in (".pt", ".pth", ".bin") for path in kept for file in path.iterdir())
     made = ensemble(kept[:2], tmp_path / "mean").run
+    half = weights(merge(ensemble(kept[:2], tmp_path / "half", [0.25, 0.25]).run))
     whole = {
         path: weights(merge(ensemble([path], tmp_path / path.name, [1.0]).run))
         for path in (*kept[:2], kept[2])
@@ -154,6 +155,8 @@ def test_checkpoints_of_one_training_are_averaged(
     mean = {name: (whole[kept[0]][name] + whole[kept[1]][name]) / 2 for name in weights(tiny_base)}
     ours = weights(merge(made))
     assert difference({name: ours[name] for name in mean}, mean) < 1e-5
+    middle = {name: (mean[name] + weight) / 2 for name, weight in weights(tiny_base).items()}
+    assert difference({name: half[name] for name in middle}, middle) < 1e-5
     assert difference(whole[kept[2]], weights(merge(run))) < 1e-6  # the last one is the result
     assert difference(whole[kept[0]], whole[kept[2]]) > 1e-4
     if rank != "null":

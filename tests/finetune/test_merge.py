@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from finetune.config import load
 from finetune.merge import merge, wise_ft
 from tests.finetune.conftest import write_base
 from tests.finetune.test_commands import FINETUNE, wait_until
-from tests.processes import at_work
+from tests.processes import LONG, at_work
 
 
 @pytest.fixture(scope="module")
@@ -432,6 +433,18 @@ def test_code_of_the_base_is_refused_unless_it_is_allowed_by_name(
     assert (folder / "configuration_mine.py").is_file()
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert (merge(run) / "model.safetensors").stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_a_merge_needs_less_memory_than_its_bound() -> None:
+    """Two of the largest tensors and 500 MB, Python and torch included; less than a file and its copy."""
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "merge.py"
+    command = [sys.executable, str(benchmark), "--gib", "1.2", "--narrow", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["model_gib"] > 1.2
+    assert found["peak_gib"] < 2 * found["largest_tensor_gib"] + 0.5e9 / 2**30
 
 
 def test_a_folder_without_a_finished_training_is_refused(tmp_path: Path) -> None:

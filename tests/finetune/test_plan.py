@@ -72,7 +72,7 @@ def test_rows_that_cannot_be_shared_out_are_refused() -> None:
 
 
 def test_a_layer_keeps_what_torch_was_seen_to_keep() -> None:
-    """Bytes of a token, as `benchmarks/plan.py` saw them in a model of this shape with an adapter of rank 8."""
+    """Bytes of a token, as `benchmarks/plan.py` saw them in a model of this shape, with rank 8."""
 
     def layer(numbers: str = "float32", dropout: bool = False, padded_to: int | None = None) -> float:
         deep, flat = (

@@ -2,7 +2,7 @@
 
     make sft; make infer        (installs the libraries, for the GPU that is there)
     .venv/bin/pip install bitsandbytes
-    make test ARGS='-m gpu -n 0'
+    .venv/bin/python -m pytest -m gpu tests/gpu
 
 Proven are training in 4 bits, NCCL, flash attention and vLLM's build for GPUs, each with the embedded model.
 Figures go to the JSON file that GPU_FIGURES names (default: build/gpu.json). Elsewhere all is skipped.
@@ -166,14 +166,18 @@ def test_flash_attention_gives_what_plain_attention_gives(figures: dict[str, Any
         pytest.skip("flash attention wants Ampere or newer")
     torch.manual_seed(0)
     parts = [torch.randn(2, 16, 1024, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3)]
+
+    def attention() -> Any:
+        return scaled_dot_product_attention(parts[0], parts[1], parts[2], is_causal=True)
+
     taken, found = {}, {}
     for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH):
         with sdpa_kernel(backend):
-            found[backend] = scaled_dot_product_attention(*parts, is_causal=True)
+            found[backend] = attention()
             torch.cuda.synchronize()
             began = time.perf_counter()
             for _ in range(10):
-                scaled_dot_product_attention(*parts, is_causal=True)
+                attention()
             torch.cuda.synchronize()
             taken[backend] = time.perf_counter() - began
     flash, plain = found[SDPBackend.FLASH_ATTENTION], found[SDPBackend.MATH]

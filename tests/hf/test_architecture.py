@@ -69,6 +69,7 @@ def test_a_folder_of_any_bias_is_counted(tmp_path: Path) -> None:
     said |= {"attention_bias": True, "mlp_bias": True, "num_hidden_layers": 2}
     shape = of_config(said, tmp_path)
     assert shape.biases == (True, True, True)
+    pytest.importorskip("torch", reason="needs the extra `finetune`")
     from transformers import AutoConfig, AutoModelForCausalLM
 
     del said["model_type"]

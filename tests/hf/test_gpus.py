@@ -14,7 +14,7 @@ def test_a_size_or_a_name_tells_the_kind() -> None:
 
 def test_of_an_unknown_size_only_the_memory_is_known() -> None:
     found = gpus("2x32")
-    assert (found.count, found.gpu.gib, found.gpu.tflops) == (2, 29.8, None)
+    assert (found.number, found.gpu.gib, found.gpu.tflops) == (2, 29.8, None)
 
 
 @pytest.mark.parametrize(

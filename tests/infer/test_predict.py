@@ -303,22 +303,22 @@ def test_the_system_message_is_of_the_guessed_type_and_not_of_the_files(tmp_path
     assert done["guessed_right"] == 0.0
 
 
-def test_a_time_limit_is_told_at_once_and_what_is_left_is_asked_later(
+def test_a_time_limit_is_told_at_once_and_leaves_no_question_out(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, said = Clock(), []  # type: ignore[var-annotated]
     monkeypatch.setattr("infer.predict.time", clock)
     report = Report(say=said.append, progress=lambda done, total: None)
     done = ask(tmp_path / "run", model, Counter(clock=clock), minutes=14 / 60, report=report)
-    assert said[0] == "16 questions to go, about 16 s"
-    assert said[1] == (
-        "the time limit leaves 6 s: about 12 of 24 questions (50%), evenly from all tasks, will be answered"
+    assert said[0].endswith(
+        "questions: answers are shortened, and where that does not do, those that take longest are by rule"
     )
-    assert "12 of 24" in said[2]
-    assert (done["answered"], done["left"], done["finished"]) == (12, 12, False)
-    rest = Counter()
-    assert ask(tmp_path / "run", model, rest)["finished"] is True
-    assert len(rest.asked) == 12
+    assert sum("the time limit leaves" in line for line in said) == 1
+    assert clock.now - 1000 <= 14
+    assert (done["answered"], done["left"], done["finished"]) == (24, 0, True)
+    assert 8 <= done["problems"]["time_up"] <= 14
+    assert f"not asked as they are: time_up {done['problems']['time_up']}" in summary(done, tmp_path)
+    assert all(row["value"] in "012" for row in rows(tmp_path / "run") if row["id"].startswith("c"))
 
 
 def test_a_limit_that_suffices_says_no_more_than_how_long(

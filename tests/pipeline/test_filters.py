@@ -30,3 +30,24 @@ def test_a_row_of_another_script_or_language_is_left_out(
         max_tokens=1000, language=True,
     )  # fmt: skip
     assert found == [reason]
+
+
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [
+        ("Nike Air Max 90 Essential Mens Running Shoes White", "wrong_language"),
+        ("Skechers Elite Sr, Zapatillas Mujer, Black, 38 EU", None),
+        ("Sony SRSXB31L - Altavoz portátil Bluetooth", None),
+    ],
+)
+def test_an_english_title_is_no_answer_in_spanish(title: str, reason: str | None) -> None:
+    told = "Parte superior de cuero\nSuela de goma con dibujo\n" + title
+    found = filters.reasons(
+        pa.array(["prompt"]),
+        pa.array([title]),
+        pa.array([told]),
+        pa.array(["es"]),
+        max_tokens=1000,
+        language=True,
+    )
+    assert found == [reason]

@@ -136,6 +136,12 @@ def test_rows_are_scaled_in_proportion() -> None:
     assert scaled(recipe, 400) == recipe
 
 
+def test_fewer_rows_ask_less_of_a_teacher_and_more_rows_not_more() -> None:
+    recipe = load("aspects")  # four tasks of 3,000 rows from one table of 3,000
+    assert scaled(recipe, 200).extract["review_aspects"].rows == 4 * 50
+    assert scaled(recipe, 100_000).extract["review_aspects"].rows == 3000
+
+
 def test_a_mixture_comes_out_as_its_tasks() -> None:
     recipe = mix()
     assert list(recipe.tasks) == ["good.match", "other.match"]

@@ -65,6 +65,10 @@ def test_texts_are_cleaned_and_no_user_is_in_them(tmp_path: Path) -> None:
         (1.0, "The quality is poor!!! It came on Monday.", [("quality", "negative", "The quality is poor")]),
         (3.0, "The fit is perfect. It came on Monday.", []),
         (5.0, "Perfect fit and a beautiful color.", []),
+        (5.0, "A little snug, but perfect.", []),
+        (5.0, "These are pretty nice boots.", []),
+        (5.0, "So, the quality is great.", [("quality", "positive", "the quality is great")]),
+        (5.0, "Muy buen fit muy bonito y de buena calidad, perfect fit.", []),
     ],
 )  # fmt: skip
 def test_snippets_are_what_words_and_stars_agree_on(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from datagen.commands.tables import costs
+from datagen.commands.tables import costs, over_limit, spending
 from datagen.console.app import Commands
+from datagen.console.typed import typed
 from datagen.errors import OverBudget, UserError
 from datagen.pipeline.rewriting import teacher_of
 from datagen.recipe.load import load, with_teacher
@@ -118,3 +119,30 @@ def test_price_and_batch_reach_the_teacher_of_a_build_and_leave_its_rows_alone()
     same = with_teacher(recipe, "mine", None, None)
     assert priced.model_dump(mode="json") == same.model_dump(mode="json")
     assert request_of(teacher, asks(1)[0]) == request_of(teacher_of(same), asks(1)[0])
+
+
+def test_a_plan_says_where_the_limit_is_below_the_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = Teacher("gpt-4o", max_cost_usd=1.0)
+    found = estimates(teacher, asks(10), tmp_path / "t.sqlite", scale=1_000)
+    usd = found[0].usd or 0.0
+    assert usd > 2
+    [line] = over_limit(teacher, found, 0.0)
+    assert line.startswith(f"the limit is $1, and a whole build takes about ${usd:.2f}")
+    assert "--max-cost " in line
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert "MAX_COST=" in over_limit(teacher, found, 0.0)[0]
+    assert over_limit(teacher._replace(max_cost_usd=usd + 1), found, 0.5) == []
+    assert over_limit(teacher._replace(max_cost_usd=usd + 1), found, 1.5) != []  # what is spent counts
+    assert over_limit(teacher._replace(max_cost_usd=None), found, 0.0) == []
+
+
+def test_an_empty_ledger_says_so() -> None:
+    assert spending([]) == "no reply yet: a build with a teacher asks for some, and they are kept here"
+
+
+def test_messages_name_options_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (typed("--base-url"), typed("--price", "2.5,10")) == ("--base-url", "--price 2.5,10")
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert (typed("--base-url"), typed("--price", "2.5,10")) == ("BASE_URL=", "PRICE=2.5,10")

