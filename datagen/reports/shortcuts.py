@@ -324,7 +324,7 @@ def _together(options: _Options, text: Ints) -> Floats:
     right = np.arange(len(left)) - starts[left] + first[options.row[left]]
     pairs = text[left] * (text.max() + 1) + text[right]
     _, pair, often = np.unique(pairs, return_inverse=True, return_counts=True)
-    beside = np.where(left == right, 0, often[pair] - 1)
+    beside = np.where(left == right, 0.0, often[pair] - 1.0)
     return np.bincount(left, beside, len(text))
 
 
