@@ -6,8 +6,8 @@ is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -35,22 +35,16 @@ def main() -> None:
     """
 
 
-class _Duration(click.ParamType[float]):
-    """A time such as 70m, 90s or 1.5h, as seconds."""
+class _Time(click.ParamType[float]):
+    """A time such as 70m, 90s or 1.5h; in minutes, as a plain number is."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:])
-        try:
-            seconds = float(value[:-1]) * (unit or math.nan)
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds < math.inf:
-            self.fail(f"`{value}` is no time: write 70m, 90s or 1.5h", param, ctx)
-        return seconds
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)([smh]?)", str(value).strip())
+        if found is None or not float(found[1]):
+            self.fail(f"`{value}` is no time above 0: write 70m, 90s or 1.5h", param, ctx)
+        return float(found[1]) * {"s": 1 / 60, "h": 60}.get(found[2], 1)
 
 
 _GRADER = click.option(
@@ -222,9 +216,8 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MINUTES",
-    help="Be done after MINUTES: shorter answers first, then answers by rule.",
+    type=_Time(),
+    help="Be done after so long, as in 10m: shorter answers first, then answers by rule.",
 )
 @click.option(
     "--choose",
@@ -299,7 +292,7 @@ def run(
 )
 @click.option("--gpus", metavar="NxGB", help="GPUs, as in 4x16 or 4xT4. [default: this machine, measured]")
 @click.option("--bits", type=click.Choice(["4", "16"]), help="Bits of a known model's weights. [default: 16]")
-@click.option("--time-limit", metavar="TIME", help="What it may take, as in 70m.")
+@click.option("--time-limit", type=_Time(), help="What it may take, as in 70m.")
 @click.option("--rates", metavar="READ,SAID", help="Tokens read and said a second, where they are known.")
 @click.option(
     "--choose",
@@ -311,7 +304,7 @@ def plan(
     questions: Path,
     gpus: str | None,
     bits: str | None,
-    time_limit: str | None,
+    time_limit: float | None,
     rates: str | None,
     choose: str | None,
 ) -> None:
@@ -329,14 +322,13 @@ def plan(
     from datagen.shopbench.questions import read_questions
     from infer import plan as planning
 
-    limit = planning.minutes(time_limit) if time_limit else None
     given = planning.given_rates(rates) if rates else None
     machine = named(gpus) if gpus else None
     asked = read_questions(questions)
     by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
     if machine:
         known = None if bits is None else int(bits)
-        click.echo(planning.plan(model, asked, machine, known, limit, by, given))
+        click.echo(planning.plan(model, asked, machine, known, time_limit, by, given))
         return
     if bits:
         raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
@@ -345,7 +337,7 @@ def plan(
     folder = model_folder(model)
     chosen = settings(folder)
     engine = None if given else Engine(folder, chosen)
-    click.echo(planning.plan_here(folder, asked, engine, chosen, limit, by, given))
+    click.echo(planning.plan_here(folder, asked, engine, chosen, time_limit, by, given))
 
 
 @main.command()
@@ -363,7 +355,7 @@ def plan(
     help="Take this track's time limit. [default: the folder's]",
 )
 @click.option(
-    "--time-limit", type=_Duration(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
+    "--time-limit", type=_Time(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
 )
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
@@ -407,7 +399,9 @@ def drive(
     track = track or str(checked(folder).get("track"))
     run = runs / (name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
     with _reporting() as report:
-        done = drive(folder, asked, run, track, time_limit or TRACKS[track].seconds, report=report)
+        done = drive(
+            folder, asked, run, track, 60 * time_limit if time_limit else TRACKS[track].seconds, report=report
+        )
     click.echo(summary(done, run))
     if "MAKELEVEL" not in os.environ:
         click.echo(f"Next: infer score {run} --answers {run}")

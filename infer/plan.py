@@ -5,7 +5,6 @@ or given, or, of GPUs, out of their makers' figures and the shares of them that 
 """
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -312,14 +311,6 @@ def _tokenizer(folder: Path) -> Any:
         ) from error
     check_chat(tokenizer, folder)
     return tokenizer
-
-
-def minutes(text: str) -> float:
-    """Minutes of a text such as `70m`, `1.5h`, or `70`. Raises UserError where it is no time."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(s|m|h|)", text.strip())
-    if found is None or float(found[1]) == 0:
-        raise UserError(f"--time-limit {text}: write a time above 0, as in 70m or 1.5h")
-    return float(found[1]) * {"s": 1 / 60, "h": 60}.get(found[2], 1)
 
 
 def given_rates(text: str) -> Rates:

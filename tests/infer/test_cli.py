@@ -13,9 +13,10 @@ from typing import Any
 
 import openai
 import pytest
+from click import BadParameter
 from click.testing import CliRunner, Result
 
-from infer.cli import main
+from infer.cli import _Time, main
 from tests.conftest import write_model_files
 
 
@@ -196,3 +197,14 @@ def test_serve_answers_what_was_asked_before_its_end(
     client.close()
     assert server.returncode == 0
     assert "stopped. Questions answered: 21" in told
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("70m", 70), ("70", 70), ("1.5h", 90), ("30s", 0.5)])
+def test_times_are_read_in_minutes(text: str, minutes: float) -> None:
+    assert _Time()(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "m", "0", "0s", "-1m", "1d", "nan", "9" * 50])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(BadParameter, match="no time above 0"):
+        _Time()(text)

@@ -165,5 +165,5 @@ def test_the_command_says_what_it_took(tmp_path: Path, questions: Path) -> None:
     assert "11 of 11 questions answered in" in found.stdout
     assert "the 11,130 questions of concepts take" in found.stdout
     assert (tmp_path / "runs/sub-questions-drive/run.json").is_file()
-    wrong = CliRunner().invoke(main, [*words, "--time-limit", "70"])
-    assert (wrong.exit_code, "`70` is no time: write 70m, 90s or 1.5h" in wrong.stderr) == (2, True)
+    wrong = CliRunner().invoke(main, [*words, "--time-limit", "soon"])
+    assert (wrong.exit_code, "`soon` is no time above 0: write 70m, 90s or 1.5h" in wrong.stderr) == (2, True)

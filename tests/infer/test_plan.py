@@ -10,7 +10,7 @@ from datagen.errors import UserError
 from datagen.hf.architecture import architecture
 from datagen.hf.gpus import gpus
 from infer.cli import main
-from infer.plan import GIB, Model, Rates, given_rates, memory, minutes, model, rates, seconds, split_over
+from infer.plan import GIB, Model, Rates, given_rates, memory, model, rates, seconds, split_over
 from infer.work import Load
 
 
@@ -129,17 +129,6 @@ def test_of_an_unknown_gpu_no_minutes_are_told(questions: Path) -> None:
     run = CliRunner().invoke(main, command)
     assert run.exit_code == 0
     assert "minutes: not known, as the speed of a GPU of 32 GB is not" in run.output
-
-
-@pytest.mark.parametrize(("text", "value"), [("70m", 70), ("70", 70), ("1.5h", 90), ("30s", 0.5)])
-def test_times_are_read(text: str, value: float) -> None:
-    assert minutes(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "m", "0", "-1m", "1d", "nan", "9" * 50])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="--time-limit"):
-        minutes(text)
 
 
 @pytest.mark.parametrize("text", ["900", "900,0", "a,b", "inf,1", "1,2,3"])
