@@ -48,7 +48,7 @@ class Model(NamedTuple):
     folder: str
 
 
-def family(adapters: Sequence[Path], calibration: Path, name: str) -> list[Model]:
+def family(adapters: Sequence[Path], calibration: Path, limit: int | None, name: str) -> list[Model]:
     """Every model of the family, each made where it is not there yet; the base comes first."""
     found = [Model("base", _printed("finetune", "base", adapters[0]))]
     found += [Model(adapter.name, _printed("finetune", "merge", adapter)) for adapter in adapters]
@@ -60,7 +60,8 @@ def family(adapters: Sequence[Path], calibration: Path, name: str) -> list[Model
     for alpha in ALPHAS:
         found.append(Model(f"WiSE-FT {alpha:g}", _printed("finetune", "wise-ft", whole, "--alpha", alpha)))
     # However much it loses: that is what the table is to show
-    packed = Path(_printed("finetune", "quantize", merged, "--questions", calibration, "--margin", 1))
+    all_the_same = ["--margin", 1, *(["--limit", limit] if limit else [])]
+    packed = Path(_printed("finetune", "quantize", merged, "--questions", calibration, *all_the_same))
     return [*found, Model("4 bits", str(packed if quantize.answers_packed() else _plain(packed)))]
 
 
@@ -104,7 +105,7 @@ def costs(runs: Sequence[Path], models: Sequence[Model]) -> str:
 def page(adapters: Sequence[Path], questions: Sequence[Path], limit: int | None, name: str) -> str:
     """The whole page, as Markdown."""
     choose = _choose(adapters[0])
-    models = family(adapters, questions[0], name)
+    models = family(adapters, questions[0], limit, name)
     base, best = models[0], models[-len(ALPHAS) - 2]
     sets = " and ".join(f"`{source.resolve().stem}`" for source in questions)
     parts = [_INTRO.format(sets=sets, command=_command(adapters, questions, limit), machine=_machine())]

@@ -158,7 +158,7 @@ def listening(port: int) -> socket.socket:
     return found
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.Server):  # type: ignore[misc]
     """uvicorn, which tells when it is `ready`, and when it is `leaving` and only waits for what was asked."""
 
     def __init__(
