@@ -48,7 +48,20 @@ class Model(NamedTuple):
     folder: str
 
 
-def family(adapters: Sequence[Path], calibration: Path, limit: int | None, name: str) -> list[Model]:
+class Few(NamedTuple):
+    """How many questions of each source are asked, and how many 4 bits are calibrated on; None: as usual."""
+
+    limit: int | None
+    samples: int | None
+
+    def options(self) -> list[object]:
+        """Both as options of `finetune quantize`."""
+        return [
+            word for name, of in zip(("--limit", "--samples"), self, strict=True) if of for word in (name, of)
+        ]
+
+
+def family(adapters: Sequence[Path], calibration: Path, few: Few, name: str) -> list[Model]:
     """Every model of the family, each made where it is not there yet; the base comes first."""
     found = [Model("base", _printed("finetune", "base", adapters[0]))]
     found += [Model(adapter.name, _printed("finetune", "merge", adapter)) for adapter in adapters]
@@ -60,8 +73,9 @@ def family(adapters: Sequence[Path], calibration: Path, limit: int | None, name:
     for alpha in ALPHAS:
         found.append(Model(f"WiSE-FT {alpha:g}", _printed("finetune", "wise-ft", whole, "--alpha", alpha)))
     # However much it loses: that is what the table is to show
-    all_the_same = ["--margin", 1, *(["--limit", limit] if limit else [])]
-    packed = Path(_printed("finetune", "quantize", merged, "--questions", calibration, *all_the_same))
+    packed = Path(
+        _printed("finetune", "quantize", merged, "--questions", calibration, "--margin", 1, *few.options())
+    )
     return [*found, Model("4 bits", str(packed if quantize.answers_packed() else _plain(packed)))]
 
 
@@ -102,17 +116,17 @@ def costs(runs: Sequence[Path], models: Sequence[Model]) -> str:
     return _markdown(["", "weights, GiB", "seconds", "questions/s", "memory, GiB", "parsed"], lines)
 
 
-def page(adapters: Sequence[Path], questions: Sequence[Path], limit: int | None, name: str) -> str:
+def page(adapters: Sequence[Path], questions: Sequence[Path], few: Few, name: str) -> str:
     """The whole page, as Markdown."""
     choose = _choose(adapters[0])
-    models = family(adapters, questions[0], limit, name)
+    models = family(adapters, questions[0], few, name)
     base, best = models[0], models[-len(ALPHAS) - 2]
     sets = " and ".join(f"`{source.resolve().stem}`" for source in questions)
-    parts = [_INTRO.format(sets=sets, command=_command(adapters, questions, limit), machine=_machine())]
+    parts = [_INTRO.format(sets=sets, command=_command(adapters, questions, few), machine=_machine())]
     for source in questions:
-        runs = [answered(model, source, limit, choose) for model in models]
+        runs = [answered(model, source, few.limit, choose) for model in models]
         found, names = compare(runs), [model.name for model in models]
-        free = compare([answered(model, source, limit, None) for model in (base, best)])
+        free = compare([answered(model, source, few.limit, None) for model in (base, best)])
         parts += [
             f"## {source.resolve().stem}",
             scores(found, names, ["over all", "task type"]),
@@ -130,11 +144,12 @@ def main() -> None:
     parser.add_argument("--adapter", action="append", type=Path, required=True, metavar="RUN")
     parser.add_argument("--questions", action="append", type=Path, required=True, metavar="SOURCE")
     parser.add_argument("--limit", type=int, metavar="N", help="ask only N questions of each source")
+    parser.add_argument("--samples", type=int, metavar="N", help="calibrate 4 bits on N sequences")
     parser.add_argument("--name", default="ensemble", help="name of the ensemble's folder")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     given = parser.parse_args()
     try:
-        text = page(given.adapter, given.questions, given.limit, given.name)
+        text = page(given.adapter, given.questions, Few(given.limit, given.samples), given.name)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     given.out.write_text(text, encoding="utf-8")
@@ -174,9 +189,10 @@ def _choose(adapter: Path) -> str:
     return str(said["config"].get("choose", "number"))
 
 
-def _command(adapters: Sequence[Path], questions: Sequence[Path], limit: int | None) -> str:
+def _command(adapters: Sequence[Path], questions: Sequence[Path], few: Few) -> str:
     runs, files = " ".join(map(str, adapters)), " ".join(source.name for source in questions)
-    return f'make results ADAPTERS="{runs}" QUESTIONS="{files}"' + (f" LIMIT={limit}" if limit else "")
+    fewer = [f" {name}={of}" for name, of in zip(("LIMIT", "SAMPLES"), few, strict=True) if of]
+    return f'make results ADAPTERS="{runs}" QUESTIONS="{files}"{"".join(fewer)}'
 
 
 def _machine() -> str:
