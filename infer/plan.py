@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.architecture import PUBLISHED, Architecture, architecture
+from datagen.hf.architecture import PUBLISHED, Architecture, architecture, spread
 from datagen.hf.architecture import names as known_models
 from datagen.hf.checkpoint import config
 from datagen.hf.gpus import Gpu, Gpus
@@ -134,16 +134,14 @@ def _quantised(folder: Path) -> tuple[int, int] | None:
 
 
 def split_over(model: Model, gpus: Gpus) -> int:
-    """Over how many of the GPUs the engine spreads the model: as many as share its heads evenly.
+    """Over how many of the GPUs the engine spreads the model: as many as share it evenly.
 
     Raises UserError where that cuts a group of quantised weights in two.
     """
     shape = model.shape
-    parts = max(n for n in range(1, gpus.number + 1) if shape.heads % n == 0)
+    parts = spread(shape.heads, shape.kv_heads, shape.intermediate, gpus.number)
     if model.bits == 4 and shape.intermediate % (parts * model.group):
-        fits = max(
-            n for n in range(1, parts) if shape.heads % n == 0 and shape.intermediate % (n * model.group) == 0
-        )
+        fits = spread(shape.heads, shape.kv_heads, shape.intermediate // model.group, parts)
         new = -(-shape.intermediate // (8 * model.group)) * 8 * model.group
         raise UserError(
             f"{model.name}: {shape.intermediate} inputs in groups of {model.group} don't split over {parts} "
@@ -349,7 +347,8 @@ def _work(work: Load, how: str) -> Iterator[str]:
 def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
     yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
     if parts < gpus.number:
-        yield f"its {model.shape.heads} heads are shared by {parts} of the {gpus.number} GPUs alone"
+        heads = f"{model.shape.heads} heads ({model.shape.kv_heads} of keys)"
+        yield f"its {heads} split evenly over {parts} of the {gpus.number} GPUs alone"
     if model.bits == 4 and model.shape.intermediate != _published_width(model):
         width = model.shape.intermediate
         yield f"its {_published_width(model):,} inputs are padded to {width:,}, to split evenly"

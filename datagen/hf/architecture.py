@@ -85,6 +85,18 @@ class Architecture:
         return replace(self, intermediate=-(-self.intermediate // multiple) * multiple)
 
 
+def spread(heads: int, kv_heads: int, intermediate: int, most: int) -> int:
+    """Over how many GPUs, of `most`, vLLM can spread a model, so that all get as much of it.
+
+    Heads of keys and values are shared out, or each GPU has a copy of one.
+    """
+    return max(
+        n
+        for n in range(1, most + 1)
+        if heads % n == 0 and intermediate % n == 0 and (kv_heads % n == 0 or n % kv_heads == 0)
+    )
+
+
 def _qwen2(hidden: int, layers: int, heads: int, kv: int, wide: int, words: int, tied: bool) -> Architecture:
     biases = (True, False, False)
     return Architecture(

@@ -92,9 +92,10 @@ class Estimate(_ChatML):
         """So many tokens. Texts that begin alike have the same ones there, and others from then on."""
         pieces = _AROUND_MARKS.split(text)
         count = len(pieces) - 1 + sum(map(estimated_tokens, pieces))
-        parts = [text[at : at + _USUAL] for at in range(0, len(text), _USUAL)][:count]
-        parts += [f"{number} {text}" for number in range(count - len(parts))]
-        return [zlib.crc32(part.encode("utf-8", "replace")) for part in parts]
+        parts = [text[at : at + _USUAL].encode("utf-8", "replace") for at in range(0, len(text), _USUAL)]
+        ids = list(map(zlib.crc32, parts[:count]))
+        rest = zlib.crc32(b"".join(parts))  # of the whole text, which no other one shares
+        return ids + list(range(rest, rest + count - len(ids)))
 
 
 _USUAL = 4

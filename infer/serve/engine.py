@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
+from datagen.hf.architecture import spread
 from datagen.hf.checkpoint import config, has_own_code
 from datagen.hf.openmp import sleep_while_waiting
 from datagen.prompts.chat import Tokenizer, check_chat
@@ -252,8 +253,14 @@ def _cpu(settings: Settings) -> dict[str, Any]:
 def _gpu(folder: Path) -> dict[str, Any]:
     import torch
 
-    heads = config(folder).get("num_attention_heads") or 1
-    together = max(n for n in range(1, torch.cuda.device_count() + 1) if heads % n == 0)
+    said = config(folder)
+    heads = said.get("num_attention_heads") or 1
+    together = spread(
+        heads,
+        said.get("num_key_value_heads") or heads,
+        said.get("intermediate_size") or 0,
+        torch.cuda.device_count(),
+    )
     further: dict[str, Any] = {"tensor_parallel_size": together}
     if torch.cuda.get_device_capability()[0] < 8:  # FlashAttention wants Ampere
         further |= {"attention_config": {"backend": "TRITON_ATTN"}, "max_num_seqs": 32}
