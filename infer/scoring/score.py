@@ -6,7 +6,9 @@ the same, whatever its number of questions and its track. (ShopBench's published
 tasks, not one over tracks.)
 
 An interval holds 95 of 100 bootstrap resamples: a task's questions are drawn anew with replacement, the
-tasks stay. It tells what another set of such questions might give, not what another training might.
+tasks stay. Tasks of one question are drawn among each other, as that one would always be drawn again; their
+interval is rather too wide. It tells what another set of such questions might give, not what another training
+might.
 """
 
 import re
@@ -213,7 +215,7 @@ def scores(planned: Plan, sets: Sequence[Sequence[str]], grader: str = "shopbenc
     found = {task.name: _intervals(task, tables[:, task.places]) for task in planned.tasks}
     return [
         Scores(
-            overall=mean([found[task.name][of] for task in planned.tasks]),
+            overall=mean(planned.tasks, [found[task.name][of] for task in planned.tasks]),
             tracks=_grouped(planned.tasks, {task.name: task.track for task in planned.tasks}, found, of),
             task_types=_grouped(planned.tasks, {task.name: task.kind for task in planned.tasks}, found, of),
             tasks={task.name: found[task.name][of] for task in planned.tasks},
@@ -223,20 +225,25 @@ def scores(planned: Plan, sets: Sequence[Sequence[str]], grader: str = "shopbenc
     ]
 
 
-def mean(intervals: Sequence[Interval]) -> Interval:
-    """The mean of tasks' scores, resampled alike."""
-    draws = np.mean([interval.draws for interval in intervals], axis=0)
-    return Interval(float(np.mean([interval.score for interval in intervals])), draws)
+def mean(tasks: Sequence[Task], intervals: Sequence[Interval]) -> Interval:
+    """The mean of the tasks' scores, resampled alike."""
+    scores = np.array([interval.score for interval in intervals])
+    draws = np.array([interval.draws for interval in intervals])
+    alone = [place for place, task in enumerate(tasks) if len(task.places) == 1]
+    if len(alone) > 1:
+        drawn = np.random.default_rng([SEED, len(alone)]).integers(0, len(alone), (len(alone), RESAMPLES))
+        draws[alone] = scores[alone][drawn]
+    return Interval(float(scores.mean()), draws.mean(axis=0))
 
 
 def _grouped(
     tasks: Sequence[Task], groups: Mapping[str, str], found: Mapping[str, Sequence[Interval]], of: int
 ) -> dict[str, Interval]:
-    names = dict.fromkeys(groups[task.name] for task in tasks if groups[task.name])
-    return {
-        str(name): mean([found[task.name][of] for task in tasks if groups[task.name] == name])
-        for name in names
-    }
+    members: dict[str, list[Task]] = {}
+    for task in tasks:
+        if groups[task.name]:
+            members.setdefault(str(groups[task.name]), []).append(task)
+    return {name: mean(each, [found[task.name][of] for task in each]) for name, each in members.items()}
 
 
 def _tables(planned: Plan, sets: Sequence[Sequence[str]], grader: str) -> Floats:

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,18 @@ def test_the_page_stands_alone_and_shows_everything(three: list[Path]) -> None:
     assert "base right, tuned wrong" in text
     assert "is &lt;" in text  # a prompt is text, not markup
     assert page(compare(three)) == text
+
+
+def test_tasks_of_one_question_each_leave_room_for_chance(tmp_path: Path) -> None:
+    alone = [replace(question, task=f"task{number}") for number, question in enumerate(QUESTIONS[:30])]
+    half = [str(gold if number % 2 else (gold + 1) % 4) for number, gold in enumerate(GOLD[:30])]
+    found = compare([run(tmp_path / "base", ["9"] * 30, alone), run(tmp_path / "half", half, alone)])
+    score = found.rows[0].runs[1]
+    assert score.score == 0.5
+    assert score.high - score.low == pytest.approx(
+        4 * 0.5 / 30**0.5, abs=0.1
+    )  # as of 30 questions of one task
+    few = compare(
+        [run(tmp_path / "one", ["9", "9"], alone[:2]), run(tmp_path / "two", [half[0], half[1]], alone[:2])]
+    )
+    assert "cannot be told from" in verdicts(few)[2]
