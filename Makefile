@@ -44,7 +44,7 @@ ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or 
 INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help data teacher sft infer serve quantize submit results trained test check bench named constraints clean
+.PHONY: help data teacher sft infer serve quantize submit results made trained test check bench named constraints clean
 
 help:
 	@echo 'shoptalk: instruction sets from public shopping data. Start with: make data RECIPE=esci_mcq'
@@ -99,32 +99,35 @@ infer: trained .venv/finetune .venv/infer
 	@$(BIN)/infer compare 'infer/runs/$(ANSWERS)/base' 'infer/runs/$(ANSWERS)/tuned'
 
 ## make serve
-##     Serve that model's answers until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
+##     Serve that model's answers (ADAPTER=folder: a training, or a model) until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
 ##     The page offers the questions of QUESTIONS=folder (default: the data set of RECIPE, where there is one), and grades.
-serve: trained .venv/finetune .venv/infer
+serve: made .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && exec $(BIN)/infer serve "$$model" --port '$(PORT)' \
 		$(if $(or $(findstring command line,$(origin QUESTIONS)),$(wildcard $(QUESTIONS))),--questions '$(QUESTIONS)')
 
 ## make quantize
-##     Write that model with 4-bit weights (AWQ) into ADAPTER/awq, if it loses at most MARGIN=0.02 (default) of its score.
+##     Write that model, or that of ADAPTER=folder, with 4-bit weights (AWQ) beside it, if it loses at most MARGIN=0.02 (default) of its score.
 ##     It is calibrated and scored on QUESTIONS=file or a data set (default: runs/RECIPE). SAMPLES=16 calibrates on
 ##     fewer than 96, in less time. docs/quantize.md says more.
-quantize: trained .venv/finetune .venv/infer .venv/quantize
+quantize: made .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		$(BIN)/finetune quantize "$$model" --questions '$(QUESTIONS)' $(if $(LIMIT),--limit '$(LIMIT)') \
 		$(if $(MARGIN),--margin '$(MARGIN)') $(if $(SAMPLES),--samples '$(SAMPLES)')
 
 ## make submit ADAPTER=finetune/runs/mine
-##     Merge that training (default: the last of make sft), write it into finetune/submissions/ as a folder that runs by itself,
+##     Merge that training (default: that of make sft), or take a model's folder, write it into finetune/submissions/ as a folder that runs by itself,
 ##     and run it as the competition would on LIMIT=32 questions (default) of the test split, or QUESTIONS=file. TRACK=concepts
 ##     gives it that track's time limit; all is the default. docs/submit.md says more.
-submit: trained .venv/finetune .venv/infer
+submit: made .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		folder=$$($(BIN)/finetune submit "$$model" --track '$(or $(TRACK),all)') && echo "$$folder" && \
 		$(BIN)/infer drive "$$folder" --questions '$(QUESTIONS)' --limit '$(or $(LIMIT),32)'
 
 # The second model is asked what the first one was: a run is a source of questions. `trained` comes before anything is
-# installed for it.
+# installed for it; what needs no base takes a model's folder, too: a share of a training (WiSE-FT), or one in 4 bits.
+made:
+	@test -f '$(ADAPTER)/config.json' || $(MAKE) --no-print-directory trained ADAPTER='$(ADAPTER)'
+
 trained:
 	@test -f '$(ADAPTER)/run.json' || { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
 		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from datagen.console.text import duration
 from datagen.errors import UserError
 from finetune.report import METRICS
 from finetune.run_file import CHECKPOINTS
@@ -131,9 +132,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
 def minutes(seconds: float) -> str:
     """A time in words: `about 12 minutes`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} seconds"
-    return f"about {round(seconds / 60)} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
+    return f"about {duration(seconds)}"
 
 
 def _entry(logs: dict[str, Any]) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     from finetune.config import load
 
     loaded = load(config, settings)
-    run = runs / (name or f"{Path(config).stem}-{data.resolve().name}")
+    run = runs / _below(name or f"{Path(config).stem}-{data.resolve().name}")
     with _leaving_at_once():
         from finetune.train import train as start
     result = start(loaded, data, run, _say)
@@ -146,7 +146,7 @@ def merge(run: Path) -> None:
     """Write a tuned model as one folder that can be served.
 
     RUN is the folder of a finished training. The model goes to RUN/merged. If it is there already,
-    nothing is done.
+    nothing is done. The folder of a model is printed as it is.
 
     \b
     Example:
@@ -189,6 +189,8 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
     for share in alphas:
         check_share(share)
     if questions is None:
+        if limit:
+            raise click.UsageError("--limit is of --questions, and there are none")
         for share in alphas:
             click.echo(wise_ft(run, share))
         return
@@ -240,13 +242,20 @@ def ensemble(
     if len(members) == 1:
         raise click.UsageError("an ensemble has two members or more: name their folders")
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
-    run = runs / (name or "-".join(["ensemble", *(of.name for of in members)]))
+    run = runs / _below(name or "-".join(["ensemble", *(of.name for of in members)]))
     made = ensemble(members, run, shares, rank)
     if shares and abs(sum(shares) - 1) > 1e-9:
         _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
     if made.error is not None:
         _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
     click.echo(made.run)
+
+
+def _below(name: str) -> str:
+    """The name of a folder. Raises UsageError where it leads out of the folder of all trainings."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise click.UsageError(f"--name {name}: leads out of --runs. Name a folder in there")
+    return name
 
 
 def _number(word: str, option: str) -> float:

@@ -247,6 +247,8 @@ def _adapters(members: list[Member], run: Path, rank: int | None) -> tuple[int, 
             a, b, missing, all_of_it = _shortened(a, b, rank)
             lost, whole = lost + missing, whole + all_of_it
         a, b = _padded(a, b, made)
+        if not (a.float().isfinite().all() and b.float().isfinite().all()):
+            raise UserError(f"--weights: so large that `{name}` would hold numbers that are not finite")
         later[key.removesuffix(lora.A) + lora.B] = b
         return a
 

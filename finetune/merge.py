@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, check_whole, config, fingerprint, has_own_code, weight_files, whole
+from datagen.hf.checkpoint import (
+    ORIGIN,
+    check_whole,
+    checked,
+    config,
+    fingerprint,
+    has_own_code,
+    weight_files,
+    whole,
+)
 from datagen.storage.files import check_room, full_disk, sha256, writable, write_json, write_text
 from datagen.storage.folder_lock import held
 from finetune.base_models import SUMS, base_model
@@ -28,7 +37,12 @@ Changes = Callable[[str], Change | None]
 
 
 def merge(run: Path) -> Path:
-    """Write the tuned model into `RUN/merged/`, if it is not there; raises what `wise_ft` does."""
+    """Write the tuned model into `RUN/merged/`, if it is not there; raises what `wise_ft` does.
+
+    The folder of a model, which has nothing to merge, is given as it is.
+    """
+    if not (run / RUN).is_file() and (run / "config.json").is_file():
+        return checked(run)
     return _written(run, 1.0, run / "merged")
 
 
@@ -104,7 +118,11 @@ def again(run: Path, lock: dict[str, Any]) -> str:
 
 
 def _is_there(folder: Path, origin: dict[str, Any]) -> bool:
-    return bool(_origin(folder) == origin and _is_whole(folder))
+    """Whether the folder holds this very model; what lies beside the weights is read again."""
+    if _origin(folder) != origin or not _is_whole(folder):
+        return False
+    small = {name: of for name, of in _sums(folder).items() if not name.endswith(".safetensors")}
+    return bool(small) and all(sha256(folder / name) == of for name, of in small.items())
 
 
 def _copied(run: Path, base: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from datagen.console.text import duration
 from datagen.errors import UserError
 from datagen.hf.architecture import Architecture, architecture
 from datagen.hf.gpus import Gpu, Gpus
@@ -329,7 +330,7 @@ def _course(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Iter
         yield f"hours: not known, as the speed of a GPU of {gpus.gpu.name} is not. Name one, as in 8xA100"
         return
     yield (
-        f"about {took.seconds / 3600:.1f} hours: by the published figures of {gpus.gpu.name} "
+        f"about {duration(took.seconds)}: by the published figures of {gpus.gpu.name} "
         f"({gpus.gpu.tflops:g} TFLOPS, {gpus.gpu.memory_gb_s:,g} GB/s), of which {COMPUTE:.0%} and "
         f"{BANDWIDTH:.0%} are assumed to be reached; not measured"
     )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from datagen.console.progress import Say
 from datagen.console.text import table
 from datagen.errors import UserError
+from datagen.shopbench.questions import read_questions
 from datagen.storage.files import full_disk, write_json
 from datagen.storage.folder_lock import held
 from finetune.merge import base_of, check_room_for, check_share, wise_ft
@@ -63,8 +64,10 @@ def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None
     alphas = sorted(set(alphas))
     for alpha in alphas:
         check_share(alpha)
-    if not questions.exists():
-        raise UserError(f"{questions}: no such file or folder. Name questions as `infer run` takes them")
+    if not any(question.target is not None for question in read_questions(questions)):
+        raise UserError(
+            f"{questions}: no question has a right answer, so none can choose a share. Name others"
+        )
     check_room_for(base_of(run), [run / f"wise-ft-{alpha:g}" for alpha in alphas])
     of = "-".join([questions.resolve().stem, *([str(limit)] if limit else [])])
     folder = run / f"sweep-{of}"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datagen.console.text import duration
 from datagen.errors import UserError
 from datagen.hf.architecture import PUBLISHED, Architecture, architecture, spread
 from datagen.hf.architecture import names as known_models
@@ -275,7 +276,7 @@ def plan(
         )
         return "\n".join(lines)
     speed = given or rates(found, gpus, at_once, mean)
-    return "\n".join(_minutes(lines, work, speed, limit, f"{gpus}: {_source(gpus.gpu, given)}"))
+    return "\n".join(_minutes(lines, work, speed, limit, f"{gpus}: {_source(gpus.gpu, given)}", found.bits))
 
 
 def plan_here(
@@ -371,23 +372,26 @@ def _published_width(model: Model) -> int:
     return PUBLISHED[known].intermediate if known in PUBLISHED else model.shape.intermediate
 
 
-def _minutes(lines: list[str], work: Load, speed: Rates, limit: float | None, source: str) -> list[str]:
-    """The plan so far, and its minutes. Raises UserError where they are more than the limit."""
-    taken = seconds(work, speed) / 60
+def _minutes(
+    lines: list[str], work: Load, speed: Rates, limit: float | None, source: str, bits: int = 4
+) -> list[str]:
+    """The plan so far, and its time. Raises UserError where they are more than the limit."""
+    taken = seconds(work, speed)
     weighed = f", {speed.weighed:,.0f} weighed" if work.weighed else ""
     lines = [
         *lines,
         f"{source}: {speed.read:,.0f} tokens a second read, {speed.said:,.0f} said{weighed}",
-        f"about {taken:,.1f} minutes, without loading",
+        f"about {duration(taken)}, without loading",
     ]
     if limit is None:
         return lines
-    if taken <= limit:
-        return [*lines, f"fits into {limit:g} minutes, with {limit - taken:,.1f} to spare"]
-    fit = int(work.questions * limit / taken)
+    allowed = duration(60 * limit)
+    if taken <= 60 * limit:
+        return [*lines, f"fits into {allowed}, with {duration(60 * limit - taken)} to spare"]
+    fit = int(work.questions * 60 * limit / taken)
     lines.append(
-        f"{taken:,.1f} minutes don't fit into {limit:g}: about {fit:,} of {work.questions:,} questions do. "
-        "Faster or more GPUs, 4 bits (--bits 4), or a smaller model take less"
+        f"{duration(taken)} don't fit into {allowed}: about {fit:,} of {work.questions:,} questions do. "
+        f"Faster or more GPUs,{'' if bits == 4 else ' 4 bits (--bits 4),'} or a smaller model take less"
     )
     raise UserError("\n".join(lines))
 
@@ -399,7 +403,7 @@ def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
         f"{kept.cache / GIB:.1f} are left. What does fit:"
     )
     options = []
-    counts = [n for n in (gpus.number, 2 * gpus.number, 4 * gpus.number, 8 * gpus.number) if n <= 64]
+    counts = sorted({gpus.number} | {n for n in (2, 4, 8, 16, 32, 64) if n > gpus.number})
     for bits in sorted({model.bits, 4}, reverse=True):
         whole = GROUP * math.gcd(model.shape.heads, model.shape.kv_heads, 8)
         shape = model.shape.padded(whole) if bits == 4 else model.shape

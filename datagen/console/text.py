@@ -47,6 +47,13 @@ def shortened(text: str, characters: int = 200) -> str:
     return line if len(line) <= characters else line[: characters - 1] + "…"
 
 
+def duration(seconds: float) -> str:
+    """A time in words, in the unit that tells it best: `40 seconds`, `12 minutes`, `1.5 hours`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:,.1f} hours"
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, bool | str):
         return str(value)

@@ -171,7 +171,7 @@ def test_several_shares_without_questions_are_written(run: Path) -> None:
 
 
 def test_an_infer_that_fails_is_told(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone.jsonl: no such file or folder. Name questions as"):
+    with pytest.raises(UserError, match=r"gone.jsonl: no such file or folder. Name a JSON"):
         sweep(run, [1], tmp_path / "gone.jsonl", None, lambda line: None)
     assert not any(run.glob("wise-ft-*"))
     (tmp_path / "bad.jsonl").write_text("no JSON", encoding="utf-8")

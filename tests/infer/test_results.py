@@ -30,6 +30,6 @@ def test_models_stand_below_each_other_with_what_differs_marked(tmp_path: Path) 
 
 def test_the_command_of_the_page_names_no_folder_of_the_machine() -> None:
     told = results._command(
-        [Path("finetune/runs/a"), Path("finetune/runs/b")], [Path("/home/me/q.jsonl")], results.Few(100, None)
+        [Path("finetune/runs/a"), Path("finetune/runs/b")], [Path("/somewhere/q.jsonl")], results.Few(100, None)
     )
     assert told == 'make results ADAPTERS="finetune/runs/a finetune/runs/b" QUESTIONS="q.jsonl" LIMIT=100'
