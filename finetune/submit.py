@@ -27,8 +27,9 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import PICKLES, chooses_by, folder_fingerprint, model_folder
-from datagen.shopbench.limits import TRACKS, as_object
-from datagen.storage.files import full_disk, sha256, write_json
+from datagen.shopbench.limits import TRACKS, as_object, from_object
+from datagen.storage.files import check_link, full_disk, sha256, writable, write_json
+from datagen.storage.folder_lock import held
 
 SETTINGS = "submission.json"
 SUMS = "SHA256SUMS"
@@ -71,13 +72,18 @@ Progress = Callable[[int, int], None]
 def submit(model: str, out: Path | None, track: str, progress: Progress = lambda done, total: None) -> Path:
     """Write the folder for a model and a track, if it is not there; by default it is named after the model.
 
-    Raises UserError where the model is not whole, `out` holds something else than a submission, or the disk
-    is full.
+    A limit that was edited in its submission.json is kept. Raises UserError where the model is not whole,
+    `out` holds something else than a submission or an edited limit of another track, another process writes
+    it, or the disk is full.
     """
     folder = model_folder(model)
     out = out or Path("finetune/submissions") / named(folder)
+    check_link(out)
+    if out.is_symlink():
+        raise UserError(f"{out}: a link, which would be replaced. Name a folder by --out")
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"{out}: the submission would lie in the model's own folder. Name another by --out")
+    writable(out.parent)
     settings = {
         "model": named(folder),
         "model_sha256": folder_fingerprint(folder),
@@ -86,21 +92,19 @@ def submit(model: str, out: Path | None, track: str, progress: Progress = lambda
         "track": track,
         **as_object(TRACKS[track]),
     }
-    there = _settings(out)
-    if there == settings and (out / SUMS).is_file():
+    if _kept(out, settings) == _settings(out):
         return out
-    if out.exists() and there is None:
-        raise UserError(f"{out}: is there, and no submission. Name another folder by --out")
     unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        with full_disk(out):
-            unfinished.mkdir(parents=True)
-            _write(folder, settings, unfinished, progress)
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with full_disk(out), held(unfinished, f"{out} is being written"):
+        try:
+            for left in ("new", "old"):  # by a killed one
+                shutil.rmtree(unfinished / left, ignore_errors=True)
+            _write(folder, _kept(out, settings), unfinished / "new", progress)
+            if out.exists():
+                out.rename(unfinished / "old")
+            (unfinished / "new").rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return out
 
 
@@ -167,12 +171,50 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-def _settings(folder: Path) -> dict[str, Any] | None:
+def _kept(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with what a person has edited in the folder's own.
+
+    Raises UserError where the folder is there and is no submission, or keeps another edited limit.
+    """
+    if not out.exists():
+        return settings
+    there, track = _settings(out), settings["track"]
+    is_ours = settings.keys() <= there.keys() and str(there["track"]) in TRACKS
+    if not is_ours or not (out / SUMS).is_file():
+        raise UserError(f"{out}: is there, and no submission. Name another folder by --out")
+    if foreign := _foreign(out):
+        raise UserError(
+            f"{foreign}: not of the submission, which would be replaced. Move it away, "
+            "or name another folder by --out"
+        )
+    if from_object(there, str(out / SETTINGS)) == TRACKS[there["track"]]:
+        return there | settings
+    if there["track"] != track:
+        raise UserError(
+            f"{out / SETTINGS}: its limit was edited, and --track {track} has another. Name its own track, "
+            f"{there['track']}, to keep the limit, or another folder by --out"
+        )
+    return there | settings | {name: there[name] for name in ("minutes", "questions")}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _foreign(out: Path) -> Path | None:
+    """A file in a submission that its SHA256SUMS does not list, nor Python made."""
+    lines = (out / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = {line.partition("  ")[2] for line in lines} | {SETTINGS, SUMS}
+    for file in sorted(out.rglob("*")):
+        compiled = file.parent.name == "__pycache__" and file.suffix == ".pyc"
+        is_folder = file.is_dir() and not file.is_symlink()
+        if not is_folder and not compiled and file.relative_to(out).as_posix() not in listed:
+            return file
+    return None
 
 
 def _write(model: Path, settings: dict[str, Any], folder: Path, progress: Progress) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.limits import TRACKS, from_object
+from datagen.storage.folder_lock import held
 from finetune.cli import main
 from finetune.submit import modules, requirements, submit
 from tests.conftest import write_model_files
@@ -97,6 +98,72 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, model: Path) -
         submit(str(model), tmp_path / "sub", "all")
     with pytest.raises(UserError, match="the submission would lie in the model's own folder"):
         submit(str(model), model / "sub", "all")
+
+
+@pytest.mark.parametrize("said", ['{"kaggle": 1}', "[1, 2]", '{"track": "all", "minutes": 70}'])
+def test_a_folder_with_another_submission_json_is_left_alone(tmp_path: Path, model: Path, said: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/submission.json").write_text(said)
+    (tmp_path / "sub/SHA256SUMS").write_text("")
+    with pytest.raises(UserError, match="is there, and no submission"):
+        submit(str(model), tmp_path / "sub", "all")
+    assert (tmp_path / "sub/submission.json").read_text() == said
+
+
+def test_a_submission_with_files_beside_it_is_left_alone(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    (folder / "infer/__pycache__").mkdir()
+    (folder / "infer/__pycache__/drive.cpython-311.pyc").write_text("what Python wrote")
+    submit(str(model), folder, "concepts")
+    (folder / "model/notes.txt").write_text("mine")
+    with pytest.raises(
+        UserError, match=r"sub/model/notes.txt: not of the submission, which would be replaced"
+    ):
+        submit(str(model), folder, "all")
+    assert (folder / "model/notes.txt").read_text() == "mine"
+
+
+def test_an_edited_limit_is_kept(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    said = json.loads((folder / "submission.json").read_text())
+    edited = json.dumps(said | {"minutes": 7.1, "questions": {"multiple_choice": 9}})
+    (folder / "submission.json").write_text(edited)
+    assert submit(str(model), folder, "all") == folder
+    assert (folder / "submission.json").read_text() == edited
+    (model / "shoptalk.json").write_text('{"choose": "number"}')
+    submit(str(model), folder, "all")
+    assert (
+        json.loads((folder / "submission.json").read_text()).items()
+        >= {
+            "choose": "number",
+            "minutes": 7.1,
+            "questions": {"multiple_choice": 9},
+        }.items()
+    )
+    with pytest.raises(UserError, match="its limit was edited, and --track concepts has another"):
+        submit(str(model), folder, "concepts")
+
+
+def test_one_process_at_a_time_writes_it(tmp_path: Path, model: Path) -> None:
+    with (
+        held(tmp_path / ".sub.unfinished", "it is written"),
+        pytest.raises(UserError, match="sub is being written by"),
+    ):
+        submit(str(model), tmp_path / "sub", "all")
+
+
+def test_a_place_where_no_folder_can_be_is_refused_at_once(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused = {
+        "file/x": "no folder can be made",
+        "link": "a link, which would be",
+        "loop": "lead in a circle",
+    }
+    for name, message in refused.items():
+        with pytest.raises(UserError, match=message):
+            submit(str(model), tmp_path / name, "all")
 
 
 @pytest.mark.parametrize("gone", ["config.json", "tokenizer_config.json", "model.safetensors"])
