@@ -100,7 +100,7 @@ def submit(model: str, out: Path | None, track: str, progress: Progress = lambda
         "track": track,
         **as_object(TRACKS[track]),
     }
-    if _kept(out, settings) == _settings(out):
+    if _kept(out, settings) == _settings(out) and _is_whole(out):
         return out
     unfinished = out.with_name(f".{out.name}.unfinished")
     with full_disk(out), held(unfinished, f"{out} is being written"):
@@ -213,10 +213,23 @@ def _settings(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _listed(out: Path) -> dict[str, str]:
+    """The files that the submission's SHA256SUMS lists, each with its checksum."""
+    lines = (out / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _is_whole(out: Path) -> bool:
+    """Whether its files are there, as they were written; the model's, which take minutes, only there."""
+    return all(
+        (out / name).is_file() and (name.startswith("model/") or sha256(out / name) == digest)
+        for name, digest in _listed(out).items()
+    )
+
+
 def _foreign(out: Path) -> Path | None:
     """A file in a submission that its SHA256SUMS does not list, nor Python made."""
-    lines = (out / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    listed = {line.partition("  ")[2] for line in lines} | {SETTINGS, SUMS}
+    listed = {*_listed(out), SETTINGS, SUMS}
     for file in sorted(out.rglob("*")):
         compiled = file.parent.name == "__pycache__" and file.suffix == ".pyc"
         is_folder = file.is_dir() and not file.is_symlink()

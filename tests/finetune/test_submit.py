@@ -144,6 +144,17 @@ def test_a_submission_with_files_beside_it_is_left_alone(tmp_path: Path, model: 
     assert (folder / "model/notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["infer/submission.py", "user_config.py", "model/model.safetensors"])
+def test_a_submission_that_lacks_a_file_is_written_again(tmp_path: Path, model: Path, name: str) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    (folder / name).unlink()
+    submit(str(model), folder, "all")
+    assert (folder / name).is_file()
+    (folder / "requirements.txt").write_text("changed")
+    submit(str(model), folder, "all")
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
 def test_an_edited_limit_is_kept(tmp_path: Path, model: Path) -> None:
     folder = submit(str(model), tmp_path / "sub", "all")
     said = json.loads((folder / "submission.json").read_text())
