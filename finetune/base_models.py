@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import checked, has_own_code
+from datagen.hf.checkpoint import checked, has_own_code, share_weights
 from datagen.hf.hub import fetched, is_hub_name
 from datagen.prompts.chat import check_chat
 from datagen.storage.files import check_link, full_disk, sha256
@@ -220,4 +220,5 @@ def _convert(gguf: Path, folder: Path) -> None:
     )
     tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"
     model.save_pretrained(folder)
+    share_weights(folder)
     tokenizer.save_pretrained(folder)

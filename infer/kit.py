@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from numbers import Integral
 from typing import Any
 
 
@@ -26,7 +27,8 @@ def main(folder: str) -> None:
         print(json.dumps(said), file=answers, flush=True)
 
     model = UserModel()
-    say(batch_size=model.get_batch_size())
+    size = model.get_batch_size()
+    say(batch_size=int(size) if isinstance(size, Integral) and not isinstance(size, bool) else size)
     for line in sys.stdin:
         asked = json.loads(line)
         start = time.monotonic()

@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from datagen.errors import UserError
+from datagen.hf.hub import OWN_CODE
 from datagen.schema import TaskType
 from datagen.shopbench.limits import TRACKS, from_object
+from datagen.storage.folder_lock import held
 from finetune.cli import main
 from finetune.submit import modules, requirements, submit
 from tests.conftest import write_model_files
@@ -75,11 +77,31 @@ def test_its_files_and_their_checksums(tmp_path: Path, model: Path) -> None:
     assert "{" not in readme.replace("{'prompt'", "")
 
 
-def test_all_that_a_4_bit_folder_holds_is_carried_along(tmp_path: Path, model: Path) -> None:
+def test_a_models_files_are_carried_along_and_no_others(tmp_path: Path, model: Path) -> None:
     (model / "config.json").write_text('{"quantization_config": {"quant_method": "compressed-tensors"}}')
-    (model / "recipe.yaml").write_text("quant_stage:")
+    for name in (
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "chat_template.jinja",
+        "spiece.model",
+        "LICENSE",
+    ):
+        (model / name).write_text("of the model")
+    its_own = {file.name for file in model.iterdir()}
+    for name in ("token.txt", "credentials.json", ".env", "notes.md", "model.bin", "code.py"):
+        (model / name).write_text("secret")
     folder = submit(str(model), tmp_path / "sub", "all")
-    assert {file.name for file in (folder / "model").iterdir()} == {file.name for file in model.iterdir()}
+    assert {file.name for file in (folder / "model").iterdir()} == its_own
+
+
+def test_code_of_a_models_own_is_carried_along_where_it_is_allowed(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "config.json").write_text('{"auto_map": {"AutoModel": "code.Mine"}}')
+    (model / "code.py").write_text("class Mine: ...")
+    monkeypatch.setenv(OWN_CODE, str(model))
+    assert (submit(str(model), tmp_path / "sub", "all") / "model/code.py").is_file()
 
 
 def test_the_same_again_does_nothing_and_another_track_replaces(tmp_path: Path, model: Path) -> None:
@@ -97,6 +119,83 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, model: Path) -
         submit(str(model), tmp_path / "sub", "all")
     with pytest.raises(UserError, match="the submission would lie in the model's own folder"):
         submit(str(model), model / "sub", "all")
+
+
+@pytest.mark.parametrize("said", ['{"kaggle": 1}', "[1, 2]", '{"track": "all", "minutes": 70}'])
+def test_a_folder_with_another_submission_json_is_left_alone(tmp_path: Path, model: Path, said: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/submission.json").write_text(said)
+    (tmp_path / "sub/SHA256SUMS").write_text("")
+    with pytest.raises(UserError, match="is there, and no submission"):
+        submit(str(model), tmp_path / "sub", "all")
+    assert (tmp_path / "sub/submission.json").read_text() == said
+
+
+def test_a_submission_with_files_beside_it_is_left_alone(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    (folder / "infer/__pycache__").mkdir()
+    (folder / "infer/__pycache__/drive.cpython-311.pyc").write_text("what Python wrote")
+    submit(str(model), folder, "concepts")
+    (folder / "model/notes.txt").write_text("mine")
+    with pytest.raises(
+        UserError, match=r"sub/model/notes.txt: not of the submission, which would be replaced"
+    ):
+        submit(str(model), folder, "all")
+    assert (folder / "model/notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["infer/submission.py", "user_config.py", "model/model.safetensors"])
+def test_a_submission_that_lacks_a_file_is_written_again(tmp_path: Path, model: Path, name: str) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    (folder / name).unlink()
+    submit(str(model), folder, "all")
+    assert (folder / name).is_file()
+    (folder / "requirements.txt").write_text("changed")
+    submit(str(model), folder, "all")
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_an_edited_limit_is_kept(tmp_path: Path, model: Path) -> None:
+    folder = submit(str(model), tmp_path / "sub", "all")
+    said = json.loads((folder / "submission.json").read_text())
+    edited = json.dumps(said | {"minutes": 7.1, "questions": {"multiple_choice": 9}})
+    (folder / "submission.json").write_text(edited)
+    assert submit(str(model), folder, "all") == folder
+    assert (folder / "submission.json").read_text() == edited
+    (model / "shoptalk.json").write_text('{"choose": "number"}')
+    submit(str(model), folder, "all")
+    assert (
+        json.loads((folder / "submission.json").read_text()).items()
+        >= {
+            "choose": "number",
+            "minutes": 7.1,
+            "questions": {"multiple_choice": 9},
+        }.items()
+    )
+    with pytest.raises(UserError, match="its limit was edited, and --track concepts has another"):
+        submit(str(model), folder, "concepts")
+
+
+def test_one_process_at_a_time_writes_it(tmp_path: Path, model: Path) -> None:
+    with (
+        held(tmp_path / ".sub.unfinished", "it is written"),
+        pytest.raises(UserError, match="sub is being written by"),
+    ):
+        submit(str(model), tmp_path / "sub", "all")
+
+
+def test_a_place_where_no_folder_can_be_is_refused_at_once(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused = {
+        "file/x": "no folder can be made",
+        "link": "a link, which would be",
+        "loop": "lead in a circle",
+    }
+    for name, message in refused.items():
+        with pytest.raises(UserError, match=message):
+            submit(str(model), tmp_path / name, "all")
 
 
 @pytest.mark.parametrize("gone", ["config.json", "tokenizer_config.json", "model.safetensors"])

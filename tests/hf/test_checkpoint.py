@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, checked, chooses_by, config, fingerprint
+from datagen.hf.checkpoint import ORIGIN, checked, chooses_by, config, fingerprint, share_weights
 from datagen.hf.hub import fetched, is_hub_name
 from tests.conftest import write_model_files
 
@@ -20,6 +20,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_with_all_files_is_taken(folder: Path) -> None:
     assert checked(folder) == folder
+
+
+def test_weights_can_be_read_by_whom_the_configuration_can(folder: Path) -> None:
+    (folder / "config.json").chmod(0o640)
+    (folder / "model.safetensors").chmod(0o600)
+    share_weights(folder)
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 def rename(old: str, new: str) -> Callable[[Path], object]:

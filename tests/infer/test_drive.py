@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from datagen.errors import UserError
 from datagen.shopbench.questions import Asked, read_questions
 from datagen.storage.files import sha256
+from datagen.storage.folder_lock import held
 from infer import drive as driver
 from infer.answers import read_answers
 from infer.cli import main
@@ -115,6 +116,11 @@ def test_what_was_answered_before_the_limit_is_kept(tmp_path: Path, asked: list[
         ("raise ValueError('no')", 4, r"exit code 1\): ValueError: no, after 0 of 11"),
         ("return prompts[1:]", 4, r"batch_predict\(\) of 4 prompts gave .* not a list of 4 texts"),
         ("return [1] * len(prompts)", 4, "not a list of 4 texts"),
+        (
+            "os.write(int(os.listdir('/proc/self/fd')[3]), b'[1\\n')",
+            4,
+            "wrote to a file that it did not open",
+        ),
         ("return None", 17, r"get_batch_size\(\) gave 17, which is no number from 1 to 16"),
     ],
 )
@@ -167,3 +173,61 @@ def test_the_command_says_what_it_took(tmp_path: Path, questions: Path) -> None:
     assert (tmp_path / "runs/sub-questions-drive/run.json").is_file()
     wrong = CliRunner().invoke(main, [*words, "--time-limit", "soon"])
     assert (wrong.exit_code, "`soon` is no time above 0: write 70m, 90s or 1.5h" in wrong.stderr) == (2, True)
+
+
+def test_the_folders_own_limit_counts(tmp_path: Path, asked: list[Asked]) -> None:
+    folder = submission(tmp_path / "sub", "return [os.environ['SHOPTALK_LIMIT']] * len(prompts)")
+    own = {"minutes": 0.5, "questions": {"ranking": 7}}
+    (folder / "submission.json").write_text(json.dumps({"track": "all", **own}))
+    done = drive(folder, asked, tmp_path / "run")
+    assert (done["limit"], done["track"]) == (own, "all")
+    assert json.loads(read_answers(tmp_path / "run", asked).texts[0]) == own
+    done = drive(folder, asked, tmp_path / "run", "reasoning")
+    assert done["limit"] == {"minutes": 20, "questions": {"multiple_choice": 6, "generation": 5}}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("{}", "submission.json: `track` is None, and not one of concepts,"),
+        ('{"track": "nonsense"}', "`track` is 'nonsense'"),
+        ('{"track": "all"}', "submission.json: no time limit: KeyError"),
+        (
+            '{"track": "all", "minutes": "soon", "questions": {}}',
+            "submission.json: no time limit: ValueError",
+        ),
+    ],
+)
+def test_a_submission_json_that_is_none_is_refused(
+    tmp_path: Path, asked: list[Asked], said: str, message: str
+) -> None:
+    folder = submission(tmp_path / "sub")
+    (folder / "submission.json").write_text(said)
+    with pytest.raises(UserError, match=message):
+        drive(folder, asked, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_drive_at_a_time_answers_into_a_run(tmp_path: Path, asked: list[Asked]) -> None:
+    folder = submission(tmp_path / "sub")
+    run(folder, asked)
+    before = sorted((tmp_path / "run").rglob("*"))
+    with held(tmp_path / "run", "it is answered into"), pytest.raises(UserError, match="answered into by"):
+        run(folder, asked)
+    assert sorted((tmp_path / "run").rglob("*")) == before
+    assert run(folder, asked[:2])["answered"] == 2
+    assert len(read_questions(tmp_path / "run")) == 2
+
+
+def test_numpys_numbers_are_numbers(tmp_path: Path, asked: list[Asked]) -> None:
+    assert run(submission(tmp_path / "sub", size="__import__('numpy').int64(11)"), asked)["finished"]
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out", "."])
+@pytest.mark.parametrize("command", ["run", "drive"])
+def test_a_name_that_leads_out_of_all_runs_is_refused(
+    tmp_path: Path, questions: Path, command: str, name: str
+) -> None:
+    words = [command, str(tmp_path), "--questions", str(questions), "--name", name]
+    found = CliRunner().invoke(main, [*words, "--runs", str(tmp_path / "runs")])
+    assert (found.exit_code, f"--name {name}: not below" in found.stderr) == (2, True)
