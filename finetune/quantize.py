@@ -3,6 +3,7 @@
     <parent>/awq/             the quantised model; its shoptalk.json holds the figures
     <parent>/awq-refused/     a quantised model that lost more than the margin
     <parent>/.awq.unfinished/ what is done so far: sequences, the padded model, answers
+    <parent>/awq-compare.html the answers before and after, side by side
     <parent>/.NAME-before-*/  the answers of the model itself, for the next method
 
 The work itself is llm-compressor's, in an environment of its own (`quantize_worker`). The answers are those
@@ -35,6 +36,9 @@ METHODS = ("awq", "gptq", "rtn")
 
 ENVIRONMENT = Path(sys.prefix) / "quantize-env"
 INSTALL = "make .venv/quantize"
+
+FEWEST = 10
+"""Of fewer scored questions a task, intervals are narrower than the truth: as `infer compare` has it."""
 
 _AGAIN = "Delete the folder and run the same again"
 _SPARE = 2**28
@@ -93,7 +97,8 @@ def quantize(
         raise UserError(f"{target} is in the way: it holds no quantised model. Give --name, or delete it")
     if _figures(refused).get("made_from") != wanted:
         with full_disk(work), held(work, f"{target} is being quantised into"):
-            _quantize(folder, worker, work, asked, wanted, method, report)
+            page = target.with_name(f"{target.name}-compare.html")
+            _quantize(folder, worker, work, asked, wanted, method, page, report)
             shutil.rmtree(refused, ignore_errors=True)
             (work / "model").rename(refused)  # it stays refused until it is judged
             shutil.rmtree(work, ignore_errors=True)
@@ -104,22 +109,38 @@ def _judged(refused: Path, target: Path, margin: float, report: Report) -> Path:
     """Publish the model, or raise UserError where its score is more than the margin below."""
     figures = _figures(refused)
     change = figures["change"]
-    said = f"{change['score']:+.3f} [{change['low']:+.2f}, {change['high']:+.2f}]"
     if -change["score"] > margin:
         raise UserError(
             f"{refused}: not published. Its score fell by more than the margin of {margin:g}: "
-            f"{figures['before']['score']:.3f} before, {figures['after']['score']:.3f} after ({said}). "
-            "It is kept there with its figures (shoptalk.json). Calibrate on more questions (--samples), try "
-            "another --method, or publish it all the same with a larger --margin"
+            f"{_told(figures)}. It is kept there with its figures (shoptalk.json). "
+            "Calibrate on more questions (--samples), try another --method, or publish it all the same "
+            "with a larger --margin"
         )
     if -change["low"] > margin:
         report.say(
-            f"the change of {said} is within the margin of {margin:g}, but its interval is not: "
+            f"the change is within the margin of {margin:g}, but its interval is not: "
             "score more questions (--limit) to be sure"
         )
     shutil.rmtree(target, ignore_errors=True)
     refused.rename(target)
+    report.say(_told(figures))
     return target
+
+
+def _told(figures: dict[str, Any]) -> str:
+    """Score and size before and after, in a line."""
+    before, after, change = (figures[key] for key in ("before", "after", "change"))
+    scored = figures.get("scored", {"questions": 0, "tasks": 0})
+    few = (
+        f"; {scored['questions']:,} questions of {scored['tasks']} tasks are few: the true interval is wider"
+        if scored["questions"] < FEWEST * scored["tasks"]
+        else ""
+    )
+    return (
+        f"score {before['score']:.3f} -> {after['score']:.3f}, "
+        f"{change['score']:+.3f} [{change['low']:+.2f}, {change['high']:+.2f}]; "
+        f"{before['gib']:.3g} GiB -> {after['gib']:.3g}{few}"
+    )
 
 
 def _quantize(
@@ -129,6 +150,7 @@ def _quantize(
     asked: calibration.Questions,
     wanted: dict[str, Any],
     method: str,
+    page: Path,
     report: Report,
 ) -> None:
     """Quantise and score in the folder `work`; what is done there for the same wish is not repeated."""
@@ -188,11 +210,12 @@ def _quantize(
             packed.dequantize(done, work / "plain.unfinished")
             (work / "plain.unfinished").rename(answering)
     _answer(answering, work / COPY, work / "after")
-    page = work / "compare.html"
     scores = json.loads(_infer("compare", before, work / "after", "--json", "--page", page))
     figures["before"] |= scores[before.name]["overall"]
     figures["after"] |= scores["after"]["overall"]
     figures["change"] = scores["after"]["changes"][before.name]
+    of_tasks = [of["n"] for of in scores["after"]["tasks"].values()]
+    figures["scored"] = {"questions": sum(of_tasks), "tasks": len(of_tasks)}
     _describe(folder, done, figures)
 
 

@@ -132,21 +132,26 @@ def test_a_worker_that_fails_is_heard(model: Path, asked: Path, monkeypatch: pyt
         quantize(str(model), asked, SILENT)
 
 
-def judged(model: Path, asked: Path, score: Sequence[float]) -> Path:
-    """A quantised model that waits for its judgement: its score fell by that, with that interval."""
-    refused = Path(shutil.copytree(model, model.with_name("awq-refused")))
+def wish(model: Path, asked: Path) -> dict[str, str]:
+    """What AWQ of that model, on those questions, is made from."""
     found = questions(model, asked, 96, 300)
-    wanted = {
+    return {
         "method": "awq",
         "calibration": module._hashed([of.ids for of in found.calibration]),
         "questions": module._hashed(["number", *([one.id, one.prompt] for one in found.scored)]),
         "source_sha256": fingerprint(weight_files(model)),
     }
+
+
+def judged(model: Path, asked: Path, score: Sequence[float]) -> Path:
+    """A quantised model that waits for its judgement: its score fell by that, with that interval."""
+    refused = Path(shutil.copytree(model, model.with_name("awq-refused")))
     figures: dict[str, Any] = {
-        "made_from": wanted,
-        "before": {"score": 0.5},
+        "made_from": wish(model, asked),
+        "before": {"score": 0.5, "gib": 2.0},
         "after": {"score": 0.5 + score[0]},
         "change": dict(zip(("score", "low", "high"), score, strict=True)),
+        "scored": {"questions": 24, "tasks": 3},
     }
     module._describe(model, refused, figures)
     return refused
@@ -157,7 +162,7 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
     model: Path, asked: Path
 ) -> None:
     refused = judged(model, asked, (-0.06, -0.1, -0.02))
-    with pytest.raises(UserError, match=rf"{refused}: not published.* 0\.500 before, 0\.440 after"):
+    with pytest.raises(UserError, match=rf"{refused}: not published.*: score 0\.500 -> 0\.440, -0\.060"):
         quantize(str(model), asked, SILENT)
     assert not (model.parent / "awq").exists()
     lines: list[str] = []
@@ -172,9 +177,41 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_gain_is_published(model: Path, asked: Path) -> None:
+def test_a_gain_is_published_and_told(model: Path, asked: Path) -> None:
     judged(model, asked, (0.01, -0.01, 0.03))
-    assert quantize(str(model), asked, SILENT) == model.parent / "awq"
+    lines: list[str] = []
+    report = Report(lines.append, lambda done, total: None)
+    assert quantize(str(model), asked, report) == model.parent / "awq"
+    (line,) = lines
+    assert line.startswith("score 0.500 -> 0.510, +0.010 [-0.01, +0.03]; 2 GiB -> ")
+    assert line.endswith("; 24 questions of 3 tasks are few: the true interval is wider")
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_page_outlives_the_unfinished_folder(
+    model: Path, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = model.parent / ".awq.unfinished"
+    done = Path(shutil.copytree(model, work / "model"))
+    (work / "wanted.json").write_text(json.dumps(wish(model, asked)))
+    module._describe(model, done, {"before": {"gib": 2.0}, "after": {}})
+
+    def infer(*words: Any) -> str:
+        if words[0] == "run":
+            return ""
+        before, after, page = words[1], words[2], words[words.index("--page") + 1]
+        page.write_text("page")
+        score = {"score": 0.5, "low": 0.4, "high": 0.6}
+        of = {"overall": score, "tasks": {"a": {"n": 9}, "b": {"n": 10}}, "changes": {before.name: score}}
+        return json.dumps({before.name: of, after.name: of})
+
+    monkeypatch.setattr(module, "_infer", infer)
+    monkeypatch.setattr(module, "answers_packed", lambda: True)
+    lines: list[str] = []
+    quantize(str(model), asked, Report(lines.append, lambda done, total: None))
+    assert not work.exists()
+    assert (model.parent / "awq-compare.html").read_text() == "page"
+    assert lines[-1].endswith("; 19 questions of 2 tasks are few: the true interval is wider")
 
 
 def test_a_data_set_calibrates_with_what_was_trained_on_and_scores_the_rest(
@@ -263,6 +300,7 @@ def test_a_model_is_padded_quantised_killed_resumed_scored_and_published(qwen: P
     assert figures["after"]["gib"] < figures["before"]["gib"] / 4
     assert 0.5 < figures["after"]["perplexity"] / figures["before"]["perplexity"] < 2  # it has learnt nothing
     assert not work.exists()
+    assert (qwen.parent / "awq-compare.html").is_file()
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "is there already" in again.stderr
 
