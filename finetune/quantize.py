@@ -1,6 +1,6 @@
 """Quantising: a model folder as one with 4-bit weights, published only if it still answers as well.
 
-    <parent>/awq/             the quantised model; its shoptalk.json holds the figures
+    <parent>/awq/             the quantised model, NAME-awq where NAME is not merged; shoptalk.json: figures
     <parent>/awq-refused/     a quantised model that lost more than the margin
     <parent>/.awq.unfinished/ what is done so far: sequences, the padded model, answers
     <parent>/awq-compare.html the answers before and after, side by side
@@ -65,10 +65,11 @@ def quantize(
 ) -> Path:
     """Write the quantised model beside `model`, if it is not there; gives its folder.
 
-    It is calibrated on `samples` sequences and scored on `limit` questions of the source; `text` are other
-    sequences to calibrate on. Raises UserError
-    where it loses more than `margin` of the score, and keeps it aside; and where the model is quantised
-    already or broken, there is no environment, no room, or no question.
+    Its name is `name`, or else the method's, after the model's own where that is not `merged`. It is
+    calibrated on `samples` sequences and scored on `limit` questions of the source; `text` are other
+    sequences to calibrate on. Raises UserError where it loses more than `margin` of the score, and keeps it
+    aside; and where the model is quantised already or broken, a folder of that name was made from another,
+    there is no environment, no room, or no question.
     """
     folder = model_folder(model)
     if packed.is_quantized(folder):
@@ -77,7 +78,7 @@ def quantize(
             "Name the model that it was made from"
         )
     worker = _environment()
-    target = folder.parent / (name or method)
+    target = folder.parent / (name or _name(folder, method))
     if target.resolve() == folder.resolve():
         raise UserError(f"{target}: the model itself lies there. Give the quantised one another --name")
     refused, work = target.with_name(f"{target.name}-refused"), target.with_name(f".{target.name}.unfinished")
@@ -95,6 +96,13 @@ def quantize(
         return target
     if target.exists() and not _figures(target):
         raise UserError(f"{target} is in the way: it holds no quantised model. Give --name, or delete it")
+    for made in (target, refused):
+        of = _figures(made).get("made_from", wanted)["source_sha256"]
+        if of != wanted["source_sha256"]:
+            raise UserError(
+                f"{made} was made from another model than {folder}, or from other weights of it. "
+                "Give --name, or delete it"
+            )
     if _figures(refused).get("made_from") != wanted:
         with full_disk(work), held(work, f"{target} is being quantised into"):
             page = target.with_name(f"{target.name}-compare.html")
@@ -103,6 +111,12 @@ def quantize(
             (work / "model").rename(refused)  # it stays refused until it is judged
             shutil.rmtree(work, ignore_errors=True)
     return _judged(refused, target, margin, report)
+
+
+def _name(folder: Path, method: str) -> str:
+    """The new folder's name: that of the method for a merged model, which a training has one of."""
+    own = folder.resolve().name
+    return method if own == "merged" else f"{own}-{method}"
 
 
 def _judged(refused: Path, target: Path, margin: float, report: Report) -> Path:

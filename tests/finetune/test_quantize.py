@@ -177,6 +177,43 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
 
 
 @pytest.mark.usefixtures("environment")
+def test_a_model_of_another_is_not_replaced(model: Path, asked: Path) -> None:
+    judged(model, asked, (0.01, -0.01, 0.03))
+    other = Path(shutil.copytree(model, model.with_name("wise-ft-0.5")))
+    trained_on(other)
+    with pytest.raises(UserError, match=r"awq-refused was made from another model than .*wise-ft-0\.5"):
+        quantize(str(other), asked, SILENT, name="awq")
+    published = quantize(str(model), asked, SILENT)
+    with pytest.raises(UserError, match=r"awq was made from another model .* Give --name, or delete it"):
+        quantize(str(other), asked, SILENT, name="awq")
+    trained_on(model)
+    with pytest.raises(UserError, match=r"or from other weights of it"):
+        quantize(str(model), asked, SILENT)
+    assert published.is_dir()
+
+
+@pytest.mark.usefixtures("environment")
+def test_models_of_one_training_have_names_of_their_own(model: Path, asked: Path) -> None:
+    other = Path(shutil.copytree(model, model.with_name("wise-ft-0.5")))
+    judged(other, asked, (0.01, -0.01, 0.03)).rename(model.with_name("wise-ft-0.5-awq-refused"))
+    assert quantize(str(other), asked, SILENT).name == "wise-ft-0.5-awq"
+
+
+def trained_on(model: Path) -> None:
+    """Change the model's weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    name = next(iter(weights))
+    save_file(
+        weights | {name: torch.zeros_like(weights[name])},
+        model / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+@pytest.mark.usefixtures("environment")
 def test_a_gain_is_published_and_told(model: Path, asked: Path) -> None:
     judged(model, asked, (0.01, -0.01, 0.03))
     lines: list[str] = []
