@@ -13,6 +13,7 @@ of `infer run`, before and after.
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -71,6 +72,8 @@ def quantize(
     aside; and where the model is quantised already or broken, a folder of that name was made from another,
     there is no environment, no room, or no question.
     """
+    if not 0 <= margin < math.inf:  # also NaN, which passes click's range
+        raise UserError(f"a margin of {margin:g}: give a number from 0 on, as in: --margin 0.02")
     folder = model_folder(model)
     if packed.is_quantized(folder):
         raise UserError(
@@ -91,10 +94,16 @@ def quantize(
         "questions": _hashed([chooses_by(folder), *([one.id, one.prompt] for one in asked.scored)]),
         "source_sha256": fingerprint(weight_files(folder)),
     }
-    if _figures(target).get("made_from") == wanted:
-        report.say(f"{target} is there already")
+    there = _figures(target)
+    if there.get("made_from") == wanted:
+        if -there["change"]["score"] > margin:
+            raise UserError(
+                f"{target} is published already, and its score fell by more than the margin of {margin:g}: "
+                f"{_told(there)}. Delete it, or give a larger --margin"
+            )
+        report.say(f"{target} is there already: {_told(there)}")
         return target
-    if target.exists() and not _figures(target):
+    if target.exists() and not there:
         raise UserError(f"{target} is in the way: it holds no quantised model. Give --name, or delete it")
     for made in (target, refused):
         of = _figures(made).get("made_from", wanted)["source_sha256"]

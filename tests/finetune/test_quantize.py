@@ -173,7 +173,16 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
     assert not refused.exists()
     assert json.loads((published / ORIGIN).read_text())["choose"] == "number"
     assert quantize(str(model), asked, report, margin=0.07) == published
-    assert lines[-1] == f"{published} is there already"
+    assert lines[-1].startswith(f"{published} is there already: score 0.500 -> 0.440")
+    with pytest.raises(UserError, match=r"is published already, and .* margin of 0: score 0\.500 -> 0\.440"):
+        quantize(str(model), asked, report, margin=0)
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf"])
+def test_a_margin_is_a_number(model: Path, asked: Path, margin: str) -> None:
+    result = CliRunner().invoke(main, ["quantize", str(model), "--questions", str(asked), "--margin", margin])
+    assert result.exit_code == 1
+    assert f"a margin of {margin}: give a number" in result.output
 
 
 @pytest.mark.usefixtures("environment")
