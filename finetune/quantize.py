@@ -17,8 +17,10 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,9 @@ INSTALL = "make .venv/quantize"
 
 FEWEST = 10
 """Of fewer scored questions a task, intervals are narrower than the truth: as `infer compare` has it."""
+
+TOLD_EVERY = 60.0
+"""Seconds between lines that say how far it is, where there is no terminal for a bar."""
 
 _AGAIN = "Delete the folder and run the same again"
 _SPARE = 2**28
@@ -304,6 +309,7 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder.parent / "worker.log"
     last: deque[str] = deque(maxlen=20)
+    told = _paced(report)
     with (
         log.open("w", encoding="utf-8", buffering=1) as kept,
         subprocess.Popen(
@@ -323,10 +329,16 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
                 if line.strip() and "it/s" not in line and "s/it" not in line:  # no bars
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
-                    report.progress(int(step[1]), int(step[2]))
+                    told(int(step[1]), int(step[2]))
         except BaseException:
             process.kill()
             raise
+    if process.returncode < 0:
+        raise UserError(
+            f"{request['model']}: its worker was killed ({signal.Signals(-process.returncode).name}); "
+            "the same command starts it anew"
+            + (". Memory may have run out" if process.returncode == -signal.SIGKILL else "")
+        )
     if process.returncode:
         words = "\n  ".join(last)
         if "No space left" in words:
@@ -335,6 +347,29 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
             f"{request['model']}: llm-compressor failed ({process.returncode}). {log} has all it said; "
             f"the end of it:\n  {words}"
         )
+
+
+def _paced(report: Report) -> Callable[[int, int], None]:
+    """What is to be called with the layer at work, of all: a bar, and lines where stderr is no terminal."""
+    started: dict[int, float] = {}
+    spoken = time.monotonic()
+
+    def told(layer: int, layers: int) -> None:
+        nonlocal spoken
+        report.progress(layer, layers)
+        now = time.monotonic()
+        if layer in started:
+            return
+        started[layer] = now
+        done = layer - min(started)
+        if done and now - spoken >= TOLD_EVERY and not sys.stderr.isatty():
+            from finetune.callbacks import minutes
+
+            left = (now - min(started.values())) / done * (layers - layer + 1)
+            report.say(f"layer {layer} of {layers}, {minutes(left)} to go")
+            spoken = now
+
+    return told
 
 
 def _answer(model: Path, asked: Path, run: Path) -> None:

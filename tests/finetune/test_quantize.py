@@ -132,6 +132,34 @@ def test_a_worker_that_fails_is_heard(model: Path, asked: Path, monkeypatch: pyt
         quantize(str(model), asked, SILENT)
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_worker_that_is_killed_is_said_so(model: Path, asked: Path) -> None:
+    python = module.ENVIRONMENT / "bin" / "python"
+    python.write_text("#!/bin/sh\necho 'UserWarning: old' >&2\nkill -TERM $$\n")
+    python.chmod(0o755)
+    with pytest.raises(
+        UserError, match=r"its worker was killed \(SIGTERM\); the same command starts it anew$"
+    ):
+        quantize(str(model), asked, SILENT)
+
+
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("finetune.callbacks")
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    lines: list[str] = []
+    told = module._paced(Report(lines.append, lambda done, total: None))
+    for layer in range(1, 31):
+        for _ in range(3):
+            told(layer, 31)
+            now += 8
+    assert lines[:2] == [
+        "layer 4 of 31, about 11 minutes to go",
+        "layer 7 of 31, about 10 minutes to go",
+    ]
+    assert len(lines) == 9
+
+
 def wish(model: Path, asked: Path) -> dict[str, str]:
     """What AWQ of that model, on those questions, is made from."""
     found = questions(model, asked, 96, 300)
