@@ -262,7 +262,9 @@ def _made(
         "method": method,
         "groups": groups._asdict(),
         "padded": [config(folder)["intermediate_size"], size] if size else None,
-        "calibration": {
+        "calibration": None  # rounding takes none
+        if method == "rtn"
+        else {
             "sequences": len(asked.calibration),
             "tokens": sum(len(of.ids) for of in asked.calibration),
         },

@@ -19,6 +19,7 @@ from finetune import quantize as module
 from finetune.calibration import questions
 from finetune.cli import main
 from finetune.dataset import read_split
+from finetune.padding import Grouped
 from finetune.quantize import ENVIRONMENT, Report, quantize
 from tests.finetune.conftest import rows
 from tests.processes import at_work
@@ -300,6 +301,14 @@ def test_a_data_set_calibrates_with_what_was_trained_on_and_scores_the_rest(
     assert found.calibration[0].start == first.index(1)
     assert len(found.measured) == 6
     assert len(found.scored) == 4
+
+
+@pytest.mark.parametrize(("method", "listed"), [("awq", 8), ("rtn", None)])
+def test_rounding_lists_no_sequences(model: Path, asked: Path, method: str, listed: int | None) -> None:
+    found = questions(model, asked, 96, 300)
+    of: dict[str, Any] = {"perplexity_before": None, "perplexity_after": None}
+    made = module._made({}, method, found, Grouped({}, []), None, model, of)
+    assert (made["calibration"] or {}).get("sequences") == listed
 
 
 def test_a_file_is_parted(tiny_base: Path, asked: Path) -> None:
