@@ -1,6 +1,7 @@
 """Quantising: what is refused, what is published, and the whole of it where its environment is installed."""
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -146,7 +147,9 @@ def test_a_worker_that_is_killed_is_said_so(model: Path, asked: Path) -> None:
 
 def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("finetune.callbacks")
-    now = 0.0
+    now, terminal = 0.0, False
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr("time.monotonic", lambda: now)
     lines: list[str] = []
     told = module._paced(Report(lines.append, lambda done, total: None))
@@ -158,6 +161,12 @@ def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch: pytest.MonkeyPa
         "layer 4 of 31, about 11 minutes to go",
         "layer 7 of 31, about 10 minutes to go",
     ]
+    assert len(lines) == 9
+    terminal = True
+    told = module._paced(Report(lines.append, lambda done, total: None))
+    for layer in range(1, 31):
+        told(layer, 31)
+        now += 60
     assert len(lines) == 9
 
 
