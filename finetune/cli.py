@@ -272,7 +272,7 @@ def _number(word: str, option: str) -> float:
     show_default=True,
     help="AWQ, GPTQ, or rounding to the nearest.",
 )
-@click.option("--name", help="Name of the new folder, beside MODEL. [default: METHOD for merged, else MODEL-METHOD]")
+@click.option("--name", help="Name of the new folder. [default: METHOD for merged, else MODEL-METHOD]")
 @click.option(
     "--margin",
     type=click.FloatRange(0),
