@@ -281,7 +281,7 @@ def _number(word: str, option: str) -> float:
     show_default=True,
     help="AWQ, GPTQ, or rounding to the nearest.",
 )
-@click.option("--name", help="Name of the new folder, beside MODEL. [default: the method]")
+@click.option("--name", help="Name of the new folder. [default: METHOD for merged, else MODEL-METHOD]")
 @click.option(
     "--margin",
     type=click.FloatRange(0),
@@ -298,8 +298,9 @@ def quantize(
 ) -> None:
     """Write a model with 4-bit weights, if it still answers as well.
 
-    MODEL is a folder, such as RUN/merged. The new one goes beside it, as awq. It is calibrated on questions,
-    and scored on others before and after. It needs `make .venv/quantize`; docs/quantize.md says more.
+    MODEL is a folder, such as RUN/merged. The new one goes beside it, as awq, or as wise-ft-0.5-awq. It
+    is calibrated on questions, and scored on others before and after. It needs
+    `make .venv/quantize`; docs/quantize.md says more.
 
     \b
     Example:

@@ -1,8 +1,9 @@
 """Quantising: a model folder as one with 4-bit weights, published only if it still answers as well.
 
-    <parent>/awq/             the quantised model; its shoptalk.json holds the figures
+    <parent>/awq/             the quantised model, NAME-awq where NAME is not merged; shoptalk.json: figures
     <parent>/awq-refused/     a quantised model that lost more than the margin
     <parent>/.awq.unfinished/ what is done so far: sequences, the padded model, answers
+    <parent>/awq-compare.html the answers before and after, side by side
     <parent>/.NAME-before-*/  the answers of the model itself, for the next method
 
 The work itself is llm-compressor's, in an environment of its own (`quantize_worker`). The answers are those
@@ -12,11 +13,14 @@ of `infer run`, before and after.
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +39,12 @@ METHODS = ("awq", "gptq", "rtn")
 
 ENVIRONMENT = Path(sys.prefix) / "quantize-env"
 INSTALL = "make .venv/quantize"
+
+FEWEST = 10
+"""Of fewer scored questions a task, intervals are narrower than the truth: as `infer compare` has it."""
+
+TOLD_EVERY = 60.0
+"""Seconds between lines that say how far it is, where there is no terminal for a bar."""
 
 _AGAIN = "Delete the folder and run the same again"
 _SPARE = 2**28
@@ -61,11 +71,14 @@ def quantize(
 ) -> Path:
     """Write the quantised model beside `model`, if it is not there; gives its folder.
 
-    It is calibrated on `samples` sequences and scored on `limit` questions of the source; `text` are other
-    sequences to calibrate on. Raises UserError
-    where it loses more than `margin` of the score, and keeps it aside; and where the model is quantised
-    already or broken, there is no environment, no room, or no question.
+    Its name is `name`, or else the method's, after the model's own where that is not `merged`. It is
+    calibrated on `samples` sequences and scored on `limit` questions of the source; `text` are other
+    sequences to calibrate on. Raises UserError where it loses more than `margin` of the score, and keeps it
+    aside; and where the model is quantised already or broken, a folder of that name was made from another,
+    there is no environment, no room, or no question.
     """
+    if not 0 <= margin < math.inf:  # also NaN, which passes click's range
+        raise UserError(f"a margin of {margin:g}: give a number from 0 on, as in: --margin 0.02")
     folder = model_folder(model)
     if packed.is_quantized(folder):
         raise UserError(
@@ -73,7 +86,7 @@ def quantize(
             "Name the model that it was made from"
         )
     worker = _environment()
-    target = folder.parent / (name or method)
+    target = folder.parent / (name or _name(folder, method))
     if target.resolve() == folder.resolve():
         raise UserError(f"{target}: the model itself lies there. Give the quantised one another --name")
     refused, work = target.with_name(f"{target.name}-refused"), target.with_name(f".{target.name}.unfinished")
@@ -86,40 +99,76 @@ def quantize(
         "questions": _hashed([chooses_by(folder), *([one.id, one.prompt] for one in asked.scored)]),
         "source_sha256": fingerprint(weight_files(folder)),
     }
-    if _figures(target).get("made_from") == wanted:
-        report.say(f"{target} is there already")
+    there = _figures(target)
+    if there.get("made_from") == wanted:
+        if -there["change"]["score"] > margin:
+            raise UserError(
+                f"{target} is published already, and its score fell by more than the margin of {margin:g}: "
+                f"{_told(there)}. Delete it, or give a larger --margin"
+            )
+        report.say(f"{target} is there already: {_told(there)}")
         return target
-    if target.exists() and not _figures(target):
+    if target.exists() and not there:
         raise UserError(f"{target} is in the way: it holds no quantised model. Give --name, or delete it")
+    for made in (target, refused):
+        of = _figures(made).get("made_from", wanted)["source_sha256"]
+        if of != wanted["source_sha256"]:
+            raise UserError(
+                f"{made} was made from another model than {folder}, or from other weights of it. "
+                "Give --name, or delete it"
+            )
     if _figures(refused).get("made_from") != wanted:
         with full_disk(work), held(work, f"{target} is being quantised into"):
-            _quantize(folder, worker, work, asked, wanted, method, report)
+            page = target.with_name(f"{target.name}-compare.html")
+            _quantize(folder, worker, work, asked, wanted, method, page, report)
             shutil.rmtree(refused, ignore_errors=True)
             (work / "model").rename(refused)  # it stays refused until it is judged
             shutil.rmtree(work, ignore_errors=True)
     return _judged(refused, target, margin, report)
 
 
+def _name(folder: Path, method: str) -> str:
+    """The new folder's name: that of the method for a merged model, which a training has one of."""
+    own = folder.resolve().name
+    return method if own == "merged" else f"{own}-{method}"
+
+
 def _judged(refused: Path, target: Path, margin: float, report: Report) -> Path:
     """Publish the model, or raise UserError where its score is more than the margin below."""
     figures = _figures(refused)
     change = figures["change"]
-    said = f"{change['score']:+.3f} [{change['low']:+.2f}, {change['high']:+.2f}]"
     if -change["score"] > margin:
         raise UserError(
             f"{refused}: not published. Its score fell by more than the margin of {margin:g}: "
-            f"{figures['before']['score']:.3f} before, {figures['after']['score']:.3f} after ({said}). "
-            "It is kept there with its figures (shoptalk.json). Calibrate on more questions (--samples), try "
-            "another --method, or publish it all the same with a larger --margin"
+            f"{_told(figures)}. It is kept there with its figures (shoptalk.json). "
+            "Calibrate on more questions (--samples), try another --method, or publish it all the same "
+            "with a larger --margin"
         )
     if -change["low"] > margin:
         report.say(
-            f"the change of {said} is within the margin of {margin:g}, but its interval is not: "
+            f"the change is within the margin of {margin:g}, but its interval is not: "
             "score more questions (--limit) to be sure"
         )
     shutil.rmtree(target, ignore_errors=True)
     refused.rename(target)
+    report.say(_told(figures))
     return target
+
+
+def _told(figures: dict[str, Any]) -> str:
+    """Score and size before and after, in a line."""
+    before, after, change = (figures[key] for key in ("before", "after", "change"))
+    scored = figures.get("scored", {"questions": 0, "tasks": 0})
+    few = (
+        f"; {scored['questions']:,} questions of {scored['tasks']} tasks are few: the true interval is wider"
+        if scored["questions"] < FEWEST * scored["tasks"]
+        else ""
+    )
+    return (
+        f"score {before['score']:.3f} -> {after['score']:.3f}, "
+        f"{change['score']:+.3f} [{change['low']:+.2f}, {change['high']:+.2f}]; "
+        f"{before['gib']:.3g} GiB -> {after['gib']:.3g}{few}"
+    )
 
 
 def _quantize(
@@ -129,6 +178,7 @@ def _quantize(
     asked: calibration.Questions,
     wanted: dict[str, Any],
     method: str,
+    page: Path,
     report: Report,
 ) -> None:
     """Quantise and score in the folder `work`; what is done there for the same wish is not repeated."""
@@ -188,11 +238,12 @@ def _quantize(
             packed.dequantize(done, work / "plain.unfinished")
             (work / "plain.unfinished").rename(answering)
     _answer(answering, work / COPY, work / "after")
-    page = work / "compare.html"
     scores = json.loads(_infer("compare", before, work / "after", "--json", "--page", page))
     figures["before"] |= scores[before.name]["overall"]
     figures["after"] |= scores["after"]["overall"]
     figures["change"] = scores["after"]["changes"][before.name]
+    of_tasks = [of["n"] for of in scores["after"]["tasks"].values()]
+    figures["scored"] = {"questions": sum(of_tasks), "tasks": len(of_tasks)}
     _describe(folder, done, figures)
 
 
@@ -211,7 +262,9 @@ def _made(
         "method": method,
         "groups": groups._asdict(),
         "padded": [config(folder)["intermediate_size"], size] if size else None,
-        "calibration": {
+        "calibration": None  # rounding takes none
+        if method == "rtn"
+        else {
             "sequences": len(asked.calibration),
             "tokens": sum(len(of.ids) for of in asked.calibration),
         },
@@ -258,6 +311,7 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder.parent / "worker.log"
     last: deque[str] = deque(maxlen=20)
+    told = _paced(report)
     with (
         log.open("w", encoding="utf-8", buffering=1) as kept,
         subprocess.Popen(
@@ -277,10 +331,16 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
                 if line.strip() and "it/s" not in line and "s/it" not in line:  # no bars
                     last.append(line.strip())
                 if step := re.match(r"\((\d+)/(\d+)\): ", line):
-                    report.progress(int(step[1]), int(step[2]))
+                    told(int(step[1]), int(step[2]))
         except BaseException:
             process.kill()
             raise
+    if process.returncode < 0:
+        raise UserError(
+            f"{request['model']}: its worker was killed ({signal.Signals(-process.returncode).name}); "
+            "the same command starts it anew"
+            + (". Memory may have run out" if process.returncode == -signal.SIGKILL else "")
+        )
     if process.returncode:
         words = "\n  ".join(last)
         if "No space left" in words:
@@ -289,6 +349,29 @@ def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -
             f"{request['model']}: llm-compressor failed ({process.returncode}). {log} has all it said; "
             f"the end of it:\n  {words}"
         )
+
+
+def _paced(report: Report) -> Callable[[int, int], None]:
+    """What is to be called with the layer at work, of all: a bar, and lines where stderr is no terminal."""
+    started: dict[int, float] = {}
+    spoken = time.monotonic()
+
+    def told(layer: int, layers: int) -> None:
+        nonlocal spoken
+        report.progress(layer, layers)
+        now = time.monotonic()
+        if layer in started:
+            return
+        started[layer] = now
+        done = layer - min(started)
+        if done and now - spoken >= TOLD_EVERY and not sys.stderr.isatty():
+            from finetune.callbacks import minutes
+
+            left = (now - min(started.values())) / done * (layers - layer + 1)
+            report.say(f"layer {layer} of {layers}, {minutes(left)} to go")
+            spoken = now
+
+    return told
 
 
 def _answer(model: Path, asked: Path, run: Path) -> None:

@@ -1,6 +1,7 @@
 """Quantising: what is refused, what is published, and the whole of it where its environment is installed."""
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from finetune import quantize as module
 from finetune.calibration import questions
 from finetune.cli import main
 from finetune.dataset import read_split
+from finetune.padding import Grouped
 from finetune.quantize import ENVIRONMENT, Report, quantize
 from tests.finetune.conftest import rows
 from tests.processes import at_work
@@ -132,21 +134,62 @@ def test_a_worker_that_fails_is_heard(model: Path, asked: Path, monkeypatch: pyt
         quantize(str(model), asked, SILENT)
 
 
-def judged(model: Path, asked: Path, score: Sequence[float]) -> Path:
-    """A quantised model that waits for its judgement: its score fell by that, with that interval."""
-    refused = Path(shutil.copytree(model, model.with_name("awq-refused")))
+@pytest.mark.usefixtures("environment")
+def test_a_worker_that_is_killed_is_said_so(model: Path, asked: Path) -> None:
+    python = module.ENVIRONMENT / "bin" / "python"
+    python.write_text("#!/bin/sh\necho 'UserWarning: old' >&2\nkill -TERM $$\n")
+    python.chmod(0o755)
+    with pytest.raises(
+        UserError, match=r"its worker was killed \(SIGTERM\); the same command starts it anew$"
+    ):
+        quantize(str(model), asked, SILENT)
+
+
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("finetune.callbacks")
+    now, terminal = 0.0, False
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    lines: list[str] = []
+    told = module._paced(Report(lines.append, lambda done, total: None))
+    for layer in range(1, 31):
+        for _ in range(3):
+            told(layer, 31)
+            now += 8
+    assert lines[:2] == [
+        "layer 4 of 31, about 11 minutes to go",
+        "layer 7 of 31, about 10 minutes to go",
+    ]
+    assert len(lines) == 9
+    terminal = True
+    told = module._paced(Report(lines.append, lambda done, total: None))
+    for layer in range(1, 31):
+        told(layer, 31)
+        now += 60
+    assert len(lines) == 9
+
+
+def wish(model: Path, asked: Path) -> dict[str, str]:
+    """What AWQ of that model, on those questions, is made from."""
     found = questions(model, asked, 96, 300)
-    wanted = {
+    return {
         "method": "awq",
         "calibration": module._hashed([of.ids for of in found.calibration]),
         "questions": module._hashed(["number", *([one.id, one.prompt] for one in found.scored)]),
         "source_sha256": fingerprint(weight_files(model)),
     }
+
+
+def judged(model: Path, asked: Path, score: Sequence[float]) -> Path:
+    """A quantised model that waits for its judgement: its score fell by that, with that interval."""
+    refused = Path(shutil.copytree(model, model.with_name("awq-refused")))
     figures: dict[str, Any] = {
-        "made_from": wanted,
-        "before": {"score": 0.5},
+        "made_from": wish(model, asked),
+        "before": {"score": 0.5, "gib": 2.0},
         "after": {"score": 0.5 + score[0]},
         "change": dict(zip(("score", "low", "high"), score, strict=True)),
+        "scored": {"questions": 24, "tasks": 3},
     }
     module._describe(model, refused, figures)
     return refused
@@ -157,7 +200,7 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
     model: Path, asked: Path
 ) -> None:
     refused = judged(model, asked, (-0.06, -0.1, -0.02))
-    with pytest.raises(UserError, match=rf"{refused}: not published.* 0\.500 before, 0\.440 after"):
+    with pytest.raises(UserError, match=rf"{refused}: not published.*: score 0\.500 -> 0\.440, -0\.060"):
         quantize(str(model), asked, SILENT)
     assert not (model.parent / "awq").exists()
     lines: list[str] = []
@@ -168,13 +211,91 @@ def test_a_model_that_lost_too_much_is_kept_aside_until_the_margin_allows_it(
     assert not refused.exists()
     assert json.loads((published / ORIGIN).read_text())["choose"] == "number"
     assert quantize(str(model), asked, report, margin=0.07) == published
-    assert lines[-1] == f"{published} is there already"
+    assert lines[-1].startswith(f"{published} is there already: score 0.500 -> 0.440")
+    with pytest.raises(UserError, match=r"is published already, and .* margin of 0: score 0\.500 -> 0\.440"):
+        quantize(str(model), asked, report, margin=0)
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf"])
+def test_a_margin_is_a_number(model: Path, asked: Path, margin: str) -> None:
+    result = CliRunner().invoke(main, ["quantize", str(model), "--questions", str(asked), "--margin", margin])
+    assert result.exit_code == 1
+    assert f"a margin of {margin}: give a number" in result.output
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_gain_is_published(model: Path, asked: Path) -> None:
+def test_a_model_of_another_is_not_replaced(model: Path, asked: Path) -> None:
     judged(model, asked, (0.01, -0.01, 0.03))
-    assert quantize(str(model), asked, SILENT) == model.parent / "awq"
+    other = Path(shutil.copytree(model, model.with_name("wise-ft-0.5")))
+    trained_on(other)
+    with pytest.raises(UserError, match=r"awq-refused was made from another model than .*wise-ft-0\.5"):
+        quantize(str(other), asked, SILENT, name="awq")
+    published = quantize(str(model), asked, SILENT)
+    with pytest.raises(UserError, match=r"awq was made from another model .* Give --name, or delete it"):
+        quantize(str(other), asked, SILENT, name="awq")
+    trained_on(model)
+    with pytest.raises(UserError, match=r"or from other weights of it"):
+        quantize(str(model), asked, SILENT)
+    assert published.is_dir()
+
+
+@pytest.mark.usefixtures("environment")
+def test_models_of_one_training_have_names_of_their_own(model: Path, asked: Path) -> None:
+    other = Path(shutil.copytree(model, model.with_name("wise-ft-0.5")))
+    judged(other, asked, (0.01, -0.01, 0.03)).rename(model.with_name("wise-ft-0.5-awq-refused"))
+    assert quantize(str(other), asked, SILENT).name == "wise-ft-0.5-awq"
+
+
+def trained_on(model: Path) -> None:
+    """Change the model's weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    name = next(iter(weights))
+    save_file(
+        weights | {name: torch.zeros_like(weights[name])},
+        model / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_gain_is_published_and_told(model: Path, asked: Path) -> None:
+    judged(model, asked, (0.01, -0.01, 0.03))
+    lines: list[str] = []
+    report = Report(lines.append, lambda done, total: None)
+    assert quantize(str(model), asked, report) == model.parent / "awq"
+    (line,) = lines
+    assert line.startswith("score 0.500 -> 0.510, +0.010 [-0.01, +0.03]; 2 GiB -> ")
+    assert line.endswith("; 24 questions of 3 tasks are few: the true interval is wider")
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_page_outlives_the_unfinished_folder(
+    model: Path, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = model.parent / ".awq.unfinished"
+    done = Path(shutil.copytree(model, work / "model"))
+    (work / "wanted.json").write_text(json.dumps(wish(model, asked)))
+    module._describe(model, done, {"before": {"gib": 2.0}, "after": {}})
+
+    def infer(*words: Any) -> str:
+        if words[0] == "run":
+            return ""
+        before, after, page = words[1], words[2], words[words.index("--page") + 1]
+        page.write_text("page")
+        score = {"score": 0.5, "low": 0.4, "high": 0.6}
+        of = {"overall": score, "tasks": {"a": {"n": 9}, "b": {"n": 10}}, "changes": {before.name: score}}
+        return json.dumps({before.name: of, after.name: of})
+
+    monkeypatch.setattr(module, "_infer", infer)
+    monkeypatch.setattr(module, "answers_packed", lambda: True)
+    lines: list[str] = []
+    quantize(str(model), asked, Report(lines.append, lambda done, total: None))
+    assert not work.exists()
+    assert (model.parent / "awq-compare.html").read_text() == "page"
+    assert lines[-1].endswith("; 19 questions of 2 tasks are few: the true interval is wider")
 
 
 def test_a_data_set_calibrates_with_what_was_trained_on_and_scores_the_rest(
@@ -189,6 +310,14 @@ def test_a_data_set_calibrates_with_what_was_trained_on_and_scores_the_rest(
     assert found.calibration[0].start == first.index(1)
     assert len(found.measured) == 6
     assert len(found.scored) == 4
+
+
+@pytest.mark.parametrize(("method", "listed"), [("awq", 8), ("rtn", None)])
+def test_rounding_lists_no_sequences(model: Path, asked: Path, method: str, listed: int | None) -> None:
+    found = questions(model, asked, 96, 300)
+    of: dict[str, Any] = {"perplexity_before": None, "perplexity_after": None}
+    made = module._made({}, method, found, Grouped({}, []), None, model, of)
+    assert (made["calibration"] or {}).get("sequences") == listed
 
 
 def test_a_file_is_parted(tiny_base: Path, asked: Path) -> None:
@@ -263,6 +392,7 @@ def test_a_model_is_padded_quantised_killed_resumed_scored_and_published(qwen: P
     assert figures["after"]["gib"] < figures["before"]["gib"] / 4
     assert 0.5 < figures["after"]["perplexity"] / figures["before"]["perplexity"] < 2  # it has learnt nothing
     assert not work.exists()
+    assert (qwen.parent / "awq-compare.html").is_file()
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "is there already" in again.stderr
 
