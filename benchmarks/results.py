@@ -28,7 +28,7 @@ from infer import run_file
 from infer.scoring.compare import Comparison, brief, compare, mark
 
 RUNS = Path("infer/runs")
-ALPHAS = (0.25, 0.5, 0.75)
+ALPHAS = (0.5,)
 
 _INTRO = """# Results
 
