@@ -170,13 +170,18 @@ def test_several_shares_without_questions_are_written(run: Path) -> None:
     assert result.stdout == f"{run / 'wise-ft-0'}\n{run / 'wise-ft-0.25'}\n"
 
 
-def test_an_infer_that_fails_is_told(run: Path, tmp_path: Path) -> None:
+def test_questions_that_cannot_choose_are_told_before_anything_is_written(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone.jsonl: no such file or folder. Name a JSON"):
         sweep(run, [1], tmp_path / "gone.jsonl", None, lambda line: None)
+    (tmp_path / "open.jsonl").write_text('{"input_field": "Why?"}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"open.jsonl: without right answers they cannot choose"):
+        sweep(run, [1], tmp_path / "open.jsonl", None, lambda line: None)
     assert not any(run.glob("wise-ft-*"))
-    (tmp_path / "bad.jsonl").write_text("no JSON", encoding="utf-8")
+
+
+def test_an_infer_that_fails_is_told(run: Path, questions: Path) -> None:
     with pytest.raises(UserError, match=r"`infer run .*wise-ft-1 .*` failed, as told above. The same"):
-        sweep(run, [1], tmp_path / "bad.jsonl", None, lambda line: None)
+        sweep(run, [1], questions, -1, lambda line: None)
 
 
 @pytest.mark.slow
