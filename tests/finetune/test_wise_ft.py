@@ -174,7 +174,7 @@ def test_questions_that_cannot_choose_are_told_before_anything_is_written(run: P
     with pytest.raises(UserError, match=r"gone.jsonl: no such file or folder. Name a JSON"):
         sweep(run, [1], tmp_path / "gone.jsonl", None, lambda line: None)
     (tmp_path / "open.jsonl").write_text('{"input_field": "Why?"}', encoding="utf-8")
-    with pytest.raises(UserError, match=r"open.jsonl: without right answers they cannot choose"):
+    with pytest.raises(UserError, match=r"open.jsonl: no question has a right answer"):
         sweep(run, [1], tmp_path / "open.jsonl", None, lambda line: None)
     assert not any(run.glob("wise-ft-*"))
 
