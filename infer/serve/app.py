@@ -60,6 +60,9 @@ def app(line: Line, model: str, asked: Sequence[Asked], grade: Grade) -> Starlet
     created = int(time.time())
 
     async def chat(request: Request) -> Response:
+        origin = request.headers.get("origin")
+        if origin and origin.partition("//")[2] != request.headers.get("host"):
+            raise Refused(403, "foreign_page", "a page of another site may not ask here")
         wanted = read_chat(await _body(request), model)
         start = time.monotonic()
         try:

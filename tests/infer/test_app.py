@@ -359,6 +359,9 @@ def test_garbage_and_other_hosts_are_refused(start: Start) -> None:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)) as to:
         to.request("GET", "/questions", headers={"Host": "elsewhere.example"})
         assert to.getresponse().status == 400
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)) as to:
+        to.request("POST", CHAT, "{}", {"Origin": "https://elsewhere.example"})
+        assert to.getresponse().status == 403
 
 
 def test_known_questions_are_offered_and_graded(start: Start) -> None:
