@@ -26,11 +26,12 @@ MINUTES = 5
 TRACK =
 MARGIN =
 SAMPLES =
+CALIBRATE =
 NAME =
 ARGS =
 
 # A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES TRACK NAME ARGS HUB_GB PYTHON GPU
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES CALIBRATE TRACK NAME ARGS HUB_GB PYTHON GPU
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
 $(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
@@ -112,7 +113,7 @@ serve: made .venv/finetune .venv/infer
 quantize: made .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		$(BIN)/finetune quantize "$$model" --questions '$(QUESTIONS)' $(if $(LIMIT),--limit '$(LIMIT)') \
-		$(if $(MARGIN),--margin '$(MARGIN)') $(if $(SAMPLES),--samples '$(SAMPLES)')
+		$(if $(MARGIN),--margin '$(MARGIN)') $(if $(SAMPLES),--samples '$(SAMPLES)') $(if $(CALIBRATE),--calibrate '$(CALIBRATE)')
 
 ## make submit ADAPTER=finetune/runs/mine
 ##     Merge that training (default: that of make sft), or take a model's folder, write it into finetune/submissions/ as a folder that runs by itself,
@@ -133,11 +134,12 @@ trained:
 		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }
 
 ## make results ADAPTERS="finetune/runs/a finetune/runs/b" QUESTIONS="questions.jsonl runs/esci_all"
-##     Write docs/results.md: base, trainings, their ensemble, WiSE-FT and 4 bits on these questions; LIMIT=500 asks so many of each.
+##     Write docs/results.md: base, trainings, their ensemble, WiSE-FT and 4 bits on these questions; LIMIT=500 asks so many
+##     of each, CALIBRATE=runs/esci_all calibrates 4 bits on others.
 results: .venv/finetune .venv/infer .venv/quantize
 	@$(BIN)/python benchmarks/results.py $(foreach run,$(ADAPTERS),--adapter '$(run)') \
 		$(foreach file,$(QUESTIONS),--questions '$(file)') $(if $(LIMIT),--limit '$(LIMIT)') \
-		$(if $(SAMPLES),--samples '$(SAMPLES)')
+		$(if $(SAMPLES),--samples '$(SAMPLES)') $(if $(CALIBRATE),--calibrate '$(CALIBRATE)')
 
 ## make test
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.

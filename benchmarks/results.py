@@ -49,15 +49,22 @@ class Model(NamedTuple):
 
 
 class Few(NamedTuple):
-    """How many questions of each source are asked, and how many 4 bits are calibrated on; None: as usual."""
+    """How many questions of each source are asked, how many 4 bits are calibrated on, and of what source.
+
+    None: as usual, and the first source of questions.
+    """
 
     limit: int | None
     samples: int | None
+    calibrate: Path | None
 
     def options(self) -> list[object]:
-        """Both as options of `finetune quantize`."""
+        """The numbers as options of `finetune quantize`."""
         return [
-            word for name, of in zip(("--limit", "--samples"), self, strict=True) if of for word in (name, of)
+            word
+            for name, of in zip(("--limit", "--samples"), self, strict=False)
+            if of
+            for word in (name, of)
         ]
 
 
@@ -119,7 +126,7 @@ def costs(runs: Sequence[Path], models: Sequence[Model]) -> str:
 def page(adapters: Sequence[Path], questions: Sequence[Path], few: Few, name: str) -> str:
     """The whole page, as Markdown."""
     choose = _choose(adapters[0])
-    models = family(adapters, questions[0], few, name)
+    models = family(adapters, few.calibrate or questions[0], few, name)
     base, best = models[0], models[-len(ALPHAS) - 2]
     sets = " and ".join(f"`{source.resolve().stem}`" for source in questions)
     parts = [_INTRO.format(sets=sets, command=_command(adapters, questions, few), machine=_machine())]
@@ -145,11 +152,14 @@ def main() -> None:
     parser.add_argument("--questions", action="append", type=Path, required=True, metavar="SOURCE")
     parser.add_argument("--limit", type=int, metavar="N", help="ask only N questions of each source")
     parser.add_argument("--samples", type=int, metavar="N", help="calibrate 4 bits on N sequences")
+    parser.add_argument("--calibrate", type=Path, metavar="SOURCE", help="calibrate 4 bits on these")
     parser.add_argument("--name", default="ensemble", help="name of the ensemble's folder")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     given = parser.parse_args()
     try:
-        text = page(given.adapter, given.questions, Few(given.limit, given.samples), given.name)
+        text = page(
+            given.adapter, given.questions, Few(given.limit, given.samples, given.calibrate), given.name
+        )
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     given.out.write_text(text, encoding="utf-8")
@@ -191,7 +201,7 @@ def _choose(adapter: Path) -> str:
 
 def _command(adapters: Sequence[Path], questions: Sequence[Path], few: Few) -> str:
     runs, files = " ".join(map(str, adapters)), " ".join(source.name for source in questions)
-    fewer = [f" {name}={of}" for name, of in zip(("LIMIT", "SAMPLES"), few, strict=True) if of]
+    fewer = [f" {name}={of}" for name, of in zip(("LIMIT", "SAMPLES", "CALIBRATE"), few, strict=True) if of]
     return f'make results ADAPTERS="{runs}" QUESTIONS="{files}"{"".join(fewer)}'
 
 

@@ -30,6 +30,6 @@ def test_models_stand_below_each_other_with_what_differs_marked(tmp_path: Path) 
 
 def test_the_command_of_the_page_names_no_folder_of_the_machine() -> None:
     told = results._command(
-        [Path("runs/a"), Path("runs/b")], [Path("/somewhere/q.jsonl")], results.Few(100, None)
+        [Path("runs/a"), Path("runs/b")], [Path("/somewhere/q.jsonl")], results.Few(100, None, None)
     )
     assert told == 'make results ADAPTERS="runs/a runs/b" QUESTIONS="q.jsonl" LIMIT=100'
