@@ -113,7 +113,7 @@ serve: made .venv/finetune .venv/infer
 quantize: made .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
 		$(BIN)/finetune quantize "$$model" --questions '$(QUESTIONS)' $(if $(LIMIT),--limit '$(LIMIT)') \
-		$(if $(MARGIN),--margin '$(MARGIN)') $(if $(SAMPLES),--samples '$(SAMPLES)') $(if $(CALIBRATE),--calibrate '$(CALIBRATE)')
+		$(if $(MARGIN),--margin '$(MARGIN)') $(if $(SAMPLES),--samples '$(SAMPLES)')
 
 ## make submit ADAPTER=finetune/runs/mine
 ##     Merge that training (default: that of make sft), or take a model's folder, write it into finetune/submissions/ as a folder that runs by itself,
