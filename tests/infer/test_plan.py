@@ -1,6 +1,8 @@
 """The plan of a run: memory on GPUs, splits that engines can make, and minutes by rates."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,7 +121,7 @@ def test_the_plan_fits_a_limit_or_is_refused(questions: Path) -> None:
     assert "fits into 70 minutes" in good.output
     bad = CliRunner().invoke(main, [*command, "--time-limit", "1s"])
     assert bad.exit_code == 1
-    assert "don't fit into 0.0166667: about" in bad.output
+    assert "don't fit into 1 seconds: about" in bad.output
     given = CliRunner().invoke(main, [*command, "--rates", "900,150"])
     assert "tokens a second as given: 900 tokens a second read, 150 said" in given.output
 
@@ -138,7 +140,9 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 
 def test_this_machine_is_measured_by_a_short_run(questions: Path, tiny_model: Path, with_vllm: None) -> None:
-    run = CliRunner().invoke(main, ["plan", str(tiny_model), "--questions", str(questions)])
-    assert run.exit_code == 0, run.output
-    assert "this machine: measured by 32 of the questions: " in run.output
+    words = [sys.executable, "-m", "infer.cli", "plan", tiny_model, "--questions", questions]
+    # Not here: an engine that ends takes what others of its process stand on
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "this machine: measured by 32 of the questions: " in run.stdout
     assert isinstance(model(str(tiny_model), None), Model)
