@@ -140,7 +140,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 
 def test_this_machine_is_measured_by_a_short_run(questions: Path, tiny_model: Path, with_vllm: None) -> None:
-    words = [sys.executable, "-m", "infer.cli", "plan", tiny_model, "--questions", questions]
+    words = [sys.executable, "-m", "infer.cli", "plan", str(tiny_model), "--questions", str(questions)]
     # Not here: an engine that ends takes what others of its process stand on
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
