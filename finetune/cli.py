@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from datagen.console.app import INTERRUPTED, Commands
+from datagen.console.app import INTERRUPTED, Commands, below
 from datagen.hf.openmp import sleep_while_waiting
 
 
@@ -42,6 +42,13 @@ _RUNS = click.option(
     show_default=True,
     help="Folder of all trainings.",
 )
+_SETTINGS = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace one value of the config; may be repeated.",
+)
 
 
 @main.command()
@@ -53,13 +60,7 @@ _RUNS = click.option(
     help="Folder of a data set, such as runs/esci_mcq.",
 )
 @click.option("--name", help="Name of the training's folder. [default: CONFIG-DATA]")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace one value of the config; may be repeated.",
-)
+@_SETTINGS
 @_RUNS
 def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], runs: Path) -> None:
     """Train a base model on a data set, or resume a training.
@@ -74,7 +75,7 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     from finetune.config import load
 
     loaded = load(config, settings)
-    run = runs / _below(name or f"{Path(config).stem}-{data.resolve().name}")
+    run = below(runs, name or f"{Path(config).stem}-{data.resolve().name}")
     with _leaving_at_once():
         from finetune.train import train as start
     result = start(loaded, data, run, _say)
@@ -92,13 +93,7 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Folder of a data set; without it, of memory alone."
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace one value of the config; may be repeated.",
-)
+@_SETTINGS
 def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
     """Plan a training on GPUs: memory, tokens, steps and hours.
 
@@ -242,20 +237,13 @@ def ensemble(
     if len(members) == 1:
         raise click.UsageError("an ensemble has two members or more: name their folders")
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
-    run = runs / _below(name or "-".join(["ensemble", *(of.name for of in members)]))
+    run = below(runs, name or "-".join(["ensemble", *(of.name for of in members)]))
     made = ensemble(members, run, shares, rank)
     if shares and abs(sum(shares) - 1) > 1e-9:
         _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
     if made.error is not None:
         _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
     click.echo(made.run)
-
-
-def _below(name: str) -> str:
-    """The name of a folder. Raises UsageError where it leads out of the folder of all trainings."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise click.UsageError(f"--name {name}: leads out of --runs. Name a folder in there")
-    return name
 
 
 def _number(word: str, option: str) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datagen.console.app import Commands
+from datagen.console.app import Commands, below
 
 if TYPE_CHECKING:
     from infer.predict import Report
@@ -53,6 +53,28 @@ _GRADER = click.option(
     default="shopbench",
     show_default=True,
     help="Parsers of the answers: the competition's, or its public release's.",
+)
+_QUESTIONS = click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SOURCE",
+    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+)
+_LIMIT = click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
+)
+_CHOOSE = click.option(
+    "--choose",
+    type=click.Choice(["number", "text"]),
+    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
+)
+_RUNS = click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="infer/runs",
+    show_default=True,
+    help="Folder of all runs.",
 )
 
 
@@ -198,17 +220,9 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("model")
-@click.option(
-    "--questions",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
-)
+@_QUESTIONS
 @click.option("--name", help="Name of the run's folder. [default: MODEL-SOURCE-N]")
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
-)
+@_LIMIT
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
@@ -219,19 +233,9 @@ def score(questions: Path, answers: Path, grader: str, as_json: bool) -> None:
     type=_Time(),
     help="Be done after so long, as in 10m: shorter answers first, then answers by rule.",
 )
-@click.option(
-    "--choose",
-    type=click.Choice(["number", "text"]),
-    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
-)
+@_CHOOSE
 @click.option("--unconstrained", is_flag=True, help="Let the model write anything, even what does not parse.")
-@click.option(
-    "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="infer/runs",
-    show_default=True,
-    help="Folder of all runs.",
-)
+@_RUNS
 def run(
     model: str,
     questions: Path,
@@ -261,7 +265,7 @@ def run(
     if limit and minutes:
         raise click.UsageError("--limit asks a number, --minutes asks what fits: give one of them")
     asked = read_questions(questions)
-    folder = _below(runs, name or run_name(model, questions, limit, unconstrained, minutes))
+    folder = below(runs, name or run_name(model, questions, limit, unconstrained, minutes))
     with _reporting() as report:
         done = predict(
             balanced(asked, limit) if limit else asked,
@@ -283,22 +287,12 @@ def run(
 
 @main.command()
 @click.argument("model")
-@click.option(
-    "--questions",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
-)
+@_QUESTIONS
 @click.option("--gpus", metavar="NxGB", help="GPUs, as in 4x16 or 4xT4. [default: this machine, measured]")
 @click.option("--bits", type=click.Choice(["4", "16"]), help="Bits of a known model's weights. [default: 16]")
 @click.option("--time-limit", type=_Time(), help="What it may take, as in 70m.")
 @click.option("--rates", metavar="READ,SAID", help="Tokens read and said a second, where they are known.")
-@click.option(
-    "--choose",
-    type=click.Choice(["number", "text"]),
-    help="Choose options by number, or by the likelihood of their texts. [default: as trained]",
-)
+@_CHOOSE
 def plan(
     model: str,
     questions: Path,
@@ -342,13 +336,7 @@ def plan(
 
 @main.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--questions",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
-)
+@_QUESTIONS
 @click.option(
     "--track",
     type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
@@ -357,17 +345,9 @@ def plan(
 @click.option(
     "--time-limit", type=_Time(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
 )
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
-)
+@_LIMIT
 @click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
-@click.option(
-    "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="infer/runs",
-    show_default=True,
-    help="Folder of all runs.",
-)
+@_RUNS
 def drive(
     folder: Path,
     questions: Path,
@@ -395,7 +375,7 @@ def drive(
         raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
     asked = read_questions(questions)
     asked = balanced(asked, limit) if limit else asked
-    run = _below(runs, name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
+    run = below(runs, name or f"{folder.resolve().name}-{questions.resolve().stem}-drive")
     with _reporting() as report:
         done = drive(folder, asked, run, track, 60 * time_limit if time_limit else None, report=report)
     click.echo(summary(done, run))
@@ -434,14 +414,6 @@ def compare(runs: tuple[Path, ...], grader: str, page: Path | None, as_json: boo
     place = page or runs[0].parent / "compare.html"
     compare.write_page(found, place)
     click.echo(f"\n{place} shows it", err=as_json)
-
-
-def _below(runs: Path, name: str) -> Path:
-    """The folder of a run. Raises UsageError where its name leads out of the folder of all runs."""
-    place = Path(name)
-    if place.is_absolute() or ".." in place.parts or not place.parts:
-        raise click.UsageError(f"--name {name}: not below {runs}. Write a name, or FOLDER/NAME, without ..")
-    return runs / place
 
 
 @contextmanager

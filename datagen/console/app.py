@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,14 @@ class AboveZero(click.IntRange):
                 f"`{value}` is no whole number above 0: write {name.upper()}={self.example}"
                 f" (or --{name} {self.example})"
             ) from None
+
+
+def below(runs: Path, name: str) -> Path:
+    """The folder of a run. Raises UsageError where its name leads out of the folder of all runs."""
+    place = Path(name)
+    if place.is_absolute() or ".." in place.parts or not place.parts:
+        raise click.UsageError(f"--name {name}: not below {runs}. Write a name, or FOLDER/NAME, without ..")
+    return runs / place
 
 
 class Commands(click.Group):
