@@ -33,15 +33,13 @@ from datagen.storage.files import full_disk, read_json, write_json, write_parque
 from datagen.storage.folder_lock import held
 from finetune import calibration, packed, padding
 from finetune.quantize_worker import FIGURES
+from finetune.scored import counted, few, infer
 
 METHODS = ("awq", "gptq", "rtn")
 """Activation-aware scaling, error by error (Hessian), and rounding alone."""
 
 ENVIRONMENT = Path(sys.prefix) / "quantize-env"
 INSTALL = "make .venv/quantize"
-
-FEWEST = 10
-"""Of fewer scored questions a task, intervals are narrower than the truth: as `infer compare` has it."""
 
 TOLD_EVERY = 60.0
 """Seconds between lines that say how far it is, where there is no terminal for a bar."""
@@ -158,16 +156,12 @@ def _judged(refused: Path, target: Path, margin: float, report: Report) -> Path:
 def _told(figures: dict[str, Any]) -> str:
     """Score and size before and after, in a line."""
     before, after, change = (figures[key] for key in ("before", "after", "change"))
-    scored = figures.get("scored", {"questions": 0, "tasks": 0})
-    few = (
-        f"; {scored['questions']:,} questions of {scored['tasks']} tasks are few: the true interval is wider"
-        if scored["questions"] < FEWEST * scored["tasks"]
-        else ""
-    )
+    told = few(figures.get("scored", {"questions": 0, "tasks": 0}))
+    wider = f"; {told}: the true interval is wider" if told else ""
     return (
         f"score {before['score']:.3f} -> {after['score']:.3f}, "
         f"{change['score']:+.3f} [{change['low']:+.2f}, {change['high']:+.2f}]; "
-        f"{before['gib']:.3g} GiB -> {after['gib']:.3g}{few}"
+        f"{before['gib']:.3g} GiB -> {after['gib']:.3g}{wider}"
     )
 
 
@@ -238,12 +232,11 @@ def _quantize(
             packed.dequantize(done, work / "plain.unfinished")
             (work / "plain.unfinished").rename(answering)
     _answer(answering, work / COPY, work / "after")
-    scores = json.loads(_infer("compare", before, work / "after", "--json", "--page", page))
+    scores = json.loads(infer("compare", before, work / "after", "--json", "--page", page))
     figures["before"] |= scores[before.name]["overall"]
     figures["after"] |= scores["after"]["overall"]
     figures["change"] = scores["after"]["changes"][before.name]
-    of_tasks = [of["n"] for of in scores["after"]["tasks"].values()]
-    figures["scored"] = {"questions": sum(of_tasks), "tasks": len(of_tasks)}
+    figures["scored"] = counted(scores["after"]["tasks"])
     _describe(folder, done, figures)
 
 
@@ -375,16 +368,7 @@ def _paced(report: Report) -> Callable[[int, int], None]:
 
 
 def _answer(model: Path, asked: Path, run: Path) -> None:
-    _infer("run", model, "--questions", asked, "--name", run.name, "--runs", run.parent)
-
-
-def _infer(*words: Any) -> str:
-    """What a command of `infer` prints; its progress goes where ours does. Raises UserError if it fails."""
-    command = [sys.executable, "-m", "infer.cli", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"`infer {' '.join(map(str, words))}` failed ({done.returncode}); it says why above")
-    return done.stdout
+    infer("run", model, "--questions", asked, "--name", run.name, "--runs", run.parent)
 
 
 def answers_packed() -> bool:

@@ -8,8 +8,6 @@ Models are written and asked one after another; what was killed goes on where it
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +19,7 @@ from datagen.shopbench.questions import read_questions
 from datagen.storage.files import full_disk, write_json
 from datagen.storage.folder_lock import held
 from finetune.merge import base_of, check_room_for, check_share, wise_ft
-
-_FEW = 10
-"""Questions a task of which intervals can be trusted, as `infer compare` has it."""
+from finetune.scored import counted, few, infer
 
 RESULT, PLOT = "sweep.json", "sweep.png"
 
@@ -39,13 +35,8 @@ class Sweep(NamedTuple):
     def warnings(self) -> list[str]:
         """What speaks against the choice: few questions, and ends that it is not surely better than."""
         found = []
-        tasks = self.scores[self.best]["tasks"]
-        asked = sum(task["n"] for task in tasks.values())
-        if asked < _FEW * len(tasks):  # resamples of one question a task are all alike
-            found.append(
-                f"{asked} questions of {len(tasks)} tasks are few: true intervals are wider, the choice may "
-                "be chance. Ask more of them"
-            )
+        if told := few(counted(self.scores[self.best]["tasks"])):
+            found.append(f"{told}: true intervals are wider, the choice may be chance. Ask more of them")
         for end, name in ((0.0, "the base (alpha 0)"), (1.0, "the whole training (alpha 1)")):
             change = self.scores[self.best]["changes"].get(_name(end))
             if end != self.best and change and change["low"] <= 0:
@@ -74,12 +65,11 @@ def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None
     with full_disk(folder), held(folder, f"{folder} is being answered into"):
         for number, alpha in enumerate(alphas, start=1):
             say(f"alpha {alpha:g}, {number} of {len(alphas)}")
-            asked = ["--questions", str(questions), *(["--limit", str(limit)] if limit else [])]
-            named = ["--name", _name(alpha), "--runs", str(folder)]
-            _infer("run", str(wise_ft(run, alpha)), *asked, *named)
-        answered = [str(folder / _name(alpha)) for alpha in alphas]
-        page = ["--page", str(folder / "compare.html")]
-        told = json.loads(_infer("compare", *answered, "--json", *page))
+            asked = ["--questions", questions, *(["--limit", limit] if limit else [])]
+            named = ["--name", _name(alpha), "--runs", folder]
+            infer("run", wise_ft(run, alpha), *asked, *named)
+        answered = [folder / _name(alpha) for alpha in alphas]
+        told = json.loads(infer("compare", *answered, "--json", "--page", folder / "compare.html"))
         scores = {alpha: told[_name(alpha)] for alpha in alphas}
         # Of equal ones the nearest to the base, which forgets least
         best = max(alphas, key=lambda alpha: (scores[alpha]["overall"]["score"], -alpha))
@@ -112,18 +102,6 @@ def _brief(of: dict[str, float]) -> str:
 
 def _name(alpha: float) -> str:
     return f"alpha-{alpha:g}"
-
-
-def _infer(*arguments: str) -> str:
-    """What `infer` printed; its progress goes where ours does. Raises UserError where it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "infer.cli", *arguments], stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        raise UserError(
-            f"`infer {' '.join(arguments)}` failed, as told above. The same command goes on from there"
-        )
-    return done.stdout
 
 
 def _plot(found: Sweep, trivial: float) -> None:

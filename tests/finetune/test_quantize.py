@@ -289,7 +289,7 @@ def test_the_page_outlives_the_unfinished_folder(
         of = {"overall": score, "tasks": {"a": {"n": 9}, "b": {"n": 10}}, "changes": {before.name: score}}
         return json.dumps({before.name: of, after.name: of})
 
-    monkeypatch.setattr(module, "_infer", infer)
+    monkeypatch.setattr(module, "infer", infer)
     monkeypatch.setattr(module, "answers_packed", lambda: True)
     lines: list[str] = []
     quantize(str(model), asked, Report(lines.append, lambda done, total: None))

@@ -60,7 +60,8 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
     def answering(right: dict[str, int]) -> list[tuple[str, ...]]:
         commands = []
 
-        def run(*arguments: str) -> str:
+        def run(*words: object) -> str:
+            arguments = tuple(map(str, words))
             commands.append(arguments)
             folder = Path(arguments[1]).name
             monkeypatch.setattr(
@@ -75,7 +76,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
 
         defaults = dict(predict.__kwdefaults__ or {})
         monkeypatch.setattr("infer.predict.settings", lambda folder: Settings("cpu", "float32", 2000, 4))
-        monkeypatch.setattr("finetune.wise_ft._infer", run)
+        monkeypatch.setattr("finetune.wise_ft.infer", run)
         return commands
 
     return answering
