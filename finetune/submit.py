@@ -28,11 +28,11 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.hf.checkpoint import ORIGIN, chooses_by, folder_fingerprint, has_own_code, model_folder
 from datagen.shopbench.limits import TRACKS, as_object, from_object
+from datagen.storage.checksums import SUMS, read_sums, write_sums
 from datagen.storage.files import check_link, full_disk, sha256, writable, write_json
 from datagen.storage.folder_lock import held
 
 SETTINGS = "submission.json"
-SUMS = "SHA256SUMS"
 ENTRY = "infer.submission"
 """The module of the class; it and all that it imports are carried along."""
 
@@ -213,23 +213,17 @@ def _settings(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(out: Path) -> dict[str, str]:
-    """The files that the submission's SHA256SUMS lists, each with its checksum."""
-    lines = (out / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
 def _is_whole(out: Path) -> bool:
     """Whether its files are there, as they were written; the model's, which take minutes, only there."""
     return all(
         (out / name).is_file() and (name.startswith("model/") or sha256(out / name) == digest)
-        for name, digest in _listed(out).items()
+        for name, digest in read_sums(out).items()
     )
 
 
 def _foreign(out: Path) -> Path | None:
     """A file in a submission that its SHA256SUMS does not list, nor Python made."""
-    listed = {*_listed(out), SETTINGS, SUMS}
+    listed = {*read_sums(out), SETTINGS, SUMS}
     for file in sorted(out.rglob("*")):
         compiled = file.parent.name == "__pycache__" and file.suffix == ".pyc"
         is_folder = file.is_dir() and not file.is_symlink()
@@ -295,9 +289,9 @@ def _readme(settings: dict[str, Any]) -> str:
 
 def _write_sums(folder: Path, progress: Progress) -> None:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    total, done, lines = sum(file.stat().st_size for file in files), 0, []
+    total, done, sums = sum(file.stat().st_size for file in files), 0, {}
     for file in files:
-        lines.append(f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n")
+        sums[file.relative_to(folder).as_posix()] = sha256(file)
         done += file.stat().st_size
         progress(done, total)
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    write_sums(folder, sums)

@@ -30,6 +30,7 @@ from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.limits import SECONDS_A_QUESTION, TRACKS, Limit, as_object, from_object
 from datagen.shopbench.questions import ANSWERS_FOLDER, COPY, Asked, to_table
+from datagen.storage.checksums import SUMS, read_sums
 from datagen.storage.files import full_disk, read_json, sha256, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
@@ -39,7 +40,7 @@ from infer.serve.constraints import names_listed
 from infer.serve.pace import VARIABLE
 from infer.serve.prepare import guessed, printable
 
-SETTINGS, SUMS = "submission.json", "SHA256SUMS"
+SETTINGS = "submission.json"
 LOG = "log.txt"
 MOST_TOGETHER = 16
 LATE = "late"
@@ -116,8 +117,7 @@ def checked(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder}: no submission: it has no {SETTINGS} or no {SUMS}. Write one by: finetune submit MODEL"
         )
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        digest, _, name = line.partition("  ")
+    for name, digest in read_sums(folder).items():
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: missing, though {SUMS} lists it. Write the submission again")
         if sha256(folder / name) != digest:
