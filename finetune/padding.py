@@ -13,13 +13,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datagen.hf.architecture import evenly
 from datagen.hf.checkpoint import ORIGIN, config, weight_files
 from datagen.storage.files import read_json
 
 GROUPS = (128, 64, 32)
 """Inputs that share a scale, best first: those that GPU kernels know."""
-
-MOST_GPUS = 8
 
 MOST = 1.06
 """A model grows to so many times its size at most; Qwen2-72B grows to 1.004 times."""
@@ -38,10 +37,10 @@ class Grouped(NamedTuple):
 
 
 def gpus(folder: Path) -> int:
-    """Over how many GPUs a model's heads can be shared out, up to MOST_GPUS: a power of two."""
+    """Over how many GPUs a model's heads can be shared out."""
     said = config(folder)
     heads = said.get("num_attention_heads") or 1
-    return math.gcd(heads, said.get("num_key_value_heads") or heads, MOST_GPUS)
+    return evenly(heads, said.get("num_key_value_heads") or heads)
 
 
 def grown(folder: Path) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from datagen.console.text import duration
 from datagen.errors import UserError
-from datagen.hf.architecture import PUBLISHED, Architecture, architecture, spread
+from datagen.hf.architecture import PUBLISHED, Architecture, architecture, evenly, spread
 from datagen.hf.architecture import names as known_models
 from datagen.hf.checkpoint import config
 from datagen.hf.gpus import Gpu, Gpus
@@ -114,9 +114,13 @@ def model(name: str, bits: int | None) -> Model:
         if found:
             return Model(name, shape, *found, context)
     if bits == 4:
-        whole = GROUP * math.gcd(shape.heads, shape.kv_heads, 8)
-        return Model(name, shape.padded(whole), 4, GROUP, context)
+        return Model(name, _padded(shape), 4, GROUP, context)
     return Model(name, shape, 16, 0, context)
+
+
+def _padded(shape: Architecture) -> Architecture:
+    """The shape as `finetune quantize` makes it, so that no group is cut where GPUs share the model."""
+    return shape.padded(GROUP * evenly(shape.heads, shape.kv_heads))
 
 
 def _quantised(folder: Path) -> tuple[int, int] | None:
@@ -143,7 +147,7 @@ def split_over(model: Model, gpus: Gpus) -> int:
     parts = spread(shape.heads, shape.kv_heads, shape.intermediate, gpus.number)
     if model.bits == 4 and shape.intermediate % (parts * model.group):
         fits = spread(shape.heads, shape.kv_heads, shape.intermediate // model.group, parts)
-        new = -(-shape.intermediate // (8 * model.group)) * 8 * model.group
+        new = _padded(shape).intermediate
         raise UserError(
             f"{model.name}: {shape.intermediate} inputs in groups of {model.group} don't split over {parts} "
             f"GPUs. Quantise it again (finetune quantize pads them to {new} before), or use {fits} of them"
@@ -405,8 +409,7 @@ def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
     options = []
     counts = sorted({gpus.number} | {n for n in (2, 4, 8, 16, 32, 64) if n > gpus.number})
     for bits in sorted({model.bits, 4}, reverse=True):
-        whole = GROUP * math.gcd(model.shape.heads, model.shape.kv_heads, 8)
-        shape = model.shape.padded(whole) if bits == 4 else model.shape
+        shape = _padded(model.shape) if bits == 4 else model.shape
         for count in counts:
             if (bits, count) == (model.bits, gpus.number) or model.shape.heads % count:
                 continue

@@ -3,6 +3,7 @@
 What follows is counted, not estimated: the weights of a model, and those of an adapter.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +84,15 @@ class Architecture:
     def padded(self, multiple: int) -> "Architecture":
         """The same with its intermediate size filled up by zeros, so that groups of weights split evenly."""
         return replace(self, intermediate=-(-self.intermediate // multiple) * multiple)
+
+
+MOST_GPUS = 8
+"""Over so many GPUs at most a quantised model is made to split: those of one machine."""
+
+
+def evenly(heads: int, kv_heads: int) -> int:
+    """Over how many GPUs, up to MOST_GPUS, all heads can be shared out, with no copies: a power of two."""
+    return math.gcd(heads, kv_heads, MOST_GPUS)
 
 
 def spread(heads: int, kv_heads: int, intermediate: int, most: int) -> int:
