@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -183,11 +182,7 @@ def _printed(command: str, *arguments: object) -> str:
 def _plain(packed: Path) -> Path:
     """The same weights in a form that every machine answers with."""
     plain = packed.with_name(f"{packed.name}-plain")
-    if not plain.is_dir():
-        unfinished = plain.with_name(f".{plain.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        dequantize(packed, unfinished)
-        unfinished.rename(plain)
+    dequantize(packed, plain)
     return plain
 
 

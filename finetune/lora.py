@@ -82,6 +82,5 @@ def check_finite(tensors: Iterable[Tensor], todo: str) -> None:
     for tensor in tensors:
         if not tensor.computable:
             raise UserError(f"{tensor.file}: `{tensor.name}` holds {tensor.type}, not plain numbers. {todo}")
-        for rows in tensor.rows():
-            if not tensor.read(rows).isfinite().all():
-                raise UserError(f"{tensor.file}: `{tensor.name}` holds numbers that are not finite. {todo}")
+        if not tensor.is_finite():
+            raise UserError(f"{tensor.file}: `{tensor.name}` holds numbers that are not finite. {todo}")

@@ -85,7 +85,19 @@ def digest(weight: Any) -> str:
 
 
 def dequantize(folder: Path, to: Path) -> None:
-    """Write the packed model as a plain one in float32, for machines whose engine has no 4-bit kernel."""
+    """Write the packed model as a plain one in float32, for machines whose engine has no 4-bit kernel.
+
+    Nothing is done where `to` is there: it has its name when it is whole.
+    """
+    if to.is_dir():
+        return
+    unfinished = to.with_name(f".{to.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _dequantize(folder, unfinished)
+    unfinished.rename(to)
+
+
+def _dequantize(folder: Path, to: Path) -> None:
     from safetensors import safe_open
     from safetensors.torch import save_file
 

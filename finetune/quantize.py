@@ -34,6 +34,7 @@ from datagen.storage.folder_lock import held
 from finetune import calibration, packed, padding
 from finetune.quantize_worker import FIGURES
 from finetune.scored import counted, few, infer
+from finetune.tensors import tensors_of
 
 METHODS = ("awq", "gptq", "rtn")
 """Activation-aware scaling, error by error (Hessian), and rounding alone."""
@@ -227,10 +228,7 @@ def _quantize(
     answering = done
     if not answers_packed():
         answering = work / "plain"
-        if not answering.is_dir():
-            shutil.rmtree(work / "plain.unfinished", ignore_errors=True)
-            packed.dequantize(done, work / "plain.unfinished")
-            (work / "plain.unfinished").rename(answering)
+        packed.dequantize(done, answering)
     _answer(answering, work / COPY, work / "after")
     scores = json.loads(infer("compare", before, work / "after", "--json", "--page", page))
     figures["before"] |= scores[before.name]["overall"]
@@ -381,19 +379,14 @@ def answers_packed() -> bool:
 
 def _check_finite(folder: Path, report: Report) -> None:
     """Raises UserError where a weight is NaN or infinite: layers would be skipped, with a line in a log."""
-    import torch
-    from safetensors import safe_open
-
     files = weight_files(folder)
     for number, file in enumerate(files):
         report.progress(number, len(files))
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118
-                weight = weights.get_tensor(name)
-                if weight.is_floating_point() and not torch.isfinite(weight).all():
-                    raise UserError(
-                        f"{file}: `{name}` holds NaN or infinite weights. Train or merge the model again"
-                    )
+        for tensor in tensors_of(file).values():
+            if tensor.computable and not tensor.is_finite():
+                raise UserError(
+                    f"{file}: `{tensor.name}` holds NaN or infinite weights. Train or merge the model again"
+                )
 
 
 def _check_room(folder: Path, work: Path, grows: bool) -> None:

@@ -59,6 +59,10 @@ class Tensor(NamedTuple):
             self._shape(rows)
         )
 
+    def is_finite(self) -> bool:
+        """Whether no number of it is NaN or infinite; some rows are in memory at a time."""
+        return all(bool(self.read(rows).isfinite().all()) for rows in self.rows())
+
     def raw(self, rows: Rows | None = None) -> bytearray:
         """The bytes of its rows."""
         row = self.bytes // self.shape[0] if self.shape else self.bytes
