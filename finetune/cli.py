@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 
 from datagen.console.app import INTERRUPTED, Commands, below
+from datagen.console.progress import counting
 from datagen.hf.openmp import sleep_while_waiting
 
 
@@ -296,7 +296,7 @@ def quantize(
     """
     from finetune.quantize import Report, quantize
 
-    with _layers() as progress:
+    with counting(" layers") as progress:
         click.echo(
             quantize(
                 model,
@@ -309,24 +309,6 @@ def quantize(
                 limit=limit,
             )
         )
-
-
-@contextmanager
-def _layers() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr: layers done of all."""
-    from tqdm import tqdm
-
-    bar: tqdm[Any] = tqdm(total=0, unit=" layers", leave=False, disable=None, file=sys.stderr, delay=1)
-
-    def progress(done: int, total: int) -> None:
-        if bar.total != total:
-            bar.reset(total)
-        bar.update(done - bar.n)
-
-    try:
-        yield progress
-    finally:
-        bar.close()
 
 
 @main.command()
@@ -354,18 +336,9 @@ def submit(model: str, out: Path | None, track: str) -> None:
     Example:
       finetune submit finetune/runs/mine/merged --track concepts
     """
-    from tqdm import tqdm
-
     from finetune.submit import submit
 
-    with tqdm(
-        total=0, unit="B", unit_scale=True, leave=False, disable=None, delay=1, desc="checksums"
-    ) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with counting("B", unit_scale=True, desc="checksums") as progress:
         folder = submit(model, out, track, progress)
     click.echo(folder)
 

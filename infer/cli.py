@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datagen.console.app import Commands, below
+from datagen.console.progress import counting
 
 if TYPE_CHECKING:
     from infer.predict import Report
@@ -423,18 +424,8 @@ def _reporting() -> Iterator[Report]:
 
     from infer.predict import Report
 
-    bar: tqdm[Any] = tqdm(total=0, unit=" questions", leave=False, disable=None, file=sys.stderr, delay=1)
-
-    def progress(done: int, total: int) -> None:
-        if not bar.total:
-            bar.reset(total)
-            bar.initial = bar.n = done
-        bar.update(done - bar.n)
-
-    try:
-        yield Report(say=lambda line: bar.write(line, file=sys.stderr), progress=progress)
-    finally:
-        bar.close()
+    with counting(" questions") as progress:
+        yield Report(say=lambda line: tqdm.write(line, file=sys.stderr), progress=progress)
 
 
 if __name__ == "__main__":

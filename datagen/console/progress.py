@@ -15,6 +15,28 @@ Say = Callable[[str], object]
 
 
 @contextmanager
+def counting(unit: str, **settings: Any) -> Iterator[Callable[[int, int], None]]:
+    """A callback of what is done and of all, which draws one bar on a terminal; `settings` are tqdm's.
+
+    What was done before the first call, or before the total was another, counts for no time.
+    """
+    from tqdm import tqdm
+
+    bar: tqdm[Any] = tqdm(total=0, unit=unit, leave=False, disable=None, file=sys.stderr, delay=1, **settings)
+
+    def progress(done: int, total: int) -> None:
+        if bar.total != total:
+            bar.reset(total)
+            bar.initial = bar.n = done
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        bar.close()
+
+
+@contextmanager
 def progress_bars() -> Iterator[tuple[Progress, set[str]]]:
     """A `Progress` that draws bars on a terminal for stages that take long; and the stages so far."""
     from tqdm import tqdm
