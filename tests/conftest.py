@@ -5,6 +5,7 @@ import shutil
 import signal
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,26 @@ def write_model_files(folder: Path) -> Path:
     (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>", "chat_template": "x"}')
     save_file({"weight": np.arange(1000)}, folder / "model.safetensors")
     return folder
+
+
+def byte_tokenizer(template: str) -> Any:
+    """A tokenizer of bytes and the marks around turns, with this chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=0,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator([], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=template
+    )
 
 
 @pytest.fixture(scope="session")

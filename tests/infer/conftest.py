@@ -8,6 +8,7 @@ import pytest
 
 from datagen.hf.openmp import sleep_while_waiting
 from infer.serve.engine import Engine, settings
+from tests.conftest import byte_tokenizer
 
 sleep_while_waiting()  # as the engine has it, before anything imports torch
 
@@ -51,22 +52,9 @@ def with_vllm() -> None:
 def write_model(folder: Path) -> Path:
     """Write a Llama of 100,000 random weights, always the same; its tokens are bytes."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=0,
-        special_tokens=["<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=TEMPLATE
-    )
+    fast = byte_tokenizer(TEMPLATE)
     fast.save_pretrained(folder)
     torch.manual_seed(1)
     config = LlamaConfig(

@@ -7,6 +7,7 @@ import pytest
 
 from datagen.prompts.chat import chat, prompt_ids
 from datagen.schema import TaskType
+from tests.conftest import byte_tokenizer
 
 PLAIN = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -21,20 +22,7 @@ THINKING = (
 def tokenizer(template: str) -> Any:
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("needs transformers, which the extra `finetune` brings")
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bytes_ = Tokenizer(models.BPE())
-    bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=0,
-        special_tokens=["<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bytes_.train_from_iterator([], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bytes_, eos_token="<|im_end|>", chat_template=template)
+    return byte_tokenizer(template)
 
 
 def said(template: str) -> str:
