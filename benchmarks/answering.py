@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from build import built_from_sample
+
 from datagen.classify.task_type import Guess
-from datagen.pipeline.build import build
-from datagen.recipe.load import load
 from datagen.shopbench.questions import Asked, read_questions
-from datagen.sources.sample import write_sample
 from datagen.tasks import named_entity_recognition
 from finetune.base_models import base_model
 from infer.batches import balanced
@@ -175,7 +174,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = base_model(MODEL)
     with tempfile.TemporaryDirectory() as work:
-        source = given.questions or _sample(Path(work))
+        source = given.questions or built_from_sample(Path(work), RECIPE)
         asked = balanced(read_questions(source), given.rows)
         passes = [*_alone(without_prefixes, folder, asked), *_alone(with_prefixes, folder, asked)]
     chosen = settings(folder)
@@ -195,13 +194,6 @@ def _alone(
     """The passes, in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         return executor.submit(measure, folder, list(asked)).result()
-
-
-def _sample(work: Path) -> Path:
-    """The recipe, built from the made-up shop."""
-    write_sample(work / "seeds")
-    build(load(RECIPE), work / "seeds", work / "runs")
-    return work / "runs" / RECIPE
 
 
 if __name__ == "__main__":

@@ -56,6 +56,17 @@ tasks:
 """
 
 
+def built_from_sample(work: Path, recipe: str) -> Path:
+    """A recipe's run below `work`, built from the made-up shop: for benchmarks that need questions."""
+    from datagen.pipeline.build import build
+    from datagen.recipe.load import load
+    from datagen.sources.sample import write_sample
+
+    write_sample(work / "seeds")
+    build(load(recipe), work / "seeds", work / "runs")
+    return work / "runs" / recipe
+
+
 def main() -> None:
     """Measure, print the table and the JSON line."""
     measure(parser(__doc__, ROWS).parse_args().rows)

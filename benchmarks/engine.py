@@ -18,10 +18,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datagen.pipeline.build import build
-from datagen.recipe.load import load
+from build import built_from_sample
+
 from datagen.shopbench.questions import Asked, read_questions
-from datagen.sources.sample import write_sample
 from finetune.base_models import base_model
 from infer.batches import balanced
 from infer.predict import predict
@@ -55,7 +54,7 @@ def main() -> None:
     rows = parser.parse_args().rows
     folder = base_model(MODEL)
     with tempfile.TemporaryDirectory() as work:
-        asked = balanced(_questions(Path(work)), rows)
+        asked = balanced(read_questions(built_from_sample(Path(work), RECIPE)), rows)
         vllm, transformers = _alone(with_vllm, folder, asked), _alone(with_transformers, folder, asked)
     chosen = settings(folder)
     print(f"{MODEL}, {len(asked)} questions, {chosen.device}, {chosen.dtype}")
@@ -117,13 +116,6 @@ def _alone(measure: Callable[[Path, list[Asked]], Took], folder: Path, asked: li
     """The measure, taken in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         return executor.submit(measure, folder, asked).result()
-
-
-def _questions(work: Path) -> list[Asked]:
-    """The test split of the recipe, built from the made-up shop."""
-    write_sample(work / "seeds")
-    build(load(RECIPE), work / "seeds", work / "runs")
-    return read_questions(work / "runs" / RECIPE)
 
 
 if __name__ == "__main__":

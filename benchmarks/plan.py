@@ -19,6 +19,8 @@ import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from build import built_from_sample
+
 from datagen.hf.architecture import Architecture
 from finetune.base_models import base_model
 from finetune.config import load
@@ -215,10 +217,7 @@ def step_seconds(shape: Architecture, way: Way) -> float:
 
 def answering_time(rows: int) -> float:
     """The relative error of the CPU seconds that a run takes, foretold by a short one before."""
-    from datagen.pipeline.build import build
-    from datagen.recipe.load import load as load_recipe
     from datagen.shopbench.questions import read_questions
-    from datagen.sources.sample import write_sample
     from infer import plan
     from infer.predict import predict
     from infer.serve.engine import Engine, settings
@@ -226,9 +225,7 @@ def answering_time(rows: int) -> float:
     folder = base_model("smollm2-135m")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        write_sample(work / "seeds")
-        build(load_recipe("esci_all"), work / "seeds", work / "runs")
-        asked = balanced(read_questions(work / "runs" / "esci_all"), rows)
+        asked = balanced(read_questions(built_from_sample(work, "esci_all")), rows)
         chosen = settings(folder)
         engine = Engine(folder, chosen)
         rates = plan.measured(engine, asked, chosen, plan.CPU_BLOCK, "number", clock=time.process_time)

@@ -26,11 +26,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
+from build import built_from_sample
 
-from datagen.pipeline.build import build
-from datagen.recipe.load import load
 from datagen.shopbench.questions import ANSWERS_FOLDER, Asked, read_questions
-from datagen.sources.sample import write_sample
 from finetune.base_models import base_model
 from infer.batches import balanced
 from infer.predict import predict
@@ -56,7 +54,7 @@ def main() -> None:
     minutes = parser.parse_args().minutes
     folder = base_model(MODEL)
     with tempfile.TemporaryDirectory() as work:
-        asked = _questions(Path(work))
+        asked = read_questions(built_from_sample(Path(work), RECIPE))
         with _server(folder) as url:
             start = time.monotonic()
             given = asyncio.run(_ask_all(url, balanced(asked, len(asked)), 60 * minutes))
@@ -133,13 +131,6 @@ def _of_run(folder: Path, asked: list[Asked], run: Path) -> dict[str, str]:
 
 def _predict(asked: list[Asked], folder: str, run: Path) -> None:
     predict(asked, folder, run)
-
-
-def _questions(work: Path) -> list[Asked]:
-    """The test split of the recipe, built from the made-up shop."""
-    write_sample(work / "seeds")
-    build(load(RECIPE), work / "seeds", work / "runs")
-    return read_questions(work / "runs" / RECIPE)
 
 
 if __name__ == "__main__":
