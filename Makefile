@@ -126,12 +126,14 @@ submit: made .venv/finetune .venv/infer
 
 # The second model is asked what the first one was: a run is a source of questions. `trained` comes before anything is
 # installed for it; what needs no base takes a model's folder, too: a share of a training (WiSE-FT), or one in 4 bits.
-made:
-	@test -f '$(ADAPTER)/config.json' || $(MAKE) --no-print-directory trained ADAPTER='$(ADAPTER)'
+NO_TRAINING = { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
+	echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }
 
 trained:
-	@test -f '$(ADAPTER)/run.json' || { there=$$(ls finetune/runs/*/run.json 2>/dev/null | xargs -rn 1 dirname | xargs); \
-		echo "error: '$(ADAPTER)' holds no finished training. Make one: make sft$${there:+, or name one of: $$there}" >&2; exit 1; }
+	@test -f '$(ADAPTER)/run.json' || $(NO_TRAINING)
+
+made:
+	@test -f '$(ADAPTER)/run.json' -o -f '$(ADAPTER)/config.json' || $(NO_TRAINING)
 
 ## make results ADAPTERS="finetune/runs/a finetune/runs/b" QUESTIONS="questions.jsonl runs/esci_all"
 ##     Write docs/results.md: base, trainings, their ensemble, WiSE-FT and 4 bits on these questions; LIMIT=500 asks so many
