@@ -23,9 +23,10 @@ from datagen.errors import OverBudget, UserError
 from datagen.teacher import ledger
 from datagen.teacher.api_key import VARIABLE, api_key
 from datagen.teacher.ask import Ask, Teacher
-from datagen.teacher.budget import BATCH_SHARE, Price, price_of, tokens_of
-from datagen.teacher.calls import FORMS, TIMEOUT, body_of, lacks_of, needs_price, settled
-from datagen.teacher.raw_reply import BROKEN, read
+from datagen.teacher.body import FORMS, body_of, lacks_of
+from datagen.teacher.budget import BATCH_SHARE, Price, needs_price, price_of, tokens_of
+from datagen.teacher.calls import TIMEOUT
+from datagen.teacher.raw_reply import BROKEN, read, settled
 from datagen.teacher.server import by_proxy, without_key
 
 POLL = 30.0

@@ -49,6 +49,16 @@ def price_of(teacher: Teacher) -> Price | None:
     return Price(*known) if known else None
 
 
+def needs_price(teacher: Teacher) -> None:
+    """Raises UserError where the limit of costs cannot be kept, for want of a price."""
+    limit = teacher.max_cost_usd
+    if limit is not None and price_of(teacher) is None:
+        raise UserError(
+            f"the price of {teacher.model} is unknown, so the limit of ${limit:g} cannot be kept."
+            f" Give its dollars a million tokens, in and out, as in {typed('--price', '2.5,10')}"
+        )
+
+
 def price_date() -> str:
     """The day of the table of prices."""
     return str(_table()["date"])

@@ -8,11 +8,10 @@ beyond its retries, another form of asking for JSON where the server lacks one, 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -25,9 +24,10 @@ from datagen.prompts.token_estimate import estimated_tokens
 from datagen.suggest import among
 from datagen.teacher import ledger
 from datagen.teacher.api_key import VARIABLE, api_key
-from datagen.teacher.ask import OPENAI, Ask, Teacher
-from datagen.teacher.budget import price_of, tokens_of
-from datagen.teacher.raw_reply import BROKEN, Read, read
+from datagen.teacher.ask import Ask, Teacher
+from datagen.teacher.body import FORMS, body_of, lacks_of
+from datagen.teacher.budget import needs_price, price_of, tokens_of
+from datagen.teacher.raw_reply import BROKEN, Read, read, settled
 from datagen.teacher.server import by_proxy, without_key
 
 MOST = 64
@@ -38,9 +38,6 @@ FIRST = 8
 
 Each waits on its own when it is told to, so that so few burden no server.
 """
-
-TRIES = 5
-"""Replies to one ask that are paid for, where none before was what was asked for."""
 
 BROKEN_TRIES = 30
 """Replies to one ask that are no chat completions at all, before it is given up."""
@@ -59,12 +56,6 @@ GIVE_UP_FIRST = 10.0
 
 LAST_REPLIES = 10.0
 """Seconds that an interrupted run waits for replies that are on their way, and will be paid for."""
-
-FORMS = ("json_schema", "json_object", "text")
-"""How JSON is asked for, from the strictest; a server that refuses one is asked in the next."""
-
-FINAL = ("", "cut", "refused")
-"""Reasons that another try would not change."""
 
 BUSY = (429, 503)
 """Statuses of a server that has too much to do."""
@@ -87,57 +78,6 @@ class Job(NamedTuple):
     request: str
     before: tuple[str, ...]
     future: Future[Read]
-
-
-def settled(raws: Sequence[str], schema: dict[str, Any] | None) -> Read | None:
-    """The reading of an ask's replies; None where the ask is to be sent once more."""
-    found = None
-    for raw in raws:
-        found = read(raw, schema)
-        if found.reason in FINAL:
-            return found
-    return found if len(raws) >= TRIES else None
-
-
-def needs_price(teacher: Teacher) -> None:
-    """Raises UserError where the limit of costs cannot be kept, for want of a price."""
-    limit = teacher.max_cost_usd
-    if limit is not None and price_of(teacher) is None:
-        raise UserError(
-            f"the price of {teacher.model} is unknown, so the limit of ${limit:g} cannot be kept."
-            f" Give its dollars a million tokens, in and out, as in {typed('--price', '2.5,10')}"
-        )
-
-
-def body_of(teacher: Teacher, ask: Ask, form: str, lacks: Set[str]) -> dict[str, Any]:
-    """The body of a call: an ask in the server's words, without the parameters that it `lacks`."""
-    limit = "max_completion_tokens" if "max_tokens" in lacks else "max_tokens"
-    words: dict[str, Any] = {"model": teacher.model, "messages": list(ask.messages)}
-    words[limit] = teacher.max_tokens
-    if "temperature" not in lacks:
-        words["temperature"] = teacher.temperature
-    if ask.schema is None:
-        return words
-    if form == "json_schema":
-        name = re.sub(r"\W", "_", ask.step)[:64] or "reply"
-        schema = {"name": name, "schema": ask.schema, "strict": True}
-        words["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return words
-    told = f"Reply with JSON that fits this JSON Schema, and nothing else:\n{json.dumps(ask.schema)}"
-    first, *rest = ask.messages
-    if first["role"] == "system":
-        words["messages"] = [{**first, "content": f"{first['content']}\n\n{told}"}, *rest]
-    else:
-        words["messages"] = [{"role": "system", "content": told}, first, *rest]
-    if form == "json_object":
-        words["response_format"] = {"type": "json_object"}
-    return words
-
-
-def lacks_of(teacher: Teacher) -> set[str]:
-    """The parameters that OpenAI's reasoning models refuse; what others refuse shows in their first reply."""
-    reasons = teacher.server == OPENAI and re.match(r"o\d|gpt-5", teacher.model)
-    return {"max_tokens", "temperature"} if reasons else set()
 
 
 class Calls:

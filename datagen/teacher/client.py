@@ -20,8 +20,8 @@ from datagen.teacher import ledger
 from datagen.teacher.api_key import available
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.batch_api import fill
-from datagen.teacher.calls import LAST_REPLIES, Calls, Job, settled
-from datagen.teacher.raw_reply import Read
+from datagen.teacher.calls import LAST_REPLIES, Calls, Job
+from datagen.teacher.raw_reply import Read, settled
 from datagen.teacher.turn import Turn
 
 __all__ = ["Ask", "Reply", "Teacher", "asked", "available"]

@@ -12,7 +12,7 @@ from datagen.prompts.token_estimate import estimated_tokens
 from datagen.teacher import ledger
 from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.budget import BATCH_SHARE, price_of, tokens_of
-from datagen.teacher.calls import settled
+from datagen.teacher.raw_reply import settled
 
 _CHUNK = 500
 

@@ -1,4 +1,4 @@
-"""The reading of a server's raw reply: its text, or why it is not usable.
+"""The reading of a server's raw replies: a text, or why there is none that is usable.
 
 It runs on every use of a reply, fresh or from the ledger, so that a better reading never pays again.
 """
@@ -6,11 +6,17 @@ It runs on every use of a reply, fresh or from the ledger, so that a better read
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 BROKEN = "broken"
 """The reason of what no server should send: it says nothing of the model, and the same is asked again."""
+
+TRIES = 5
+"""Replies to one ask that are paid for, where none before was what was asked for."""
+
+FINAL = ("", "cut", "refused")
+"""Reasons that another try would not change."""
 
 _FENCED = re.compile(r"\A\s*```[a-z]*\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 
@@ -50,6 +56,16 @@ def read(raw: str, schema: dict[str, Any] | None) -> Read:
     elif schema is not None:
         text, reason = of_schema(text, schema)
     return whole._replace(text=text, reason=reason)
+
+
+def settled(raws: Sequence[str], schema: dict[str, Any] | None) -> Read | None:
+    """The reading of an ask's replies; None where the ask is to be sent once more."""
+    found = None
+    for raw in raws:
+        found = read(raw, schema)
+        if found.reason in FINAL:
+            return found
+    return found if len(raws) >= TRIES else None
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:

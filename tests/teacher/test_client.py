@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datagen.errors import OverBudget, UserError
-from datagen.teacher import calls
+from datagen.teacher import calls, raw_reply
 from datagen.teacher.client import Ask, Reply, Teacher, asked, available
 from tests.teacher.scripted_server import SCHEMA, reply_to, scripted
 
@@ -167,9 +167,9 @@ def test_fenced_json_is_json(path: Path) -> None:
     [
         ("finish:length", "cut", 1),
         ("finish:content_filter", "refused", 1),
-        (" ", "empty", calls.TRIES),
-        ("I'd rather not.", "failed: not_json", calls.TRIES),
-        ('{"echo": 7}', "failed: not_of_schema", calls.TRIES),
+        (" ", "empty", raw_reply.TRIES),
+        ("I'd rather not.", "failed: not_json", raw_reply.TRIES),
+        ('{"echo": 7}', "failed: not_of_schema", raw_reply.TRIES),
     ],
 )
 def test_what_is_not_usable_is_rejected_with_its_reason_and_not_asked_again(

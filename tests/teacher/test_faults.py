@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from datagen.teacher import calls, ledger
-from datagen.teacher.calls import settled
 from datagen.teacher.client import Teacher, asked
+from datagen.teacher.raw_reply import settled
 from tests.processes import at_work
 from tests.teacher.known_asks import asks, right, told
 from tests.teacher.scripted_server import FAULTS, Server, scripted
@@ -57,7 +57,7 @@ RUN = """
 import sys
 from pathlib import Path
 from datagen.teacher import calls, ledger
-from datagen.teacher.calls import settled
+from datagen.teacher.raw_reply import settled
 from datagen.teacher.client import Teacher, asked
 from tests.teacher.known_asks import asks
 from tests.teacher.test_faults import NUMBER
