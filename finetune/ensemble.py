@@ -6,6 +6,7 @@ mean. The result is a run like that of a training, for merge, WiSE-FT and questi
 """
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from finetune import lora
 from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_in
-from finetune.run_file import CHECKPOINTS, LOCK, RUN, read
+from finetune.run_file import CHECKPOINTS, LOCK, RUN, check_there, read
 from finetune.tensors import Change, progress_bar, rewrite, tensors_of, write
 
 _KEPT = ("base", "choose", "max_length")
@@ -60,7 +61,7 @@ def ensemble(
     found = check_members(members, weights)
     if rank is not None and not _is_adapter(found[0]):
         raise UserError(f"--rank {rank}: {found[0].folder} trained all weights, which have no rank")
-    said = _said(found, rank)
+    said = _said(found, rank, run)
     there = _there(run, said)
     if there:
         return there
@@ -158,17 +159,19 @@ def _choose(member: Member) -> str:
 
 def _lock(folder: Path) -> dict[str, Any]:
     """The record of a finished training, or of that which a checkpoint is of."""
+    check_there(folder)
     if folder.absolute().parent.name == CHECKPOINTS:
         run = folder.absolute().parent.parent
         return read(run / (RUN if (run / RUN).is_file() else LOCK))
     return read(folder / RUN)
 
 
-def _said(members: list[Member], rank: int | None) -> dict[str, Any]:
+def _said(members: list[Member], rank: int | None, run: Path) -> dict[str, Any]:
     """What the run is, before it is made: the same members, weights and rank are the same run."""
     first = members[0].lock
     names = [
-        {"run": str(member.folder), "weight": member.weight, "sha256": _digest(member)} for member in members
+        {"run": _from(run, member.folder), "weight": member.weight, "sha256": _digest(member)}
+        for member in members
     ]
     return {
         "config": {key: first["config"][key] for key in _KEPT if key in first["config"]} | {"rank": None},
@@ -178,6 +181,11 @@ def _said(members: list[Member], rank: int | None) -> dict[str, Any]:
         "base_sha256": first["base_sha256"],
         "ensemble": {"members": names, "rank": rank},
     }
+
+
+def _from(run: Path, member: Path) -> str:
+    """The path of a member from the run on: it holds from wherever the run is read, and moved with both."""
+    return os.path.relpath(member.resolve(), run.resolve())
 
 
 def _digest(member: Member) -> str:

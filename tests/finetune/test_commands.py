@@ -93,7 +93,7 @@ def test_the_base_of_a_training_that_was_cut_off_is_not_told(tmp_path: Path) -> 
             ["train", "smollm2-135m", "--data", "gone", "--set", "lrr=1"],
             "`lrr` is no key: did you mean `lr`?",
         ),
-        (["merge", "gone"], "error: gone/run.json: no such file. gone is no finished training"),
+        (["merge", "gone"], "error: gone: no such folder of a training: known: none"),
         (["base", "gone"], "error: no base model `gone`"),
     ],
 )
