@@ -171,8 +171,8 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
     """Write models between base and tuned model (WiSE-FT).
 
     RUN is the folder of a finished training. A model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
-    base + ALPHA tuned. With --questions the models of several shares answer them: scores, a plot, and the
-    folder of the best one. What was cut off goes on where it stopped.
+    base + ALPHA tuned. With --questions the models of several shares answer them, one after another: scores,
+    a plot, and the folder of the best one, which alone is kept. What was cut off goes on where it stopped.
 
     \b
     Example:
@@ -195,7 +195,11 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
     click.echo(told(found))
     for line in found.warnings:
         _say(f"warning: {line}")
-    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png; * scores best:")
+    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png")
+    if found.removed:
+        others = ", ".join(f"{share:g}" for share in found.removed)
+        _say(f"the models of alpha {others} are removed; finetune wise-ft {run} --alpha writes one again")
+    _say(f"the model of alpha {found.best:g}, which scores best:")
     click.echo(wise_ft(run, found.best))
 
 
