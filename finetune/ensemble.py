@@ -23,7 +23,7 @@ from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_in
 from finetune.run_file import CHECKPOINTS, LOCK, RUN, check_there, read
-from finetune.tensors import Change, progress_bar, rewrite, tensors_of, write
+from finetune.tensors import Change, check_finite, progress_bar, rewrite, tensors_of, write
 
 _KEPT = ("base", "choose", "max_length")
 """Settings of the members that hold for what is made of them."""
@@ -330,6 +330,8 @@ def _padded(a: Any, b: Any, rank: int) -> tuple[Any, Any]:
 def _write_means(members: list[Member], run: Path) -> None:
     """Write the base plus the weighted sum of what each member, of which all weights were trained, added."""
     parts = [tensors_of(*weight_files(member.folder)) for member in members]
+    for part, member in zip(parts, members, strict=True):
+        check_finite(part.values(), member.todo)
     weights = [member.weight for member in members]
     rest = 1 - sum(weights)
     if abs(rest) > 1e-9:  # what the members leave of the base, or take from it

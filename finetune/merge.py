@@ -28,7 +28,7 @@ from datagen.storage.folder_lock import held
 from finetune.base_models import base_model
 from finetune.lora import WEIGHTS, read_adapter
 from finetune.run_file import RUN, read
-from finetune.tensors import Change, Rows, Tensor, progress_bar, rewrite, tensors_of
+from finetune.tensors import Change, Rows, Tensor, check_finite, progress_bar, rewrite, tensors_of
 
 _WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -234,6 +234,7 @@ def _mean(run: Path, base: dict[str, Tensor], alpha: float, todo: str) -> Change
     if missing := sorted(base.keys() - tuned.keys()):
         raise UserError(f"{run}: has no `{missing[0]}`, which its base has. {todo}")
     _check_fit(run, base, {name: tensor.shape for name, tensor in tuned.items()}, todo)
+    check_finite(tuned.values(), todo)
 
     def change(name: str) -> Change | None:
         def mean(rows: Rows, old: Any) -> Any:

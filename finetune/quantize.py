@@ -34,7 +34,7 @@ from datagen.storage.folder_lock import held
 from finetune import calibration, packed, padding
 from finetune.quantize_worker import FIGURES
 from finetune.scored import counted, few, infer
-from finetune.tensors import tensors_of
+from finetune.tensors import check_finite, tensors_of
 
 METHODS = ("awq", "gptq", "rtn")
 """Activation-aware scaling, error by error (Hessian), and rounding alone."""
@@ -382,11 +382,8 @@ def _check_finite(folder: Path, report: Report) -> None:
     files = weight_files(folder)
     for number, file in enumerate(files):
         report.progress(number, len(files))
-        for tensor in tensors_of(file).values():
-            if tensor.computable and not tensor.is_finite():
-                raise UserError(
-                    f"{file}: `{tensor.name}` holds NaN or infinite weights. Train or merge the model again"
-                )
+        plain = (tensor for tensor in tensors_of(file).values() if tensor.computable)
+        check_finite(plain, "Train or merge the model again")
 
 
 def _check_room(folder: Path, work: Path, grows: bool) -> None:
