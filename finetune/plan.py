@@ -6,7 +6,8 @@ them that trainings reach; nobody has measured them here.
 """
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from datagen.hf.gpus import Gpu, Gpus
 from datagen.prompts.token_count import token_counter
 from finetune.base_models import EMBEDDED, base_model, load_tokenizer, published
 from finetune.config import Config
-from finetune.dataset import row_lengths
+from finetune.dataset import OVER_LENGTH, WHY, row_lengths, split_rows
 
 GIB = 2**30
 
@@ -69,7 +70,11 @@ class Data(NamedTuple):
     rows: int
     tokens: int
     longest: int
-    left_out: int
+    left_out: Mapping[str, int]
+    """How many of the rows that were read cannot be trained on, by reason."""
+    available: int
+    """Rows of the train split."""
+    test: int
     how: str
 
 
@@ -116,21 +121,31 @@ def count(config: Config, data: Path) -> Data:
     """The rows of a run of datagen that the config would train on, and their tokens."""
     base = config.base
     counter = token_counter(str(base_model(base)) if base in EMBEDDED else base, load_tokenizer)
-    rows = tokens = longest = left_out = 0
+    rows = tokens = longest = 0
+    left_out: Counter[str] = Counter()
     for length in row_lengths(data, "train", counter.tokenizer, config.choose):
         if rows == config.rows:
             break
-        if length is None or length > config.max_length:
-            left_out += 1
+        if isinstance(length, str) or length > config.max_length:
+            left_out[length if isinstance(length, str) else OVER_LENGTH] += 1
             continue
         if config.token_budget and tokens + length > config.token_budget:
             break
         rows, tokens, longest = rows + 1, tokens + length, max(longest, length)
     if not rows:
         raise UserError(
-            f"{data}: none of its rows is within `max_length: {config.max_length}` and can be trained on"
+            f"{data}: none of the rows of its train split can be trained on"
+            f"{_left_out(left_out, config)}. Take another data set, or config"
         )
-    return Data(rows, tokens, longest, left_out, counter.how)
+    available, test = (split_rows(data, side) for side in ("train", "test"))
+    return Data(rows, tokens, longest, left_out, available, test, counter.how)
+
+
+def _left_out(left_out: Mapping[str, int], config: Config) -> str:
+    """Why rows are left out, and how many, as the end of a sentence; empty where none are."""
+    words = {OVER_LENGTH: f"longer than `max_length: {config.max_length}`", **WHY}
+    told = ", ".join(f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(left_out.items()))
+    return f"; left out: {told}" if told else ""
 
 
 def part(config: Config, gpus: Gpus, longest: int) -> Part:
@@ -289,7 +304,7 @@ def seconds(
 
 
 def _head(config: Config, shape: Architecture, gpus: Gpus) -> Iterator[str]:
-    yield f"{config.base} on {gpus} of {gpus.gpu.gib:g} GiB"
+    yield f"{config.base} on {gpus} of {gpus.gpu.gib:g} GiB{gpus.taken}"
     how = (
         f"{shape.adapter(config.rank):,} of an adapter of rank {config.rank}"
         if config.rank
@@ -321,10 +336,14 @@ def _table(config: Config, found: Memory, piece: Part, gpus: Gpus) -> Iterator[s
 def _course(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Iterator[str]:
     took = time(config, shape, gpus, rows)
     times = f", {config.epochs} times" if config.epochs > 1 else ""
+    rest = rows.available - rows.rows - sum(rows.left_out.values())
+    limit = "rows" if config.rows == rows.rows else "token_budget"
+    beyond = f"; {rest:,} are beyond `{limit}: {getattr(config, limit)}`" if rest else ""
     yield (
-        f"{rows.rows:,} rows, {rows.tokens:,} tokens{times} (counted by {rows.how}); the longest has "
-        f"{rows.longest:,}; left out: {rows.left_out:,}"
+        f"{rows.rows:,} of the train split's {rows.available:,} rows, {rows.tokens:,} tokens{times} "
+        f"(counted by {rows.how}); the longest has {rows.longest:,}{_left_out(rows.left_out, config)}{beyond}"
     )
+    yield f"the test split's {rows.test:,} rows are not trained on: they are for test losses and questions"
     yield f"{took.steps:,} steps of {config.batch_rows} rows"
     if took.seconds is None:
         yield f"hours: not known, as the speed of a GPU of {gpus.gpu.name} is not. Name one, as in 8xA100"

@@ -129,8 +129,8 @@ def rewrite(
         value = _stored(value, tensor.type)
         if not value.isfinite().all():
             raise UserError(
-                f"{source}: `{tensor.name}` would hold numbers that are not finite in {tensor.type}: this file "
-                "holds some already, or what is added is too much. Take smaller weights, or train again"
+                f"{source}: `{tensor.name}` would hold numbers that are not finite in {tensor.type}: this "
+                "file holds some already, or what is added is too much. Take smaller weights, or train again"
             )
         return _bytes(value, tensor.type)
 

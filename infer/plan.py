@@ -350,7 +350,7 @@ def _work(work: Load, how: str) -> Iterator[str]:
 
 
 def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
-    yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
+    yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB{gpus.taken}"
     if parts < gpus.number:
         heads = f"{model.shape.heads} heads ({model.shape.kv_heads} of keys)"
         yield f"its {heads} split evenly over {parts} of the {gpus.number} GPUs alone"

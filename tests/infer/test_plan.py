@@ -116,6 +116,7 @@ def test_the_plan_fits_a_limit_or_is_refused(questions: Path) -> None:
     command = ["plan", "qwen2-72b", "--bits", "4", "--gpus", "4x16", "--questions", str(questions)]
     good = CliRunner().invoke(main, [*command, "--time-limit", "70m"])
     assert good.exit_code == 0, good.output
+    assert "on 4 x T4 of 15 GiB, taken for that size (others differ in speed)\n" in good.output
     assert "its 29,568 inputs are padded to 29,696" in good.output
     assert "not measured, but by the published figures (65 TFLOPS" in good.output
     assert "fits into 70 minutes" in good.output
