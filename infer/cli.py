@@ -370,7 +370,8 @@ def drive(
     """
     from datagen.shopbench.questions import read_questions
     from infer.batches import balanced
-    from infer.drive import drive, summary
+    from infer.drive import drive
+    from infer.drive_report import summary
 
     if track and time_limit:
         raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")
