@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,7 @@ def serve(model: str, name: str | None, port: int, questions: Path | None, plain
       infer serve models/mine --name mine --plain
     """
     from datagen.hf.checkpoint import model_folder
+    from infer.server import serve, serve_plainly
 
     if plain and questions:
         raise click.UsageError("--plain has no page, so there is nothing to pick --questions on")
@@ -111,50 +112,9 @@ def serve(model: str, name: str | None, port: int, questions: Path | None, plain
         place = folder.resolve()
         name = place.parent.name if place.name == "merged" else place.name
     if plain:
-        from infer.serve import openai_server
-
-        url = f"http://127.0.0.1:{port}/v1"
-        click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
-        click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
-        sys.stdout.flush()
-        openai_server.serve(folder, name, "127.0.0.1", port)
+        serve_plainly(folder, name, port)
     else:
-        _serve_answers(folder, name, port, questions)
-
-
-def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
-    from datagen.errors import UserError
-    from datagen.hf.checkpoint import chooses_by
-    from datagen.shopbench.questions import read_questions
-    from infer.scoring.grade import grade
-    from infer.serve.engine import Engine, settings
-    from infer.serve.waiting import Line, answers_of
-
-    try:
-        from infer.serve import app
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is not installed, and serving needs it. Run: pip install -e '.[infer-cpu]' "
-            "(where there is a GPU: '.[infer]')"
-        ) from None
-    asked = read_questions(questions) if questions else []
-    at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
-    click.echo(f"loads {name} ...", err=True)
-    with nullcontext() if chosen.device == "cpu" else app.unheard():
-        engine = Engine(folder, chosen)
-    line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
-
-    def ready() -> None:
-        url = f"http://{app.HOST}:{port}"
-        click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
-        sys.stdout.flush()
-
-    def leaving() -> None:
-        click.echo("answers what was asked, then ends. Ctrl-C again leaves out what waits", err=True)
-
-    app.run(app.server(app.app(line, name, asked, grade), ready, leaving), at)
-    line.close()
-    click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
+        serve(folder, name, port, questions)
 
 
 @main.command()
