@@ -298,7 +298,8 @@ def quantize(
     Example:
       finetune quantize finetune/runs/mine/merged --questions runs/esci_mcq
     """
-    from finetune.quantize import Report, quantize
+    from finetune.quantize import quantize
+    from finetune.quantize_process import Report
 
     with counting(" layers") as progress:
         click.echo(

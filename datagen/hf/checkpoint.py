@@ -183,9 +183,10 @@ def model_folder(name: str) -> Path:
 
 
 def share_weights(folder: Path) -> None:
-    """Let those read the weights who may read config.json: safetensors writes them for their owner alone."""
+    """Let those read the weights who may read what lies beside: safetensors writes for their owner alone."""
+    beside = next(file for file in sorted(folder.glob("*.json")) if file.is_file())
     for file in folder.glob("*.safetensors"):
-        shutil.copymode(folder / "config.json", file)
+        shutil.copymode(beside, file)
 
 
 def folder_fingerprint(folder: Path) -> str:

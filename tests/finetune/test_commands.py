@@ -60,6 +60,8 @@ def test_a_training_is_told_and_merged(
         result.stdout,
     )
     assert "24 of 24 rows" in result.stderr
+    modes = {file.stat().st_mode for file in run.iterdir() if file.is_file()}
+    assert len(modes) == 1  # safetensors wrote its own for their owner alone
     merged = CliRunner().invoke(main, ["merge", str(run)])
     assert merged.stdout == f"{run / 'merged'}\n"
     half = CliRunner().invoke(main, ["wise-ft", str(run), "--alpha", "0.5"])
