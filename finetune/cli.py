@@ -19,6 +19,7 @@ import click
 from datagen.console.app import INTERRUPTED, Commands, below
 from datagen.console.progress import counting
 from datagen.hf.openmp import sleep_while_waiting
+from datagen.shopbench.tracks import NAMES as TRACKS
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -219,12 +220,13 @@ def ensemble(
     RUN is the folder of a finished training, or a checkpoint in one. What each of them added to the base is
     added up by its weight. The result is a folder like that of a training: merge it, or have it answer.
     FILE is a YAML file of several models, each with its weights and its share (WiSE-FT), such as
-    finetune/ensembles/tracks.yaml; they are written as whole models.
+    finetune/ensembles/tracks.yaml, which has one for each track; MODEL of it is written whole, into
+    RUNS/FILE-MODEL/wise-ft-SHARE, and the folder printed.
 
     \b
     Examples:
       finetune ensemble finetune/runs/a finetune/runs/b --weights 0.7,0.3 --name both
-      finetune ensemble tracks.yaml
+      finetune ensemble tracks.yaml      tracks-concepts/wise-ft-0.75 and so on in finetune/runs
     """
     from finetune.ensemble import ensemble
 
@@ -235,19 +237,22 @@ def ensemble(
             )
         from finetune.tracks import make
 
-        for folder in make(members[0], runs):
-            click.echo(folder)
+        for made in make(members[0], runs):
+            _say(f"{made.name}: {made.of}")
+            click.echo(made.folder)
+            if made.name in TRACKS:
+                _say(f"  to hand it in: finetune submit {made.folder} --track {made.name}")
         return
     if len(members) == 1:
         raise click.UsageError("an ensemble has two members or more: name their folders")
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
     run = below(runs, name or "-".join(["ensemble", *(of.name for of in members)]))
-    made = ensemble(members, run, shares, rank)
+    one = ensemble(members, run, shares, rank)
     if shares and abs(sum(shares) - 1) > 1e-9:
         _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
-    if made.error is not None:
-        _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
-    click.echo(made.run)
+    if one.error is not None:
+        _say(f"relative error of rank {one.rank}: {one.error:.2%} of the sum (Frobenius norm)")
+    click.echo(one.run)
 
 
 def _number(word: str, option: str) -> float:
@@ -325,7 +330,7 @@ def quantize(
 )
 @click.option(
     "--track",
-    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    type=click.Choice(TRACKS),
     default="all",
     show_default=True,
     help="Track whose time limit it keeps.",

@@ -18,6 +18,7 @@ import click
 
 from datagen.console.app import Commands, below
 from datagen.console.progress import counting
+from datagen.shopbench.tracks import NAMES as TRACKS
 
 if TYPE_CHECKING:
     from infer.predict import Report
@@ -272,27 +273,20 @@ def plan(
     Example:
       infer plan qwen2-72b --bits 4 --gpus 4x16 --questions runs/esci_mcq --time-limit 70m
     """
-    from datagen.hf.checkpoint import chooses_by, model_folder
     from datagen.hf.gpus import gpus as named
     from datagen.shopbench.questions import read_questions
     from infer import plan as planning
 
+    if bits and not gpus:
+        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
     given = planning.given_rates(rates) if rates else None
     machine = named(gpus) if gpus else None
     asked = read_questions(questions)
-    by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
     if machine:
         known = None if bits is None else int(bits)
-        click.echo(planning.plan(model, asked, machine, known, time_limit, by, given))
-        return
-    if bits:
-        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
-    from infer.serve.engine import Engine, settings
-
-    folder = model_folder(model)
-    chosen = settings(folder)
-    engine = None if given else Engine(folder, chosen)
-    click.echo(planning.plan_here(folder, asked, engine, chosen, time_limit, by, given))
+        click.echo(planning.plan(model, asked, machine, known, time_limit, choose, given))
+    else:
+        click.echo(planning.plan_here(model, asked, time_limit, choose, given))
 
 
 @main.command()
@@ -300,7 +294,7 @@ def plan(
 @_QUESTIONS
 @click.option(
     "--track",
-    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    type=click.Choice(TRACKS),
     help="Take this track's time. [default: the limit of the folder's submission.json]",
 )
 @click.option(

@@ -177,7 +177,8 @@ def model_folder(name: str) -> Path:
     if not folder.is_dir():
         raise UserError(
             f"{folder}: no such model folder. Name a folder with config.json and safetensors in it, such as "
-            "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct"
+            "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct. "
+            "`finetune base smollm2-135m` prints the folder of the embedded model"
         )
     return checked(folder, name)
 
