@@ -92,7 +92,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 @click.argument("config")
 @click.option("--gpus", required=True, metavar="NxGB", help="GPUs of the machine, as in 8x80 or 4xT4.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of a data set; without it, of memory alone."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of a data set, whose rows are counted; without it memory is planned alone.",
 )
 @_SETTINGS
 def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
@@ -159,7 +161,7 @@ def merge(run: Path) -> None:
     "--alpha",
     metavar="SHARE[,SHARE...]",
     required=True,
-    help="Share of the training: 0 is the base, 1 is the merged model.",
+    help="Share of the training, or several: 0 is the base, 1 is the merged model.",
 )
 @click.option(
     "--questions",

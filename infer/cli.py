@@ -61,7 +61,7 @@ _QUESTIONS = click.option(
     type=click.Path(path_type=Path),
     required=True,
     metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+    help="A data set of datagen, JSON Lines in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.",
 )
 _LIMIT = click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
@@ -295,10 +295,12 @@ def plan(
 @click.option(
     "--track",
     type=click.Choice(TRACKS),
-    help="Take this track's time. [default: the limit of the folder's submission.json]",
+    help="Take this track's time, for the questions asked. [default: the limit of its submission.json]",
 )
 @click.option(
-    "--time-limit", type=_Time(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
+    "--time-limit",
+    type=_Time(),
+    help="Take so long for the questions asked: 70m, 90s or 1.5h; loading counts.",
 )
 @_LIMIT
 @click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
@@ -316,7 +318,7 @@ def drive(
 
     FOLDER is what finetune submit wrote. Its class runs in a process of its own and is given prompts
     alone, in batches of the size that it wants. A batch has 10 seconds a question; the process is killed when
-    the limit ends.
+    the limit ends. By its own limit it goes as if all questions of the track were to come.
 
     \b
     Example:
