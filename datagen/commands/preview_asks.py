@@ -111,9 +111,7 @@ def _rewrites(recipe: Loaded, seeds: Path, rows: int, names: Sequence[str], say:
     whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
     try:
         for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):
-            for row in rows_of(examples, job_of(whole, name))[:rows]:
-                if ask := rewrite.ask(row):
-                    yield ask
+            yield from map(rewrite.ask, rows_of(examples, job_of(whole, name))[:rows])
     except UserError as error:
         if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
             raise

@@ -22,7 +22,7 @@ from datagen.recipe.model import Loaded
 from datagen.storage.files import read_arrow, write_arrow
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.client import available
-from datagen.teacher.marks import of_wording
+from datagen.teacher.marks import of_pieces, of_wording
 from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
@@ -116,10 +116,7 @@ def rewrite(
 
 def _asks(rows: Sequence[Sequence[Row]], places: Iterable[int]) -> Iterator[Ask]:
     for place in places:
-        for row in rows[place]:
-            found = ask(row)
-            assert found is not None  # _rows leaves such rows out
-            yield found
+        yield from map(ask, rows[place])
 
 
 def _rows(part: Part, job: Job) -> list[Row]:
@@ -128,20 +125,21 @@ def _rows(part: Part, job: Job) -> list[Row]:
 
 
 def rows_of(examples: pa.Table, job: Job) -> list[Row]:
-    """The rows among examples that are to be written anew."""
+    """The rows among examples that are to be written anew; not those whose own words hold marks."""
     wordings = load_template(job.template).wordings
     columns = ["id", "wording", "prompt", "pieces", "answer", "target", "options"]
     found = []
     for row in examples.select(columns).filter(examples["pieces"].is_valid()).to_pylist():
         if "".join(row["pieces"]) != row["prompt"]:  # a value holds what marks values
             continue
+        if of_pieces(row["pieces"]) is None:
+            continue
         language = wordings[row["wording"]].language or "en"
         read = Row(
             *(row["id"], job.task, job.task_type, job.metric, language),
             *(row["pieces"], row["answer"], row["target"], row["options"]),
         )
-        if ask(read):
-            found.append(read)
+        found.append(read)
     return found
 
 
