@@ -61,7 +61,7 @@ _QUESTIONS = click.option(
     type=click.Path(path_type=Path),
     required=True,
     metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, Shopping MMLU's data.zip, or a run of infer.",
+    help="A data set of datagen, JSON Lines in ShopBench's form, Shopping MMLU's data.zip, a run of infer.",
 )
 _LIMIT = click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
@@ -300,7 +300,7 @@ def plan(
 @click.option(
     "--time-limit",
     type=_Time(),
-    help="Take so long for the questions asked: 70m, 90s or 1.5h; loading counts.",
+    help="Take so long for the questions asked, as in 70m, 90s, 1.5h; loading counts.",
 )
 @_LIMIT
 @click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
