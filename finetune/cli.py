@@ -192,18 +192,13 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
         for share in alphas:
             click.echo(wise_ft(run, share))
         return
-    from finetune.wise_ft import sweep, told
+    from finetune.wise_ft import notices, sweep, told
 
     found = sweep(run, alphas, questions, limit, _say)
     click.echo(told(found))
-    for line in found.warnings:
-        _say(f"warning: {line}")
-    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png")
-    if found.removed:
-        others = ", ".join(f"{share:g}" for share in found.removed)
-        _say(f"the models of alpha {others} are removed; finetune wise-ft {run} --alpha writes one again")
-    _say(f"the model of alpha {found.best:g}, which scores best:")
-    click.echo(wise_ft(run, found.best))
+    for line in notices(found):
+        _say(line)
+    click.echo(found.model)
 
 
 @main.command()
@@ -250,10 +245,8 @@ def ensemble(
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
     run = below(runs, name or "-".join(["ensemble", *(of.name for of in members)]))
     one = ensemble(members, run, shares, rank)
-    if shares and abs(sum(shares) - 1) > 1e-9:
-        _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
-    if one.error is not None:
-        _say(f"relative error of rank {one.rank}: {one.error:.2%} of the sum (Frobenius norm)")
+    for line in one.notices:
+        _say(line)
     click.echo(one.run)
 
 

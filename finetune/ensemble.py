@@ -48,6 +48,20 @@ class Ensemble(NamedTuple):
     run: Path
     rank: int | None
     error: float | None
+    weight: float
+    """Of all members together."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of it, in lines."""
+        found = []
+        if abs(self.weight - 1) > 1e-9:
+            found.append(
+                f"the weights add up to {self.weight:g}, so it moves that many times as far from the base"
+            )
+        if self.error is not None:
+            found.append(f"relative error of rank {self.rank}: {self.error:.2%} of the sum (Frobenius norm)")
+        return found
 
 
 def ensemble(
@@ -75,7 +89,7 @@ def ensemble(
             unfinished.rename(run)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return Ensemble(run, made, error)
+    return Ensemble(run, made, error, sum(member.weight for member in found))
 
 
 def _make(members: list[Member], said: dict[str, Any], rank: int | None, folder: Path) -> tuple[Any, Any]:
@@ -209,7 +223,8 @@ def _there(run: Path, said: dict[str, Any]) -> Ensemble | None:
         raise UserError(
             f"{run} is of other members or weights. Give this one a --name of its own, or delete it"
         )
-    return Ensemble(run, found["config"]["rank"], found["error"])
+    weight = sum(of["weight"] for of in found["ensemble"]["members"])
+    return Ensemble(run, found["config"]["rank"], found["error"], weight)
 
 
 def _identity(said: dict[str, Any]) -> Any:

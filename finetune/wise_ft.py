@@ -12,7 +12,7 @@ unless it was there before. What was killed goes on where it stopped.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,11 @@ class Sweep(NamedTuple):
     best: float
     removed: list[float]
     """The shares whose models were written, and are gone."""
+
+    @property
+    def model(self) -> Path:
+        """The model of the best share."""
+        return share_folder(self.folder.parent, self.best)
 
     @property
     def warnings(self) -> list[str]:
@@ -146,6 +151,17 @@ def told(found: Sweep) -> str:
         for alpha, scores in found.scores.items()
     ]
     return table(["alpha", "over all", *(kind.replace("_", " ") for kind in kinds)], rows)
+
+
+def notices(found: Sweep) -> Iterator[str]:
+    """What a person should know of the choice, and where all of it lies."""
+    for line in found.warnings:
+        yield f"warning: {line}"
+    yield f"{found.folder} holds the answers, the page compare.html and the plot {PLOT}"
+    if found.removed:
+        others, run = ", ".join(f"{share:g}" for share in found.removed), found.folder.parent
+        yield f"the models of alpha {others} are removed; finetune wise-ft {run} --alpha writes one again"
+    yield f"the model of alpha {found.best:g}, which scores best:"
 
 
 def _brief(of: dict[str, float]) -> str:
