@@ -14,7 +14,8 @@ from finetune.base_models import load_tokenizer
 from finetune.cli import main
 from finetune.config import Config, load, names
 from finetune.dataset import read_split
-from finetune.plan import GIB, Data, activations, count, memory, part, plan, proposals, shape_of, time
+from finetune.memory import GIB, activations, memory, part
+from finetune.plan import Data, count, plan, proposals, shape_of, time
 from tests.finetune.conftest import WriteRun, rows
 
 SHAPE = Architecture("qwen2", 256, 4, 8, 2, 32, 688, 512, False, 1_024, (True, False, False))
