@@ -22,10 +22,10 @@ from finetune import lora
 from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_in
-from finetune.run_file import CHECKPOINTS, LOCK, RUN, check_there, read
+from finetune.run_file import CHECKPOINTS, LOCK, RUN, check_there, read, whole_path
 from finetune.tensors import Change, check_finite, progress_bar, rewrite, tensors_of, write
 
-_KEPT = ("base", "choose", "max_length")
+_KEPT = ("choose", "max_length")
 """Settings of the members that hold for what is made of them."""
 
 
@@ -183,12 +183,13 @@ def _lock(folder: Path) -> dict[str, Any]:
 def _said(members: list[Member], rank: int | None, run: Path) -> dict[str, Any]:
     """What the run is, before it is made: the same members, weights and rank are the same run."""
     first = members[0].lock
+    kept = {key: first["config"][key] for key in _KEPT if key in first["config"]}
     names = [
         {"run": _from(run, member.folder), "weight": member.weight, "sha256": _digest(member)}
         for member in members
     ]
     return {
-        "config": {key: first["config"][key] for key in _KEPT if key in first["config"]} | {"rank": None},
+        "config": kept | {"base": whole_path(first["config"]["base"]), "rank": None},
         "data": ", ".join(dict.fromkeys(member.lock["data"] for member in members)),
         "made_up": sorted({name for member in members for name in member.lock.get("made_up", [])}),
         "data_sha256": [member.lock["data_sha256"] for member in members],

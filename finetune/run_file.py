@@ -26,9 +26,7 @@ RELEASES = ("shoptalk", "torch", "transformers", "trl", "peft")
 def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
     """Everything that shapes a training, as plain data. Raises UserError where `data` is no finished run."""
     manifest = read_manifest(data)
-    settings = config.model_dump(mode="json")
-    if Path(config.base).is_dir():  # so that it is found from elsewhere, too
-        settings["base"] = str(Path(config.base).resolve())
+    settings = config.model_dump(mode="json") | {"base": whole_path(config.base)}
     text = json.dumps(settings, sort_keys=True)
     return {
         "config": settings,
@@ -39,6 +37,11 @@ def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
         "base_sha256": fingerprint(weight_files(base)),
         "releases": {name: metadata.version(name) for name in RELEASES},
     }
+
+
+def whole_path(base: str) -> str:
+    """The whole path of a base that is a folder, so that it is found from elsewhere, too."""
+    return str(Path(base).resolve()) if Path(base).is_dir() else base
 
 
 def is_done(run: Path, wanted: dict[str, Any]) -> bool:
@@ -71,9 +74,8 @@ def chosen_budget(run: Path) -> int | None:
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The differences between two locks, in words; not of releases, as a training goes on after an update."""
-    same_base = before["base_sha256"] == now["base_sha256"]  # wherever it lies
-    moved = {"base": now["config"]["base"]} if same_base else {}
-    found = differences(before["config"] | moved, now["config"])
+    base = whole_path(before["config"]["base"])  # earlier releases kept it as typed
+    found = differences(before["config"] | {"base": base}, now["config"])
     if before["data_sha256"] != now["data_sha256"]:
         same = before["data"] == now["data"]
         found.append(
@@ -81,7 +83,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             if same
             else f"data: {before['data']} then, {now['data']} now"
         )
-    if not same_base and before["config"]["base"] == now["config"]["base"]:
+    if before["base_sha256"] != now["base_sha256"] and base == now["config"]["base"]:
         found.append(f"the weights of {now['config']['base']} are others than then")
     return found
 

@@ -248,6 +248,10 @@ def test_its_record_finds_members_and_base_from_elsewhere(
     Path("base").symlink_to(tiny_base)
     Path("runs").mkdir()
     members = [train(Path("base"), tiny_run, Path("runs") / name, rank=2) for name in "pq"]
+    lock = json.loads(Path("runs/p/run.json").read_text(encoding="utf-8"))
+    lock["config"]["base"] = "base"  # as earlier releases kept it
+    Path("runs/p/run.json").write_text(json.dumps(lock), encoding="utf-8")
+    train(Path("base"), tiny_run, Path("runs/p"), rank=2)  # which is the same training
     made = ensemble(members, Path("runs/sum")).run
     monkeypatch.chdir("/")
     said = json.loads((tmp_path / made / "run.json").read_text(encoding="utf-8"))
