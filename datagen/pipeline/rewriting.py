@@ -20,6 +20,7 @@ from datagen.pipeline.shards import Part
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Loaded
 from datagen.storage.files import read_arrow, write_arrow
+from datagen.teacher import reword
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.client import available
 from datagen.teacher.marks import of_pieces, of_wording
@@ -59,6 +60,11 @@ def teacher_of(recipe: Loaded) -> Teacher:
 def rewriter_of(recipe: Loaded) -> Teacher:
     """The same, as it is asked to write prompts anew."""
     return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
+
+
+def reworder_of(recipe: Loaded) -> Teacher:
+    """The same, as it is asked for new wordings of templates."""
+    return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=reword.MOST_TOKENS)
 
 
 def missing(recipe: Loaded, runs: Path) -> str:

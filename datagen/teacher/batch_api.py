@@ -148,8 +148,8 @@ class _Batches:
             raise _gone(self.teacher) from error
         self.connection.execute("update batch set id = ? where name = ?", [batch.id, name])
         self.say(
-            f"batch {batch.id}: {len(chosen):,} asks sent, replies come within a day."
-            " Ctrl-C is safe: the same command goes on waiting"
+            f"Batch {batch.id}: {len(chosen):,} asks sent, replies come within a day."
+            " Ctrl-C is safe: the same command goes on waiting ..."
         )
         return len(chosen)
 
@@ -237,7 +237,7 @@ class _Batches:
                 )
                 raise UserError(
                     f"{self.teacher.server} refused batch {batch_id}: {said[:300] or 'it says not why'}."
-                    " Nothing was paid for it; without --batch asks are sent one by one"
+                    f" Nothing was paid for it; without {typed('--batch')} asks are sent one by one"
                 )
             time.sleep(POLL)
 
