@@ -8,17 +8,21 @@ The server is the scripted one of the tests, in a process of its own.
   replies, while the number of calls at once grows, do not count.
 - faults: ROWS asks, half with a schema, at shares of 0, 10 and 50 % of calls that meet one of twelve faults.
   Lost is an ask without a usable reply, doubled one with two, mismatched one with the reply to another; paid
-  twice is an ask whose right reply was delivered whole more than once. Then each server builds `aspects`
-  from the sample: `same_bytes` says whether the replies and its shards are those of the run without faults,
-  byte for byte.
+  twice is an ask whose right reply was delivered whole more than once. A client cannot but ask again where it
+  has waited PATIENCE seconds for nothing, so `stalled` stands beside it: the longest that this machine, which
+  the server runs on as well, let a thread wait. Then each server builds `aspects` from the sample:
+  `same_bytes` says whether the replies and its shards are those of the run without faults, byte for byte.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,9 @@ WARM = 1_000
 """Replies before the speed is measured."""
 
 TIMED = 6_000
+
+PATIENCE = 4.0
+"""Seconds after which a call is made anew, where the server may hang: it hangs for longer."""
 
 RECIPE_ROWS = 1_000
 """Rows asked for of the recipe whose shards are compared."""
@@ -67,11 +74,11 @@ def measure(rows: int) -> None:
         faults: dict[str, Any] = {}
         first: tuple[list[tuple[str, str, str]], dict[str, str]] | None = None
         write_sample(Path(folder) / "seeds", "sample")
-        columns = ["lost", "doubled", "mismatched", "paid_twice", "same_bytes", "calls", "seconds"]
+        columns = ["lost", "doubled", "mismatched", "paid_twice", "same_bytes", "calls", "seconds", "stalled"]
         print(f"{'faults':>8}" + "".join(f"{name:>12}" for name in columns))
         for share in SHARES:
-            # The server hangs for longer; one that does not is not asked again, however busy the machine is.
-            calls.TIMEOUT = 2.0 if share else 600.0
+            # A server that does not hang is not asked again, however busy the machine is.
+            calls.TIMEOUT = PATIENCE if share else 600.0
             found, replies = with_faults(share, rows, Path(folder) / f"{share}.sqlite")
             bytes_now = told(replies), shards(share, Path(folder))
             first = first or bytes_now
@@ -98,7 +105,7 @@ def calls_per_second(path: Path) -> float:
 def with_faults(share: float, rows: int, path: Path) -> tuple[dict[str, Any], list[Reply]]:
     """What became of `rows` asks."""
     start = time.perf_counter()
-    with scripted(faults=share, seed=1, latency=0.01) as server:
+    with scripted(faults=share, seed=1, latency=0.01) as server, stalls() as stalled:
         replies = list(asked(Teacher("m", server.address), asks(rows), path, recipe="bench"))
         stats = server.stats()
     times = Counter(reply.key for reply in replies)
@@ -111,7 +118,28 @@ def with_faults(share: float, rows: int, path: Path) -> tuple[dict[str, Any], li
         "paid_twice": sum(number > 1 for number in stats["usable"].values()),
         "calls": sum(stats["asked"].values()),
         "seconds": round(time.perf_counter() - start),
+        "stalled": round(max(stalled), 1),
     }, replies
+
+
+@contextmanager
+def stalls() -> Iterator[list[float]]:
+    """How many seconds too late a thread was woken, each time, while the block ran."""
+    late, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            start = time.monotonic()
+            time.sleep(0.05)
+            late.append(time.monotonic() - start - 0.05)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield late
+    finally:
+        ended.set()
+        thread.join()
 
 
 def shards(share: float, folder: Path) -> dict[str, str]:

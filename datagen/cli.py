@@ -13,21 +13,17 @@ Everything heavier than click is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import click
 
-from datagen.console.app import AboveZero, Commands
-from datagen.console.progress import progress_bars
-from datagen.errors import QueryError, UserError
-
-if TYPE_CHECKING:
-    from datagen.recipe.model import Loaded
+from datagen.commands.given import own_seeds, placed, recipe_named, seeds_of
+from datagen.commands.options import LICENSES, ROWS, RUNS, SEEDS, SOURCES, WORKERS, asks_a_teacher
+from datagen.console.app import Commands
+from datagen.console.progress import progress_bars, warn
+from datagen.errors import UserError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,63 +37,6 @@ def main() -> None:
       datagen preview esci_mcq     a few rows of every task, in seconds
       datagen build esci_mcq       the data set runs/esci_mcq
     """
-
-
-_SEEDS = click.option(
-    "--seeds",
-    default="sample",
-    metavar="sample|hub|DIR",
-    show_default=True,
-    help="The made-up shop that ships with the project, the Hugging Face hub, or a folder of original files.",
-)
-_RUNS = click.option(
-    "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
-)
-_WORKERS = click.option("--workers", type=AboveZero(2), help="Worker processes. [default: one per core]")
-_ROWS = click.option("--rows", type=AboveZero(5000), help="Rows in all, in the proportions of the recipe.")
-_SOURCES = click.option(
-    "--sources", metavar="'NAME ...'", help="Only tasks over these sources. [default: all of the recipe's]"
-)
-_LICENSES = click.option(
-    "--licenses",
-    metavar="'ID ...'",
-    help="Only rows under these licences, such as 'Apache-2.0 MIT'. [default: any]",
-)
-_TEACHER = (
-    click.option(
-        "--teacher", "model", metavar="MODEL", help="Model that fills teacher tables. [default: the recipe's]"
-    ),
-    click.option(
-        "--base-url",
-        metavar="URL",
-        help="OpenAI-compatible server of the teacher, such as http://localhost:8000/v1. [default: OpenAI's]",
-    ),
-    click.option(
-        "--max-cost",
-        type=click.FloatRange(0),
-        metavar="USD",
-        help="Most that the teacher may cost. [default: the recipe's, or 25]",
-    ),
-    click.option(
-        "--price",
-        metavar="IN,OUT",
-        callback=lambda ctx, option, value: _given_price(value),
-        help="Dollars of a million of the teacher's tokens. [default: the recipe's, or those of a table]",
-    ),
-)
-
-
-def _asks_a_teacher(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say who is asked; a command hands them on to `with_teacher`."""
-    for option in reversed(_TEACHER):
-        command = option(command)
-    return command
-
-
-def _given_price(text: str | None) -> tuple[float, float] | None:
-    from datagen.teacher.budget import given_price
-
-    return None if text is None else given_price(text)
 
 
 @main.command()
@@ -124,11 +63,11 @@ def check(recipes: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("recipe")
-@_SEEDS
-@_ROWS
-@_SOURCES
-@_LICENSES
-@_asks_a_teacher
+@SEEDS
+@ROWS
+@SOURCES
+@LICENSES
+@asks_a_teacher
 def plan(
     recipe: str,
     seeds: str,
@@ -143,36 +82,24 @@ def plan(
     Example:
       datagen plan esci_mcq --rows 50000
     """
-    from datagen.commands import preview, preview_asks, tables
-    from datagen.pipeline.rewriting import LEDGER, teacher_of
+    from datagen.commands.plan import of_build
     from datagen.recipe.load import with_teacher
-    from datagen.teacher.ledger import spent_on
 
-    loaded = with_teacher(_load(recipe, rows, sources, licenses), **teacher)
-    where = _seeds(seeds, loaded, Path("runs"))
-    with _placed(recipe):
-        try:
-            click.echo(tables.planned(preview.plan(loaded, where, say=_warn)))
-        except UserError as error:
-            if not loaded.steps:  # else its tasks stand on tables that are yet to be filled
-                raise
-            _warn(str(error))
-        if loaded.steps or loaded.rewrite:
-            ledger = Path("runs") / LEDGER
-            estimates = preview_asks.planned(loaded, where, ledger, say=_warn)
-            click.echo("\n" + tables.costs(teacher_of(loaded), estimates))
-            for line in tables.over_limit(teacher_of(loaded), estimates, spent_on(ledger, loaded.name)):
-                _warn(line)
+    loaded = with_teacher(recipe_named(recipe, rows, sources, licenses), **teacher)
+    where = seeds_of(seeds, loaded, Path("runs"))
+    with placed(recipe):
+        for text in of_build(loaded, where, Path("runs"), say=warn):
+            click.echo(text)
 
 
 @main.command()
 @click.argument("recipe")
-@_SEEDS
+@SEEDS
 @click.option("--rows", type=click.IntRange(1), default=3, show_default=True, help="Rows of each task.")
 @click.option("--task", metavar="NAME", help="Only this task.")
-@_SOURCES
-@_LICENSES
-@_asks_a_teacher
+@SOURCES
+@LICENSES
+@asks_a_teacher
 def preview(
     recipe: str,
     seeds: str,
@@ -192,42 +119,36 @@ def preview(
       datagen preview esci_mcq --task best_match --rows 10
       datagen preview reworded --teacher gpt-4o
     """
-    from datagen.commands import preview, preview_asks, tables
-    from datagen.pipeline.rewriting import LEDGER, rewriter_of
+    from datagen.commands import plan, preview, tables
     from datagen.recipe.load import with_teacher
-    from datagen.teacher.estimate import estimates
 
-    loaded = _load(recipe, None, sources, licenses)
-    where = _seeds(seeds, loaded, Path("runs"))
-    if teacher["model"] or teacher["base_url"]:
-        loaded = with_teacher(loaded, **teacher)
-        with _placed(recipe):
-            asks = preview_asks.asks_of(loaded, where, rows, task, say=_warn)
-        for text in preview_asks.told(asks):
-            click.echo(text)
-        asked = rewriter_of(loaded)
-        click.echo("\n" + tables.costs(asked, estimates(asked, asks, Path("runs") / LEDGER)))
-        return
-    with _placed(recipe):
-        for number, found in enumerate(preview.preview(loaded, where, rows, task, say=_warn)):
+    loaded = recipe_named(recipe, None, sources, licenses)
+    where = seeds_of(seeds, loaded, Path("runs"))
+    with placed(recipe):
+        if teacher["model"] or teacher["base_url"]:
+            loaded = with_teacher(loaded, **teacher)
+            for text in plan.of_asks(loaded, where, Path("runs"), rows, task, say=warn):
+                click.echo(text)
+            return
+        for number, found in enumerate(preview.preview(loaded, where, rows, task, say=warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
 
 
 @main.command()
 @click.argument("recipe")
-@_SEEDS
-@_ROWS
-@_SOURCES
-@_LICENSES
-@_RUNS
-@_WORKERS
+@SEEDS
+@ROWS
+@SOURCES
+@LICENSES
+@RUNS
+@WORKERS
 @click.option(
     "--decontaminate",
     multiple=True,
     metavar="FILE",
     help="Evaluation questions: rows that ask the same are left out. May be given several times.",
 )
-@_asks_a_teacher
+@asks_a_teacher
 @click.option("--batch", is_flag=True, help="Ask the teacher by the Batch API: half the price, within a day.")
 def build(
     recipe: str,
@@ -258,16 +179,16 @@ def build(
     from datagen.storage.files import writable
 
     loaded = with_evaluation(
-        _load(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
+        recipe_named(recipe, rows, sources, licenses, runs / ".kept" / "checked-recipes"), decontaminate
     )
     loaded = with_teacher(loaded, **teacher)
     start = time.monotonic()
-    where = _seeds(seeds, loaded, writable(runs))
-    with _placed(recipe), progress_bars() as (progress, stages):
-        manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=_warn)
+    where = seeds_of(seeds, loaded, writable(runs))
+    with placed(recipe), progress_bars() as (progress, stages):
+        manifest = build.build(loaded, where, runs, workers=workers, progress=progress, say=warn)
     loaded = only(loaded, manifest["tasks"])  # without those that want a teacher, where there is none
     for line in shortcuts.over_bounds(loaded.tasks, manifest["tasks"]):
-        _warn(line)
+        warn(line)
     run = runs / loaded.name
     locate.remember(run, where)
     click.echo(tables.built(manifest, loaded, run, time.monotonic() - start if stages else None))
@@ -281,9 +202,9 @@ def build(
     type=click.IntRange(1, 50),
     help="New wordings of each template, in each of its languages. [default: the recipe's, or 8]",
 )
-@_SEEDS
-@_RUNS
-@_asks_a_teacher
+@SEEDS
+@RUNS
+@asks_a_teacher
 def reword(
     recipe: str,
     task: str | None,
@@ -305,11 +226,11 @@ def reword(
     from datagen.recipe.load import with_teacher
     from datagen.storage.files import writable
 
-    loaded = with_teacher(_load(recipe), **teacher)
-    where = _seeds(seeds, loaded, writable(runs))
+    loaded = with_teacher(recipe_named(recipe), **teacher)
+    where = seeds_of(seeds, loaded, writable(runs))
     number = wordings or (loaded.reword.wordings if loaded.reword else 8)
-    with _placed(recipe):
-        for found in reword.rewordings(loaded, where, runs, number, task, say=_warn):
+    with placed(recipe):
+        for found in reword.rewordings(loaded, where, runs, number, task, say=warn):
             click.echo(reword.told(found))
 
 
@@ -343,7 +264,7 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
             "it is empty. Name an id, the beginning of one, or a key", param_hint="'ID|KEY'"
         )
     run = run or latest_run(Path("runs"))
-    click.echo(show(run, name, _own_seeds(run, seeds), task))
+    click.echo(show(run, name, own_seeds(run, seeds), task))
 
 
 @main.command()
@@ -384,7 +305,7 @@ def report(pair: tuple[Path, Path]) -> None:
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
-@_WORKERS
+@WORKERS
 def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
     """Compare a run with its manifest, or with a new build.
 
@@ -396,7 +317,7 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
 
     problems = verify.problems(run)
     if rebuild and not problems:
-        where = _own_seeds(run, seeds)
+        where = own_seeds(run, seeds)
         if where is None:
             raise UserError(f"{run}: its seeds are not where they were. Name their place by --seeds")
         with progress_bars() as (progress, _):
@@ -458,7 +379,7 @@ def push(run: Path, repository: str, yes: bool, public: bool) -> None:
 
 
 @main.command()
-@_RUNS
+@RUNS
 @click.option(
     "--export", "to", type=click.Path(path_type=Path), metavar="FILE", help="Write all replies as JSON Lines."
 )
@@ -584,71 +505,6 @@ def new(name: str, source: str, task_type: str) -> None:
     for path in write_starter(name, source, TaskType(task_type)):
         click.echo(f"wrote {path}")
     click.echo(f"Next:\n  datagen check {name}\n  datagen preview {name}\n  datagen build {name}")
-
-
-def _load(
-    name: str,
-    rows: int | None = None,
-    sources: str | None = None,
-    licenses: str | None = None,
-    notes: Path | None = None,
-) -> Loaded:
-    """A recipe that passes all checks, with the tasks wanted. Raises RecipeError with every problem.
-
-    Below `notes` stands what passed before.
-    """
-    from datagen.recipe.check import check
-    from datagen.recipe.load import RecipeError, load, scaled
-    from datagen.recipe.narrow import left_out_lines, narrowed
-
-    problems = check(name, notes)
-    if problems:
-        raise RecipeError(problems)
-    recipe = narrowed(load(name), _words(sources), _words(licenses))
-    for line in left_out_lines(recipe):
-        _warn(line)
-    if rows and rows < len(recipe.tasks):
-        _warn(f"rows: {rows} asked for, but the recipe has {len(recipe.tasks)} tasks: each gets 1 row")
-    return scaled(recipe, rows) if rows else recipe
-
-
-@contextmanager
-def _placed(recipe: str) -> Iterator[None]:
-    """Name the line of a query that fails."""
-    try:
-        yield
-    except QueryError as error:
-        from datagen.recipe.load import query_place
-
-        raise UserError(f"{query_place(recipe, error.name)}: {error}") from error
-
-
-def _seeds(where: str, recipe: Loaded, runs: Path) -> Path:
-    from datagen.sources.locate import find_seeds
-
-    return find_seeds(where, recipe.sources, runs, _say)
-
-
-def _words(text: str | None) -> list[str]:
-    """The names in a list that blanks or commas part."""
-    return (text or "").replace(",", " ").split()
-
-
-def _say(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(text, err=True)
-
-
-def _warn(text: str) -> None:
-    click.echo(f"warning: {text}", err=True)
-
-
-def _own_seeds(run: Path, where: str | None) -> Path | None:
-    """The seeds of a run: where the user says, else where they were."""
-    from datagen.pipeline.lockfile import read_lock, recipe_of
-    from datagen.sources.locate import remembered
-
-    return _seeds(where, recipe_of(read_lock(run)), run.parent) if where else remembered(run)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from datagen.classify.task_type import classify
 from datagen.cli import main
-from datagen.commands import verify
+from datagen.commands import preview_asks, verify
 from datagen.errors import UserError
 from datagen.pipeline.build import build
 from datagen.recipe.load import load, with_teacher
@@ -95,6 +95,17 @@ def test_the_ledger_replays_without_a_server(runs: tuple[Path, str], seeds: Path
     build(taught("aspects", address), seeds, tmp_path, workers=1)
     assert read_manifest(tmp_path / "aspects") == read_manifest(folder / "aspects")
     assert verify.differences(folder / "aspects", seeds, workers=1) == []
+
+
+def test_plan_and_preview_find_in_the_ledger_what_a_build_asked(runs: tuple[Path, str], seeds: Path) -> None:
+    folder, address = runs
+    recipe, ledger = taught("concepts_explained", address), folder / "teacher.sqlite"
+    planned = preview_asks.planned(recipe, seeds, ledger)
+    asks = preview_asks.asks_of(recipe, seeds, 3)
+    previewed = [one for one in preview_asks.priced(asks, ledger) if not one.step.startswith("judge")]
+    assert len(planned) == 6
+    for one in (*planned, *previewed):
+        assert (one.held, one.by) == (one.asks, "ledger")
 
 
 def test_without_a_teacher_its_tasks_are_left_out(seeds: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a teacher would be asked in each step of a recipe, word for word; nothing is asked."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from datagen.commands.preview import worded
@@ -11,14 +11,14 @@ from datagen.errors import QueryError, UserError
 from datagen.paths import find
 from datagen.pipeline import steps
 from datagen.pipeline.render import job_of
-from datagen.pipeline.rewriting import rewriter_of, rows_of, teacher_of
+from datagen.pipeline.rewriting import reworder_of, rewriter_of, rows_of, teacher_of
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Loaded, Rewrite
 from datagen.recipe.narrow import tasks_named
 from datagen.schema import LANGUAGES
 from datagen.sources.database import open_seeds
 from datagen.teacher import reword, rewrite
-from datagen.teacher.ask import Ask
+from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.client import held
 from datagen.teacher.estimate import Estimate, estimates
 from datagen.teacher.marks import of_wording
@@ -29,15 +29,20 @@ ROWS = 60
 
 def asks_of(
     recipe: Loaded, seeds: Path, rows: int, task: str | None = None, *, say: Say = lambda text: None
-) -> list[Ask]:
-    """The asks of every step, `rows` of each.
+) -> list[tuple[Teacher, list[Ask]]]:
+    """The asks of every step, `rows` of each, with the teacher as that step asks it.
 
     Raises UserError where the recipe asks nothing of a teacher, or has no such task.
     """
-    asks = list(_asks(recipe, seeds, rows, task, say))
-    if not asks:
+    found = [(teacher, asks) for teacher, asks in _asks(recipe, seeds, rows, task, say) if asks]
+    if not found:
         raise UserError(f"recipe {recipe.name} asks nothing of a teacher: it has none of its keys")
-    return asks
+    return found
+
+
+def priced(asks: Iterable[tuple[Teacher, list[Ask]]], ledger: Path) -> list[Estimate]:
+    """What these asks will cost, by step."""
+    return [one for teacher, some in asks for one in estimates(teacher, some, ledger)]
 
 
 def planned(recipe: Loaded, seeds: Path, ledger: Path, *, say: Say = lambda text: None) -> list[Estimate]:
@@ -60,7 +65,7 @@ def planned(recipe: Loaded, seeds: Path, ledger: Path, *, say: Say = lambda text
     return found
 
 
-def told(asks: Sequence[Ask]) -> Iterator[str]:
+def told(asks: Iterable[Ask]) -> Iterator[str]:
     """The messages of asks, for people; what a step's asks have in common is printed once."""
     step = system = ""
     for ask in asks:
@@ -73,21 +78,25 @@ def told(asks: Sequence[Ask]) -> Iterator[str]:
         system = ask.messages[0]["content"]
 
 
-def _asks(recipe: Loaded, seeds: Path, rows: int, task: str | None, say: Say) -> Iterator[Ask]:
+def _asks(
+    recipe: Loaded, seeds: Path, rows: int, task: str | None, say: Say
+) -> Iterator[tuple[Teacher, list[Ask]]]:
     names = tasks_named(recipe, task)
     if recipe.reword:
         for template in sorted({recipe.tasks[name].template for name in names}):
             wording = load_template(find("templates", template)).wordings[0]
             if marked := of_wording(wording.text):
                 language = wording.language or next(iter(LANGUAGES))
-                yield reword.ask(template, marked, [], language, recipe.reword.wordings)
+                ask = reword.ask(template, marked, [], language, recipe.reword.wordings)
+                yield reworder_of(recipe), [ask]
     if task is None:
         for name, _, found in _rows_of_steps(recipe, seeds, rows, say):
             asks = list(steps.asks_of(recipe, name, found))
-            yield from asks
-            yield from steps.to_be_judged(recipe, name, found, held(teacher_of(recipe), asks, Path()))
+            yield steps.asker_of(recipe, recipe.steps[name]), asks
+            unknown = held(teacher_of(recipe), asks, Path())
+            yield steps.judge_of(recipe), steps.to_be_judged(recipe, name, found, unknown)
     if recipe.rewrite:
-        yield from _rewrites(recipe, seeds, rows, names, say)
+        yield rewriter_of(recipe), list(_rewrites(recipe, seeds, rows, names, say))
 
 
 def _rows_of_steps(
@@ -111,9 +120,7 @@ def _rewrites(recipe: Loaded, seeds: Path, rows: int, names: Sequence[str], say:
     whole = recipe.model_copy(update={"rewrite": Rewrite(share=1.0)})
     try:
         for name, _, examples, _ in worded(whole, seeds, dict.fromkeys(names, max(rows, ROWS)), say):
-            for row in rows_of(examples, job_of(whole, name))[:rows]:
-                if ask := rewrite.ask(row):
-                    yield ask
+            yield from map(rewrite.ask, rows_of(examples, job_of(whole, name))[:rows])
     except UserError as error:
         if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
             raise

@@ -17,7 +17,7 @@ from datagen.console.text import aside, heading, shortened, table
 from datagen.errors import UserError
 from datagen.paths import find
 from datagen.pipeline.render import Job, job_of, word
-from datagen.pipeline.rewriting import LEDGER, missing, teacher_of
+from datagen.pipeline.rewriting import LEDGER, missing, reworder_of
 from datagen.pipeline.sampling import draw
 from datagen.pipeline.shared_tables import shared, turns
 from datagen.prompts.template import TemplateError, Wording, load_template, reworded_path
@@ -34,7 +34,6 @@ from datagen.teacher.ask import Ask, Reply
 from datagen.teacher.client import asked
 from datagen.teacher.gates import GATES, row_problem
 from datagen.teacher.marks import Marked, of_wording
-from datagen.teacher.rewrite import TEMPERATURE
 
 ROWS = 300
 """Rows of a task that are drawn, so that some in each language are among them."""
@@ -85,7 +84,7 @@ def rewordings(
     Raises UserError where the recipe has no such task, or a file holds wordings of another teacher.
     """
     names = tasks_named(recipe, task)
-    teacher = teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=reword.MOST_TOKENS)
+    teacher = reworder_of(recipe)
     if lacks := missing(recipe, runs):
         raise UserError(lacks)
 

@@ -119,18 +119,18 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     return "\n".join(lines)
 
 
-def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
+def costs(teacher: Teacher, estimates: Sequence[Estimate]) -> str:
     """What asking a teacher will cost, by step, before anything is asked."""
-    headers = ["step", "asks", "in the ledger", "tokens in", "tokens out", "$", "at most $", "by batch $"]
-    rows: list[list[Any]] = [
-        [one.step, one.asks, one.held, one.tokens_in, one.tokens_out, one.usd, one.most_usd, one.batch_usd]
-        for one in estimates
-    ]
-    whole = [sum(row[i] for row in rows) for i in range(1, 5)]
-    whole += [math.fsum(row[i] or 0.0 for row in rows) for i in range(5, 8)]
-    if any(row[5] is None for row in rows):
-        rows = [[*row[:5], "", "", ""] for row in rows]
-        whole[4:] = ["", "", ""]
+    headers = ["step", "asks", "in the ledger", "tokens in", "tokens out", "a reply"]
+    rows: list[list[Any]] = []
+    for one in estimates:
+        tokens = [one.tokens_in, one.tokens_out, f"{one.reply:,.0f} by {one.by}"]
+        rows.append([one.step, one.asks, one.held, *tokens, one.usd, one.most_usd, one.batch_usd])
+    whole = [*(sum(row[i] for row in rows) for i in range(1, 5)), ""]
+    whole += [math.fsum(row[i] or 0.0 for row in rows) for i in range(6, 9)]
+    if any(row[6] is None for row in rows):
+        rows = [[*row[:6], "", "", ""] for row in rows]
+        whole[5:] = ["", "", ""]
     how = f"prices of {price_date()}"
     if price_of(teacher) is None:
         how = f"the price of {teacher.model} is unknown: give it by {typed('--price', 'in,out')}"
@@ -139,7 +139,12 @@ def costs(teacher: Teacher, estimates: Iterable[Estimate]) -> str:
     elif teacher.local:
         how = "a server of your own: its tokens cost nothing"
     text = f"{teacher.model} at {teacher.server}: {how}. Nothing was asked, and nothing was paid"
-    return "\n".join([table(headers, [*rows, ["all", *whole]]), aside(text)])
+    lines = [table([*headers, "$", "at most $", "by batch $"], [*rows, ["all", *whole]])]
+    if any(one.by == "guess" for one in estimates):
+        lines.append(
+            aside("by guess: no reply of that step is known yet, so a quarter of the longest stands for it")
+        )
+    return "\n".join([*lines, aside(text)])
 
 
 def over_limit(teacher: Teacher, estimates: Iterable[Estimate], spent: float) -> list[str]:

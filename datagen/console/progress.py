@@ -1,4 +1,4 @@
-"""Progress of long work: bars on a terminal, nothing elsewhere."""
+"""Progress of long work, and lines about it: on stderr, bars on a terminal alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,25 @@ Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total) while a stage works."""
 
 Say = Callable[[str], object]
-"""Called with a line for a person before something that takes a while or cannot be taken back."""
+"""Called with a line for a person before something that takes a while or cannot be taken back.
+
+A line that ends in ` ...` says what goes on; any other is one to think about.
+"""
+
+
+def warn(text: str) -> None:
+    """A line on stderr, as a warning where it is one."""
+    import click
+
+    click.echo(text if text.endswith(" ...") else f"warning: {text}", err=True)
+
+
+def note(text: str) -> None:
+    """A line on stderr for who looks on, nothing where nobody does."""
+    import click
+
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
 
 
 @contextmanager

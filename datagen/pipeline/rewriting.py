@@ -20,9 +20,10 @@ from datagen.pipeline.shards import Part
 from datagen.prompts.template import load_template
 from datagen.recipe.model import Loaded
 from datagen.storage.files import read_arrow, write_arrow
+from datagen.teacher import reword
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
 from datagen.teacher.client import available
-from datagen.teacher.marks import of_wording
+from datagen.teacher.marks import of_pieces, of_wording
 from datagen.teacher.rewrite import MOST_TOKENS, TEMPERATURE, Row, ask, written_anew
 
 REWRITTEN = pa.schema(
@@ -59,6 +60,11 @@ def teacher_of(recipe: Loaded) -> Teacher:
 def rewriter_of(recipe: Loaded) -> Teacher:
     """The same, as it is asked to write prompts anew."""
     return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
+
+
+def reworder_of(recipe: Loaded) -> Teacher:
+    """The same, as it is asked for new wordings of templates."""
+    return teacher_of(recipe)._replace(temperature=TEMPERATURE, max_tokens=reword.MOST_TOKENS)
 
 
 def missing(recipe: Loaded, runs: Path) -> str:
@@ -116,10 +122,7 @@ def rewrite(
 
 def _asks(rows: Sequence[Sequence[Row]], places: Iterable[int]) -> Iterator[Ask]:
     for place in places:
-        for row in rows[place]:
-            found = ask(row)
-            assert found is not None  # _rows leaves such rows out
-            yield found
+        yield from map(ask, rows[place])
 
 
 def _rows(part: Part, job: Job) -> list[Row]:
@@ -128,20 +131,21 @@ def _rows(part: Part, job: Job) -> list[Row]:
 
 
 def rows_of(examples: pa.Table, job: Job) -> list[Row]:
-    """The rows among examples that are to be written anew."""
+    """The rows among examples that are to be written anew; not those whose own words hold marks."""
     wordings = load_template(job.template).wordings
     columns = ["id", "wording", "prompt", "pieces", "answer", "target", "options"]
     found = []
     for row in examples.select(columns).filter(examples["pieces"].is_valid()).to_pylist():
         if "".join(row["pieces"]) != row["prompt"]:  # a value holds what marks values
             continue
+        if of_pieces(row["pieces"]) is None:
+            continue
         language = wordings[row["wording"]].language or "en"
         read = Row(
             *(row["id"], job.task, job.task_type, job.metric, language),
             *(row["pieces"], row["answer"], row["target"], row["options"]),
         )
-        if ask(read):
-            found.append(read)
+        found.append(read)
     return found
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from datagen.config.document import Document, Problem, read
 from datagen.config.messages import validate
+from datagen.console.typed import typed
 from datagen.errors import UserError
 from datagen.paths import find, folders
 from datagen.prompts.template import reworded_path
@@ -26,6 +27,7 @@ from datagen.schema import TaskType, Track
 from datagen.sources import SOURCES
 from datagen.storage.files import sha256
 from datagen.suggest import among
+from datagen.teacher.server import address_problem
 
 ASKED_A_ROW = 4
 """Rows that a teacher is asked about, for each that the task which wants most of them wants."""
@@ -176,11 +178,22 @@ def with_teacher(
     price: tuple[float, float] | None = None,
     batch: bool = False,
 ) -> Loaded:
-    """The same recipe with another teacher, where any of these says so."""
+    """The same recipe with another teacher, where any of these says so.
+
+    Raises UserError where the server's address, given or the recipe's own, is none.
+    """
     given: dict[str, Any] = {"model": model, "base_url": base_url, "max_cost_usd": max_cost}
     given |= {"price": price, "batch": batch or None}
     update = {name: value for name, value in given.items() if value is not None}
-    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=update)})
+    teacher = recipe.teacher.model_copy(update=update)
+    if teacher.base_url is not None and (problem := address_problem(teacher.base_url)):
+        place = (
+            "`teacher.base_url` of the recipe"
+            if base_url is None
+            else f"what stands in {typed('--base-url')}"
+        )
+        raise UserError(f"{place} {problem}")
+    return recipe.model_copy(update={"teacher": teacher})
 
 
 def fingerprint(resolved: Mapping[str, Any]) -> str:

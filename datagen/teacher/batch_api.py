@@ -26,6 +26,7 @@ from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.budget import BATCH_SHARE, Price, price_of, tokens_of
 from datagen.teacher.calls import FORMS, TIMEOUT, body_of, lacks_of, needs_price, settled
 from datagen.teacher.raw_reply import BROKEN, read
+from datagen.teacher.server import by_proxy, without_key
 
 POLL = 30.0
 """Seconds between two looks at a batch."""
@@ -95,9 +96,11 @@ class _Batches:
         self.teacher, self.connection, self.path, self.recipe = teacher, connection, path, recipe
         self.progress, self.say = progress, say
         self.price = price_of(teacher) or Price(0.0, 0.0)
-        self.client = openai.OpenAI(
-            api_key=api_key(teacher), base_url=teacher.server, timeout=TIMEOUT, max_retries=5
-        )
+        self.key = api_key(teacher)
+        with by_proxy():
+            self.client = openai.OpenAI(
+                api_key=self.key, base_url=teacher.server, timeout=TIMEOUT, max_retries=5
+            )
 
     def lacking(self, asks: Iterable[Ask]) -> list[_Lacking]:
         """The asks that the ledger has no settled reply to, the same words once."""
@@ -145,8 +148,8 @@ class _Batches:
             raise _gone(self.teacher) from error
         self.connection.execute("update batch set id = ? where name = ?", [batch.id, name])
         self.say(
-            f"batch {batch.id}: {len(chosen):,} asks sent, replies come within a day."
-            " Ctrl-C is safe: the same command goes on waiting"
+            f"Batch {batch.id}: {len(chosen):,} asks sent, replies come within a day."
+            " Ctrl-C is safe: the same command goes on waiting ..."
         )
         return len(chosen)
 
@@ -228,12 +231,13 @@ class _Batches:
                 return batch
             if batch.status == "failed":
                 said = "; ".join(str(error.message) for error in (batch.errors and batch.errors.data) or [])
+                said = without_key(said, self.key)
                 self._forget(
                     self.connection.execute("select name from batch where id = ?", [batch_id]).fetchone()[0]
                 )
                 raise UserError(
                     f"{self.teacher.server} refused batch {batch_id}: {said[:300] or 'it says not why'}."
-                    " Nothing was paid for it; without --batch asks are sent one by one"
+                    f" Nothing was paid for it; without {typed('--batch')} asks are sent one by one"
                 )
             time.sleep(POLL)
 
@@ -265,7 +269,8 @@ class _Batches:
         """The lines of a batch's output; what is no JSON object is as good as missing."""
         if not batch.output_file_id:
             return
-        for line in self.client.files.content(batch.output_file_id).content.splitlines():
+        content = self.client.files.content(batch.output_file_id).content.decode("utf-8", "replace")
+        for line in without_key(content, self.key).split("\n"):
             try:
                 found = json.loads(line)
             except (ValueError, RecursionError):

@@ -28,6 +28,7 @@ from datagen.teacher.api_key import VARIABLE, api_key
 from datagen.teacher.ask import OPENAI, Ask, Teacher
 from datagen.teacher.budget import price_of, tokens_of
 from datagen.teacher.raw_reply import BROKEN, Read, read
+from datagen.teacher.server import by_proxy, without_key
 
 MOST = 64
 """Calls at once, at most."""
@@ -241,12 +242,13 @@ class Calls:
             if response.status_code in BUSY:
                 self._slow_down()
 
-        client: AbstractAsyncContextManager[Any] = openai.AsyncOpenAI(
-            api_key=self._key,
-            base_url=self._teacher.server,
-            timeout=openai.Timeout(TIMEOUT, connect=min(TIMEOUT, 10.0)),
-            http_client=openai.DefaultAioHttpClient(event_hooks={"response": [listen]}),
-        )
+        with by_proxy():
+            client: AbstractAsyncContextManager[Any] = openai.AsyncOpenAI(
+                api_key=self._key,
+                base_url=self._teacher.server,
+                timeout=openai.Timeout(TIMEOUT, connect=min(TIMEOUT, 10.0)),
+                http_client=openai.DefaultAioHttpClient(event_hooks={"response": [listen]}),
+            )
         return client
 
     async def _send(self, client: Any) -> None:
@@ -362,7 +364,7 @@ class Calls:
                         body=body_of(self._teacher, job.ask, FORMS[form], self._lacks),
                         options={"headers": {"X-Request-Id": name, "Idempotency-Key": f"{name}-{broken}"}},
                     )
-                raw = response.text
+                raw = without_key(response.text, self._key)
                 reading = read(raw, job.ask.schema)
                 if reading.id.find("shoptalk-") >= 0 and name not in reading.id:
                     reading = Read("", BROKEN)  # to another ask
@@ -400,7 +402,7 @@ class Calls:
     async def _refused(self, client: Any, error: Any, ask: Ask, form: int, tries: int) -> Read | int:
         """What an error's status calls for: a rejected ask, another form (1), or the same again (0)."""
         status, server = error.status_code, self._teacher.server
-        said = str(error.message)[:300].replace(self._key, "...")
+        said = without_key(str(error.message), self._key)[:300]
         if status in (401, 403):
             raise UserError(
                 f"{server} refuses the key ({status}). Set {VARIABLE} to one that it takes"
@@ -437,7 +439,7 @@ class Calls:
         """What to say where the server knows no such model or no such path."""
         server, model = self._teacher.server, self._teacher.model
         try:
-            known = [one.id async for one in client.models.list()]
+            known = [without_key(one.id, self._key) async for one in client.models.list()]
         except Exception:  # whatever it is, the server is no OpenAI-compatible one
             return f"{server}: no OpenAI-compatible server is there (404). Most addresses end in /v1"
         if model in known:

@@ -1,12 +1,14 @@
 """The cost of asks before any is sent: what the ledger holds, and what the rest will take."""
 
+import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from sqlite3 import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from datagen.prompts.token_estimate import estimated_tokens
 from datagen.teacher import ledger
 from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.budget import BATCH_SHARE, price_of, tokens_of
@@ -15,13 +17,15 @@ from datagen.teacher.calls import settled
 _CHUNK = 500
 
 _SHARE_OUT = 0.25
-"""Of `max_tokens`, what a reply takes where no reply of its step is known."""
+"""Of `max_tokens`, what a reply takes of which nothing is known."""
 
 
 class Estimate(NamedTuple):
     """One step's asks, how many of them the ledger answers, and what the others will take.
 
     `most_usd` is the cost where each reply is as long as it may be. Dollars are None where no price is known.
+    `reply` is the tokens of one reply, and `by` how these are known: by the `ledger`, by the `schema`, or by
+    a `guess`.
     """
 
     step: str
@@ -32,6 +36,8 @@ class Estimate(NamedTuple):
     usd: float | None
     most_usd: float | None
     batch_usd: float | None
+    reply: float
+    by: str
 
 
 def estimates(teacher: Teacher, asks: Iterable[Ask], path: Path, scale: float = 1.0) -> list[Estimate]:
@@ -40,6 +46,7 @@ def estimates(teacher: Teacher, asks: Iterable[Ask], path: Path, scale: float = 
     `scale` is how many asks there will be for each of these, where they are a sample.
     """
     counts: dict[str, list[int]] = {}
+    schemas: dict[str, dict[str, Any] | None] = {}
     with ExitStack() as stack:
         connection = stack.enter_context(ledger.opened(path)) if path.is_file() else None
         rest, words = iter(asks), set[bytes]()
@@ -48,6 +55,7 @@ def estimates(teacher: Teacher, asks: Iterable[Ask], path: Path, scale: float = 
             known = ledger.find(connection, keys) if connection else {}
             for ask, key in zip(chunk, keys, strict=True):
                 count = counts.setdefault(ask.step, [0, 0, 0])
+                schemas[ask.step] = ask.schema
                 count[0] += 1
                 if key in words or settled(known.get(key, []), ask.schema):
                     count[1] += 1  # the same words are asked once
@@ -55,12 +63,12 @@ def estimates(teacher: Teacher, asks: Iterable[Ask], path: Path, scale: float = 
                     count[2] += tokens_of(ask)
                 words.add(key)
         return [
-            _estimate(teacher, step, count, _reply_tokens(teacher, step, connection), scale)
+            _estimate(teacher, step, count, *_of_reply(teacher, step, schemas[step], connection), scale)
             for step, count in counts.items()
         ]
 
 
-def _estimate(teacher: Teacher, step: str, count: list[int], reply: float, scale: float) -> Estimate:
+def _estimate(teacher: Teacher, step: str, count: list[int], reply: float, by: str, scale: float) -> Estimate:
     asks, held, tokens_in = count
     price = price_of(teacher)
     calls = (asks - held) * scale
@@ -70,9 +78,21 @@ def _estimate(teacher: Teacher, step: str, count: list[int], reply: float, scale
         *(step, round(asks * scale), round(held * scale), *tokens),
         *(usd, price and price.of(tokens[0], round(calls * teacher.max_tokens))),
         None if usd is None else usd * BATCH_SHARE,
+        *(reply, by),
     )
 
 
-def _reply_tokens(teacher: Teacher, step: str, connection: Connection | None) -> float:
+def _of_reply(
+    teacher: Teacher, step: str, schema: dict[str, Any] | None, connection: Connection | None
+) -> tuple[float, str]:
+    """The tokens of a step's reply, and by what they are known."""
     known = ledger.tokens_out(connection, step, teacher.model) if connection else None
-    return teacher.max_tokens * _SHARE_OUT if known is None else known
+    if known is not None:
+        return known, "ledger"
+    properties = (schema or {}).get("properties", {})
+    if properties and all("enum" in one for one in properties.values()):  # such as a judge's score
+        longest = {
+            name: max(one["enum"], key=lambda value: len(str(value))) for name, one in properties.items()
+        }
+        return estimated_tokens(json.dumps(longest)), "schema"
+    return teacher.max_tokens * _SHARE_OUT, "guess"

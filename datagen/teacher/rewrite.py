@@ -57,11 +57,10 @@ class Row(NamedTuple):
         return "".join(self.pieces)
 
 
-def ask(row: Row) -> Ask | None:
-    """The ask for one row; None where its words could be taken for marks, so that it stays as it is."""
+def ask(row: Row) -> Ask:
+    """The ask for one row, whose own words hold no marks."""
     marked = of_pieces(row.pieces)
-    if marked is None:
-        return None
+    assert marked is not None
     texts = {f"[[{number}]]": text[:SHOWN] for number, text in enumerate(marked.locked, 1)}
     data = {"prompt": marked.text, "texts": texts}
     said = messages(INSTRUCTION.format(language=LANGUAGES[row.language]), data, FORM)

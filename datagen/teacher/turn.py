@@ -36,8 +36,8 @@ class Turn:
             self._lock.acquire(timeout=0)
         except Timeout:
             self._say(
-                f"another run asks {self._teacher.model} just now: this one waits for it, so that nothing is"
-                " paid for twice"
+                f"Another run asks {self._teacher.model} just now: this one waits, so that nothing is paid"
+                " for twice ..."
             )
             self._lock.acquire()
         return True

@@ -93,7 +93,7 @@ class Script:
     batches: bool = False
     batch_looks: int = 1
     refuses_batch: str = ""
-    echo_key: bool = False
+    echo_key: str = ""  # `alone` or `far` along an error's message, or in its `replies`
     module: dict[str, Any] = field(default_factory=dict)
 
     asked: Counter[str] = field(default_factory=Counter)
@@ -166,8 +166,9 @@ class Connection:
         if path == "/stats":
             return await self.send(200, script.stats())
         script.authorizations.add(headers.get("authorization", ""))
-        if script.echo_key:
-            return await self.fail(400, f"Bad request with {headers['authorization']}")
+        if script.echo_key in ("alone", "far"):
+            far = "x" * (240 if script.echo_key == "far" else 0)
+            return await self.fail(400, f"Bad request {far} with {headers['authorization']}")
         if script.key and headers.get("authorization") != f"Bearer {script.key}":
             script.refused += 1
             return await self.fail(401, "Incorrect API key provided", "invalid_api_key")
@@ -284,6 +285,8 @@ class Connection:
         good = not fault or fault in HARMLESS
         if fault == "wrong_schema":
             content = json.dumps({"result": script.asked[said]})
+        if script.echo_key:
+            content = f"{content} for {headers['authorization']}"
         reply = completion(name, said, content)
         if fault == "no_choices" or (fault == "wrong_schema" and not with_schema):
             reply["choices"] = []

@@ -9,7 +9,9 @@ from datagen.console.app import Commands
 from datagen.console.typed import typed
 from datagen.errors import OverBudget, UserError
 from datagen.pipeline.rewriting import teacher_of
+from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.load import load, with_teacher
+from datagen.teacher.answer import JUDGE_SCHEMA
 from datagen.teacher.ask import Ask, Teacher
 from datagen.teacher.budget import given_price, price_date, price_of, tokens_of
 from datagen.teacher.client import asked
@@ -66,6 +68,24 @@ def test_an_estimate_counts_what_the_ledger_holds_and_calls_nothing(tmp_path: Pa
     assert types.most_usd == pytest.approx((types.tokens_in * 1.0 + 20 * 100 * 10.0) / 1e6)
     assert types.batch_usd == pytest.approx((types.usd or 0) / 2)
     assert explained.held == 0
+
+
+def test_what_a_reply_takes_is_the_ledgers_else_by_its_schema_else_a_guess(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    judged = [ask._replace(schema=JUDGE_SCHEMA) for ask in asks(4, "judge.explained")]
+    [judge] = estimates(Teacher("m", price=(1.0, 10.0)), judged, path)
+    assert (judge.by, judge.tokens_out) == ("schema", 4 * estimated_tokens('{"score": 5}'))
+    assert judge.tokens_out < 4 * 20
+    says = {ask.messages[0]["content"]: '{"score": 4}' for ask in judged}
+    with scripted(says=says) as server:
+        teacher = Teacher("m", base_url=server.address, price=(1.0, 10.0))
+        [reply] = asked(teacher, judged[:1], path, recipe="r")
+        found = estimates(teacher, [*judged, *asks(1, "answer.explained")], path)
+    assert [(one.by, one.reply) for one in found] == [("ledger", reply.tokens_out), ("guess", 256)]
+    shown = costs(teacher, found)
+    assert f"{reply.tokens_out} by ledger" in shown
+    assert "256 by guess" in shown
+    assert "a quarter of the longest stands for it" in shown
 
 
 def test_a_sample_is_scaled(tmp_path: Path) -> None:

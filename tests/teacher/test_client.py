@@ -246,7 +246,14 @@ raise SystemExit(open(f"/proc/{__import__('os').getpid()}/cmdline").read())
 
 
 @pytest.mark.parametrize(
-    "script", [{}, {"key": "another"}, {"faults": 1.0, "hang": 2}, {"context": 1}, {"echo_key": True}]
+    "script",
+    [
+        {},
+        {"key": "another"},
+        {"faults": 1.0, "hang": 2},
+        {"context": 1},
+        *({"echo_key": how} for how in ("alone", "far", "replies")),
+    ],
 )
 @pytest.mark.parametrize("place", ["environment", "file"])
 def test_the_key_appears_nowhere(script: dict[str, Any], place: str, tmp_path: Path) -> None:
@@ -264,7 +271,39 @@ def test_the_key_appears_nowhere(script: dict[str, Any], place: str, tmp_path: P
     assert kept
     for text in [run.stdout.encode(), run.stderr.encode(), *kept]:
         assert SECRET.encode() not in text
-        assert SECRET[8:].encode() not in text
+        assert SECRET[:12].encode() not in text
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(
+    "proxy", ["ftp://user:{}@127.0.0.1:9", "http://user:{}@[::1", "http://user:{}@127.0.0.1:9"]
+)
+def test_the_password_of_a_proxy_appears_nowhere(proxy: str, batch: bool, tmp_path: Path) -> None:
+    environment = {"PATH": "", "OPENAI_LOG": "debug", "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "x" * 20}
+    environment["HTTP_PROXY"] = environment["http_proxy"] = proxy.format(SECRET)
+    script = LEAKY.replace("base_url=sys.argv[1]", f"base_url=sys.argv[1], batch={batch}")
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-c",
+        script,
+        "http://shop.invalid/v1",
+        str(tmp_path / "t.sqlite"),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, cwd=ROOT)
+    assert run.stderr.splitlines()[-1].startswith("datagen.errors.UserError: ")
+    kept = [found.read_bytes() for found in tmp_path.rglob("*") if found.is_file()]
+    assert SECRET not in run.stdout + run.stderr + str(kept)
+
+
+def test_a_word_such_as_a_local_servers_key_stays_in_replies(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "row")
+    with scripted() as server:
+        [found] = replies(Teacher("m", base_url=server.address), rows(1), path)
+    assert found.text == reply_to("row 0", False)
 
 
 def test_a_server_that_falls_silent_is_told_of_and_given_up(
