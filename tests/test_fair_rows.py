@@ -212,9 +212,7 @@ def test_a_number_of_a_brand_s_name_is_no_amount(tmp_path: Path) -> None:
     ],
 )
 def test_a_title_to_write_is_whole_and_told_in_part(tmp_path: Path, title: str, kept: bool) -> None:
-    points = (
-        "The kettle boils a liter of water in a minute\nIts steel does not rust\n" + "A cord. " * 6
-    )
+    points = "The kettle boils a liter of water in a minute\nIts steel does not rust\n" + "A cord. " * 6
     product = {"product_title": title, "product_bullet_point": points}
     assert bool(rows_of(tmp_path, "esci_generation/title_from_features", [product])) == kept
 
@@ -263,3 +261,21 @@ def test_options_do_not_differ_by_a_plural_alone(tmp_path: Path) -> None:
     for row in rows:
         options = [row["correct"], *row["distractors"]]
         assert len({option.rstrip("s") for option in options}) == len(options), row
+
+
+def test_stars_that_a_review_contradicts_are_not_asked_for(tmp_path: Path) -> None:
+    told = {
+        f"Mine is number {stars} and has a lid, as each of them has there.": stars for stars in range(1, 6)
+    }
+    for nth in range(9):
+        told[f"It is awful and much too small, I had to send {nth} of them back."] = 4
+        told[f"What a beautiful thing, all of us love it and have {nth} of them."] = 2
+    reviews = [
+        {**REVIEW, "title": "", "text": text, "rating": float(stars), "parent_asin": f"B{place:09}"}
+        for place, (text, stars) in enumerate(told.items())
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    rows = drawn(tmp_path, "reviews_sentiment", "rating")
+    assert {row["answer"] for row in rows} == {1, 2, 3, 4, 5}
+    assert not [row["text"] for row in rows if "number" not in row["text"]]

@@ -12,6 +12,7 @@ import pytest
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from datagen.sources.sample import write_sample
+from datagen.sources.sample.catalogue import catalogue
 
 Rows = list[dict[str, Any]]
 
@@ -123,3 +124,17 @@ def test_a_material_is_not_wrong_where_another_kind_of_material_is_right(
     asked = [row for row in rows if material.search(row["correct"])]
     assert asked
     assert not [row for row in asked for other in row["distractors"] if material.search(other)]
+
+
+def test_the_number_of_a_rating_is_that_of_the_stars(rows_of: Callable[[str, str], Rows]) -> None:
+    rows = rows_of("reviews_sentiment", "rating")
+    assert {row["answer"] for row in rows} == {1, 2, 3, 4, 5}
+    assert not [row for row in rows if not row["options"][row["answer"]].startswith(f"{row['answer']} star")]
+
+
+def test_a_description_of_the_made_up_shop_invents_no_name(rows_of: Callable[[str, str], Rows]) -> None:
+    names = {name for brands in catalogue().brands.values() for brand in brands for name in brand.series}
+    rows = rows_of("reviews_products", "description_of_item")
+    assert rows
+    for row in rows:
+        assert not names & set(re.findall(r"\w+", row["reference"])), row

@@ -18,7 +18,7 @@ AUXILIARY = ("race",)
 
 
 def write_mmlu(folder: Path, seed: int = 7) -> None:
-    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, the right option as often in each place."""
+    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, right options evenly in all places."""
     for subject, text in _read("mmlu.yaml").items():
         rng = random.Random(f"{seed}/{subject}")
         rows = []
