@@ -82,10 +82,16 @@ def test_a_run_tells_what_its_teacher_did(runs: tuple[Path, str]) -> None:
     run = runs[0] / "intentions"
     for step in read_manifest(run)["steps"].values():
         assert step["asked"] == step["kept"] + sum(step["rejected"].values())
+        shown = Counter(example["reason"] for example in step["examples"])
+        assert shown == {
+            reason: min(3, rows) for reason, rows in {"": step["kept"], **step["rejected"]}.items()
+        }
+        assert all(example["asked"] and example["replied"] for example in step["examples"])
     rejects = pq.read_table(run / "rejects" / "answered.wants-by-teacher.parquet").to_pylist()
     assert {"judged_poor"} <= {row["reason"] for row in rejects}
     assert all(row["answer"] and row["seed"] for row in rejects)
     assert "answered.wants" in (run / "README.md").read_text(encoding="utf-8")
+    assert "answered.wants: what was asked about" in (run / "report.html").read_text(encoding="utf-8")
     assert verify.problems(run) == []
 
 
@@ -106,6 +112,14 @@ def test_plan_and_preview_find_in_the_ledger_what_a_build_asked(runs: tuple[Path
     assert len(planned) == 6
     for one in (*planned, *previewed):
         assert (one.held, one.by) == (one.asks, "ledger")
+
+
+def test_a_ledger_of_another_model_does_not_do(runs: tuple[Path, str], seeds: Path, tmp_path: Path) -> None:
+    shutil.copy(runs[0] / "teacher.sqlite", tmp_path)
+    with pytest.raises(
+        UserError, match=r"as no row is left in their tables: no key for .*: set OPENAI_API_KEY"
+    ):
+        build(with_teacher(load("aspects"), "another", None), seeds, tmp_path, workers=1)
 
 
 def test_without_a_teacher_its_tasks_are_left_out(seeds: Path, tmp_path: Path) -> None:

@@ -83,12 +83,13 @@ def _asks(
 ) -> Iterator[tuple[Teacher, list[Ask]]]:
     names = tasks_named(recipe, task)
     if recipe.reword:
+        rewordings = []
         for template in sorted({recipe.tasks[name].template for name in names}):
             wording = load_template(find("templates", template)).wordings[0]
             if marked := of_wording(wording.text):
                 language = wording.language or next(iter(LANGUAGES))
-                ask = reword.ask(template, marked, [], language, recipe.reword.wordings)
-                yield reworder_of(recipe), [ask]
+                rewordings.append(reword.ask(template, marked, [], language, recipe.reword.wordings))
+        yield reworder_of(recipe), rewordings
     if task is None:
         for name, _, found in _rows_of_steps(recipe, seeds, rows, say):
             asks = list(steps.asks_of(recipe, name, found))

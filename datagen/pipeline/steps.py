@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from datagen.console.progress import Progress, Say
 from datagen.errors import QueryError, UserError
 from datagen.paths import find
-from datagen.pipeline.rewriting import LEDGER, missing, teacher_of
+from datagen.pipeline.rewriting import EXAMPLES, LEDGER, SHOWN, missing, teacher_of
 from datagen.pipeline.rng import Dice
 from datagen.prompts.template import load_template
 from datagen.recipe.load import template_hash, templates_of
@@ -44,7 +44,7 @@ from datagen.storage.package_code import code_files, code_hash
 from datagen.tasks.question import RESERVED
 from datagen.teacher import answer, extract
 from datagen.teacher.ask import NOT_IN_LEDGER, Ask, Reply, Teacher
-from datagen.teacher.client import asked
+from datagen.teacher.client import asked, available
 from datagen.teacher.data_message import messages
 
 TABLES = ".kept/teacher-tables"
@@ -147,7 +147,12 @@ def fill(
     empty = [name for name in recipe.steps if not filled.counts.get(name, {}).get("kept")]
     if empty:
         why = "no row is left in their tables" if ask else "no build has filled their tables yet"
-        narrower = without_steps(recipe, empty, why)
+        unasked = any("not_asked" in counts["rejected"] for counts in filled.counts.values())
+        lacks = available(teacher_of(recipe)) if ask and unasked else ""
+        try:
+            narrower = without_steps(recipe, empty, why)
+        except UserError as error:
+            raise UserError(f"{error}: {lacks}" if lacks else str(error)) from None
         say(f"{len(recipe.tasks) - len(narrower.tasks)} tasks are left out, as {why}: {', '.join(empty)}")
         recipe = narrower
         for name in filled.folders.keys() - recipe.steps.keys():
@@ -248,6 +253,7 @@ def _fill(
         "kept": len(kept),
         "rejected": dict(sorted(reasons.items())),
         "whole": "not_asked" not in reasons,  # else a later build, with a fuller ledger, finds more
+        "examples": _examples(results),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(table, folder / TABLE)
@@ -255,6 +261,20 @@ def _fill(
     write_json(counts, folder / COUNTS, sort_keys=True)
     if rows and not kept:
         say(f"{name}: no reply of {len(rows):,} was kept: {_counted(reasons)}")
+
+
+def _examples(results: Iterable[Result]) -> list[dict[str, str]]:
+    """Some rows of each outcome: what was asked about, and what was replied."""
+    shown: Counter[str] = Counter()
+    found = []
+    for result in results:
+        shown[result.reason] += 1
+        if shown[result.reason] <= EXAMPLES:
+            asked = json.dumps(result.row.data, ensure_ascii=False, indent=1, default=str)
+            replied = result.said or (result.filled or {}).get("reference", "")
+            texts = {"asked": asked[:SHOWN], "replied": replied[:SHOWN]}
+            found.append({"id": result.row.key, "reason": result.reason, **texts})
+    return found
 
 
 def copy_rejects(filled: Filled, folder: Path) -> None:

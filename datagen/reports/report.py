@@ -265,14 +265,18 @@ def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": name,
             **{key: step[key] for key in ("asked", "kept")},
-            "rejected": [
-                (reason, GATES.get(reason, explain(reason)), rows)
-                for reason, rows in _ranked(Counter(step["rejected"]))
+            "rejected": [(reason, _why(reason), rows) for reason, rows in _ranked(Counter(step["rejected"]))],
+            "examples": [
+                example | {"why": _why(example["reason"])}
+                for example in sorted(step["examples"], key=lambda example: example["reason"])
             ],
-            "examples": sorted(step.get("examples", []), key=lambda example: example["reason"]),
         }
         for name, step in sorted(manifest["steps"].items())
     ]
+
+
+def _why(reason: str) -> str:
+    return GATES.get(reason, explain(reason)) if reason else ""
 
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
