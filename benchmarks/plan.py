@@ -24,7 +24,8 @@ from build import built_from_sample
 from datagen.hf.architecture import Architecture
 from finetune.base_models import base_model
 from finetune.config import load
-from finetune.plan import activations, seconds, working_bytes
+from finetune.memory import activations, working_bytes
+from finetune.plan import seconds
 from infer.batches import balanced
 
 ROWS = 150

@@ -15,13 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from build import built_from_sample
+
 from datagen.hf.checkpoint import ORIGIN
-from datagen.pipeline.build import build
-from datagen.recipe.load import load
-from datagen.sources.sample import write_sample
 from finetune.base_models import base_model, load_tokenizer
 from finetune.calibration import Tokens, questions
-from finetune.quantize import Report, quantize
+from finetune.quantize import quantize
+from finetune.quantize_process import Report
 
 ROWS = 100
 SAMPLES = 32
@@ -48,10 +48,8 @@ def main() -> None:
 
 def compare(model: Path, rows: int, samples: int, work: Path) -> None:
     """Quantise the model each way and print the figures."""
-    if not (work / RECIPE).is_dir():
-        write_sample(work / "seeds")
-        build(load(RECIPE), work / "seeds", work)
-    asked = questions(model, work / RECIPE, samples, rows)
+    data = built_from_sample(work, RECIPE)
+    asked = questions(model, data, samples, rows)
     text = general(model, asked.calibration)
     ways = {
         "awq": ("AWQ, on questions", "awq", None),
@@ -63,7 +61,7 @@ def compare(model: Path, rows: int, samples: int, work: Path) -> None:
     for name, (_, method, sequences) in ways.items():
         folder = quantize(
             str(model),
-            work / RECIPE,
+            data,
             Report(lambda line: print(line, file=sys.stderr), lambda done, total: None),
             method=method,
             name=name,

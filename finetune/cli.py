@@ -19,6 +19,7 @@ import click
 from datagen.console.app import INTERRUPTED, Commands, below
 from datagen.console.progress import counting
 from datagen.hf.openmp import sleep_while_waiting
+from datagen.shopbench.tracks import NAMES as TRACKS
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,7 +92,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
 @click.argument("config")
 @click.option("--gpus", required=True, metavar="NxGB", help="GPUs of the machine, as in 8x80 or 4xT4.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of a data set; without it, of memory alone."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of a data set, whose rows are counted; without it memory is planned alone.",
 )
 @_SETTINGS
 def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -> None:
@@ -158,7 +161,7 @@ def merge(run: Path) -> None:
     "--alpha",
     metavar="SHARE[,SHARE...]",
     required=True,
-    help="Share of the training: 0 is the base, 1 is the merged model.",
+    help="Share of the training, or several: 0 is the base, 1 is the merged model.",
 )
 @click.option(
     "--questions",
@@ -171,8 +174,8 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
     """Write models between base and tuned model (WiSE-FT).
 
     RUN is the folder of a finished training. A model goes to RUN/wise-ft-ALPHA; its weights are (1 - ALPHA)
-    base + ALPHA tuned. With --questions the models of several shares answer them: scores, a plot, and the
-    folder of the best one. What was cut off goes on where it stopped.
+    base + ALPHA tuned. With --questions the models of several shares answer them, one after another: scores,
+    a plot, and the folder of the best one, which alone is kept. What was cut off goes on where it stopped.
 
     \b
     Example:
@@ -189,14 +192,13 @@ def wise_ft(run: Path, alpha: str, questions: Path | None, limit: int | None) ->
         for share in alphas:
             click.echo(wise_ft(run, share))
         return
-    from finetune.wise_ft import sweep, told
+    from finetune.wise_ft import notices, sweep, told
 
     found = sweep(run, alphas, questions, limit, _say)
     click.echo(told(found))
-    for line in found.warnings:
-        _say(f"warning: {line}")
-    _say(f"{found.folder} holds the answers, the page compare.html and the plot sweep.png; * scores best:")
-    click.echo(wise_ft(run, found.best))
+    for line in notices(found):
+        _say(line)
+    click.echo(found.model)
 
 
 @main.command()
@@ -215,12 +217,13 @@ def ensemble(
     RUN is the folder of a finished training, or a checkpoint in one. What each of them added to the base is
     added up by its weight. The result is a folder like that of a training: merge it, or have it answer.
     FILE is a YAML file of several models, each with its weights and its share (WiSE-FT), such as
-    finetune/ensembles/tracks.yaml; they are written as whole models.
+    finetune/ensembles/tracks.yaml, which has one for each track; MODEL of it is written whole, into
+    RUNS/FILE-MODEL/wise-ft-SHARE, and the folder printed.
 
     \b
     Examples:
       finetune ensemble finetune/runs/a finetune/runs/b --weights 0.7,0.3 --name both
-      finetune ensemble tracks.yaml
+      finetune ensemble tracks.yaml      tracks-concepts/wise-ft-0.75 and so on in finetune/runs
     """
     from finetune.ensemble import ensemble
 
@@ -231,19 +234,20 @@ def ensemble(
             )
         from finetune.tracks import make
 
-        for folder in make(members[0], runs):
-            click.echo(folder)
+        for made in make(members[0], runs):
+            _say(f"{made.name}: {made.of}")
+            click.echo(made.folder)
+            if made.name in TRACKS:
+                _say(f"  to hand it in: finetune submit {made.folder} --track {made.name}")
         return
     if len(members) == 1:
         raise click.UsageError("an ensemble has two members or more: name their folders")
     shares = None if weights is None else [_number(word, "--weights") for word in weights.split(",")]
     run = below(runs, name or "-".join(["ensemble", *(of.name for of in members)]))
-    made = ensemble(members, run, shares, rank)
-    if shares and abs(sum(shares) - 1) > 1e-9:
-        _say(f"the weights add up to {sum(shares):g}, so it moves that many times as far from the base")
-    if made.error is not None:
-        _say(f"relative error of rank {made.rank}: {made.error:.2%} of the sum (Frobenius norm)")
-    click.echo(made.run)
+    one = ensemble(members, run, shares, rank)
+    for line in one.notices:
+        _say(line)
+    click.echo(one.run)
 
 
 def _number(word: str, option: str) -> float:
@@ -294,7 +298,8 @@ def quantize(
     Example:
       finetune quantize finetune/runs/mine/merged --questions runs/esci_mcq
     """
-    from finetune.quantize import Report, quantize
+    from finetune.quantize import quantize
+    from finetune.quantize_process import Report
 
     with counting(" layers") as progress:
         click.echo(
@@ -320,7 +325,7 @@ def quantize(
 )
 @click.option(
     "--track",
-    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
+    type=click.Choice(TRACKS),
     default="all",
     show_default=True,
     help="Track whose time limit it keeps.",

@@ -50,6 +50,15 @@ REJECT = pa.schema(
 )
 """Columns of `rejects.parquet`."""
 
+OVER_LENGTH = "over_length"
+
+WHY = {
+    "special_token": "with a special token in their text",
+    "no_list": "with no list to choose a text from",
+    "asks_for_unfit": "that ask for what does not fit",
+}
+"""The other reasons for which a row is left out, in words."""
+
 _BATCH = 1_000
 
 
@@ -100,7 +109,7 @@ def read_split(
             continue
         length = len(prompt) + len(answer)
         if length > max_length:
-            _append(rejects, [row["id"], side, "over_length", length])
+            _append(rejects, [row["id"], side, OVER_LENGTH, length])
             continue
         if budget is not None:
             if length > budget:
@@ -113,20 +122,27 @@ def read_split(
         licenses.update(zip(row["source"], row["license"], strict=True))
     if not kept["id"]:
         raise UserError(_nothing(run, side, max_length, token_budget, Counter(rejects["reason"])))
-    available = sum(pq.read_metadata(file).num_rows for file in files)
-    return Split(pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, available)
+    return Split(
+        pa.table(kept, schema=ROW), pa.table(rejects, schema=REJECT), licenses, split_rows(run, side)
+    )
 
 
-def row_lengths(run: Path, side: str, tokenizer: Any, choose: str = "number") -> Iterator[int | None]:
-    """The tokens of each row of a split, in the order of its shards; None for one that can't be trained on.
+def split_rows(run: Path, side: str) -> int:
+    """All rows of a split."""
+    listed = read_manifest(run)["files"].items()
+    return sum(of["rows"] for name, of in listed if name.startswith(f"data/{side}-"))
+
+
+def row_lengths(run: Path, side: str, tokenizer: Any, choose: str = "number") -> Iterator[int | str]:
+    """The tokens of each row of a split, in the order of its shards; of one that can't be trained on, why.
 
     Raises UserError where the run is missing, not finished, or of another schema version.
     """
     for row in _rows(_files(run, side)):
         try:
             prompt, answer = row_ids(row, tokenizer, choose)
-        except Reject:
-            yield None
+        except Reject as reject:
+            yield reject.reason
         else:
             yield len(prompt) + len(answer)
 
@@ -211,7 +227,7 @@ def _append(columns: dict[str, list[Any]], values: list[Any]) -> None:
 
 
 def _nothing(run: Path, side: str, max_length: int, token_budget: int | None, rejects: Counter[str]) -> str:
-    too_long, special = rejects["over_length"], rejects["special_token"]
+    too_long, special = rejects[OVER_LENGTH], rejects["special_token"]
     by_text = rejects.total() - too_long - special
     why = []
     if too_long or not (special or by_text or token_budget):

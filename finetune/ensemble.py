@@ -6,6 +6,7 @@ mean. The result is a run like that of a training, for merge, WiSE-FT and questi
 """
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +22,10 @@ from finetune import lora
 from finetune.base_models import published
 from finetune.lora import Pair, read_adapter, read_settings
 from finetune.merge import again, base_in
-from finetune.run_file import CHECKPOINTS, LOCK, RUN, read
-from finetune.tensors import Change, progress_bar, rewrite, tensors_of, write
+from finetune.run_file import CHECKPOINTS, LOCK, RUN, check_there, read, whole_path
+from finetune.tensors import Change, check_finite, progress_bar, rewrite, tensors_of, write
 
-_KEPT = ("base", "choose", "max_length")
+_KEPT = ("choose", "max_length")
 """Settings of the members that hold for what is made of them."""
 
 
@@ -47,6 +48,20 @@ class Ensemble(NamedTuple):
     run: Path
     rank: int | None
     error: float | None
+    weight: float
+    """Of all members together."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of it, in lines."""
+        found = []
+        if abs(self.weight - 1) > 1e-9:
+            found.append(
+                f"the weights add up to {self.weight:g}, so it moves that many times as far from the base"
+            )
+        if self.error is not None:
+            found.append(f"relative error of rank {self.rank}: {self.error:.2%} of the sum (Frobenius norm)")
+        return found
 
 
 def ensemble(
@@ -60,7 +75,7 @@ def ensemble(
     found = check_members(members, weights)
     if rank is not None and not _is_adapter(found[0]):
         raise UserError(f"--rank {rank}: {found[0].folder} trained all weights, which have no rank")
-    said = _said(found, rank)
+    said = _said(found, rank, run)
     there = _there(run, said)
     if there:
         return there
@@ -74,7 +89,7 @@ def ensemble(
             unfinished.rename(run)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return Ensemble(run, made, error)
+    return Ensemble(run, made, error, sum(member.weight for member in found))
 
 
 def _make(members: list[Member], said: dict[str, Any], rank: int | None, folder: Path) -> tuple[Any, Any]:
@@ -158,26 +173,34 @@ def _choose(member: Member) -> str:
 
 def _lock(folder: Path) -> dict[str, Any]:
     """The record of a finished training, or of that which a checkpoint is of."""
+    check_there(folder)
     if folder.absolute().parent.name == CHECKPOINTS:
         run = folder.absolute().parent.parent
         return read(run / (RUN if (run / RUN).is_file() else LOCK))
     return read(folder / RUN)
 
 
-def _said(members: list[Member], rank: int | None) -> dict[str, Any]:
+def _said(members: list[Member], rank: int | None, run: Path) -> dict[str, Any]:
     """What the run is, before it is made: the same members, weights and rank are the same run."""
     first = members[0].lock
+    kept = {key: first["config"][key] for key in _KEPT if key in first["config"]}
     names = [
-        {"run": str(member.folder), "weight": member.weight, "sha256": _digest(member)} for member in members
+        {"run": _from(run, member.folder), "weight": member.weight, "sha256": _digest(member)}
+        for member in members
     ]
     return {
-        "config": {key: first["config"][key] for key in _KEPT if key in first["config"]} | {"rank": None},
+        "config": kept | {"base": whole_path(first["config"]["base"]), "rank": None},
         "data": ", ".join(dict.fromkeys(member.lock["data"] for member in members)),
         "made_up": sorted({name for member in members for name in member.lock.get("made_up", [])}),
         "data_sha256": [member.lock["data_sha256"] for member in members],
         "base_sha256": first["base_sha256"],
         "ensemble": {"members": names, "rank": rank},
     }
+
+
+def _from(run: Path, member: Path) -> str:
+    """The path of a member from the run on: it holds from wherever the run is read, and moved with both."""
+    return os.path.relpath(member.resolve(), run.resolve())
 
 
 def _digest(member: Member) -> str:
@@ -201,7 +224,8 @@ def _there(run: Path, said: dict[str, Any]) -> Ensemble | None:
         raise UserError(
             f"{run} is of other members or weights. Give this one a --name of its own, or delete it"
         )
-    return Ensemble(run, found["config"]["rank"], found["error"])
+    weight = sum(of["weight"] for of in found["ensemble"]["members"])
+    return Ensemble(run, found["config"]["rank"], found["error"], weight)
 
 
 def _identity(said: dict[str, Any]) -> Any:
@@ -322,6 +346,8 @@ def _padded(a: Any, b: Any, rank: int) -> tuple[Any, Any]:
 def _write_means(members: list[Member], run: Path) -> None:
     """Write the base plus the weighted sum of what each member, of which all weights were trained, added."""
     parts = [tensors_of(*weight_files(member.folder)) for member in members]
+    for part, member in zip(parts, members, strict=True):
+        check_finite(part.values(), member.todo)
     weights = [member.weight for member in members]
     rest = 1 - sum(weights)
     if abs(rest) > 1e-9:  # what the members leave of the base, or take from it

@@ -5,13 +5,12 @@ What a pair adds is scale x B A, B being `lora_B` and A `lora_A` of PEFT's file.
 
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
 from datagen.hf.checkpoint import check_whole
-from finetune.tensors import Tensor, tensors_of
+from finetune.tensors import Tensor, check_finite, tensors_of
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
@@ -75,12 +74,3 @@ def read_settings(run: Path, todo: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run}: its {SETTINGS} cannot be read ({error!r}). {todo}") from None
     return settings
-
-
-def check_finite(tensors: Iterable[Tensor], todo: str) -> None:
-    """Raises UserError at the first number that is NaN or infinite, or that is no plain number."""
-    for tensor in tensors:
-        if not tensor.computable:
-            raise UserError(f"{tensor.file}: `{tensor.name}` holds {tensor.type}, not plain numbers. {todo}")
-        if not tensor.is_finite():
-            raise UserError(f"{tensor.file}: `{tensor.name}` holds numbers that are not finite. {todo}")

@@ -28,7 +28,7 @@ from datagen.storage.folder_lock import held
 from finetune.base_models import base_model
 from finetune.lora import WEIGHTS, read_adapter
 from finetune.run_file import RUN, read
-from finetune.tensors import Change, Rows, Tensor, progress_bar, rewrite, tensors_of
+from finetune.tensors import Change, Rows, Tensor, check_finite, progress_bar, rewrite, tensors_of
 
 _WORDS, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -54,7 +54,12 @@ def wise_ft(run: Path, alpha: float) -> Path:
     or not whole, was made for other weights than the base has, or the disk is full.
     """
     check_share(alpha)
-    return _written(run, alpha, run / f"wise-ft-{alpha:g}")
+    return _written(run, alpha, share_folder(run, alpha))
+
+
+def share_folder(run: Path, alpha: float) -> Path:
+    """Where the model of a share of a training lies."""
+    return run / f"wise-ft-{alpha:g}"
 
 
 def check_share(alpha: float) -> None:
@@ -92,16 +97,7 @@ def base_in(lock: dict[str, Any], run: Path) -> Path:
 
 def _written(run: Path, alpha: float, folder: Path) -> Path:
     lock, base = read(run / RUN), base_of(run)
-    todo = again(run, lock)
-    tuned = run / (WEIGHTS if lock["config"]["rank"] else "model.safetensors")
-    for file in [tuned] if lock["config"]["rank"] else weight_files(run) or [tuned]:
-        check_whole(file, todo)
-    origin = {
-        "alpha": alpha,
-        "choose": lock["config"].get("choose", "number"),
-        "base_sha256": lock["base_sha256"],
-        "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
-    }
+    todo, origin = again(run, lock), {"alpha": alpha, **origin_of(run)}
     if _is_there(folder, origin):
         return folder
     how = _adapter if lock["config"]["rank"] else _mean
@@ -111,6 +107,19 @@ def _written(run: Path, alpha: float, folder: Path) -> Path:
         if not _is_there(folder, origin):  # else another process was faster
             _write(weight_files(base), copied, changes, folder, origin)
     return folder
+
+
+def origin_of(run: Path) -> dict[str, Any]:
+    """What the models of a training are made from. Raises UserError where its weights are not whole."""
+    lock = read(run / RUN)
+    tuned = run / (WEIGHTS if lock["config"]["rank"] else "model.safetensors")
+    for file in [tuned] if lock["config"]["rank"] else weight_files(run) or [tuned]:
+        check_whole(file, again(run, lock))
+    return {
+        "choose": lock["config"].get("choose", "number"),
+        "base_sha256": lock["base_sha256"],
+        "tuned_sha256": sha256(tuned) if tuned.is_file() else fingerprint(weight_files(run)),
+    }
 
 
 def again(run: Path, lock: dict[str, Any]) -> str:
@@ -225,6 +234,7 @@ def _mean(run: Path, base: dict[str, Tensor], alpha: float, todo: str) -> Change
     if missing := sorted(base.keys() - tuned.keys()):
         raise UserError(f"{run}: has no `{missing[0]}`, which its base has. {todo}")
     _check_fit(run, base, {name: tensor.shape for name, tensor in tuned.items()}, todo)
+    check_finite(tuned.values(), todo)
 
     def change(name: str) -> Change | None:
         def mean(rows: Rows, old: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, weight_files
+from datagen.hf.checkpoint import ORIGIN, share_weights, weight_files
 from datagen.storage.files import read_json
 from finetune.padding import beside_weights
 
@@ -122,3 +122,4 @@ def _dequantize(folder: Path, to: Path) -> None:
     config = read_json(to / "config.json", "Copy the model again")
     del config["quantization_config"]
     (to / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2), encoding="utf-8")
+    share_weights(to)

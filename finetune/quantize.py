@@ -6,54 +6,51 @@
     <parent>/awq-compare.html the answers before and after, side by side
     <parent>/.NAME-before-*/  the answers of the model itself, for the next method
 
-The work itself is llm-compressor's, in an environment of its own (`quantize_worker`). The answers are those
-of `infer run`, before and after.
+The work itself is llm-compressor's, in an environment of its own (`quantize_process`, `quantize_worker`). The
+answers are those of `infer run`, before and after.
 """
 
-import errno
 import hashlib
 import json
 import math
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, chooses_by, config, fingerprint, model_folder, weight_files
+from datagen.hf.checkpoint import (
+    ORIGIN,
+    chooses_by,
+    config,
+    fingerprint,
+    model_folder,
+    share_weights,
+    weight_files,
+)
 from datagen.shopbench.questions import COPY, to_table
-from datagen.storage.files import full_disk, read_json, write_json, write_parquet
+from datagen.storage.files import check_room, full_disk, read_json, write_json, write_parquet
 from datagen.storage.folder_lock import held
 from finetune import calibration, packed, padding
+from finetune.quantize_process import Report, environment, run_worker
 from finetune.quantize_worker import FIGURES
 from finetune.scored import counted, few, infer
-from finetune.tensors import tensors_of
+from finetune.tensors import check_finite, tensors_of
 
 METHODS = ("awq", "gptq", "rtn")
 """Activation-aware scaling, error by error (Hessian), and rounding alone."""
-
-ENVIRONMENT = Path(sys.prefix) / "quantize-env"
-INSTALL = "make .venv/quantize"
-
-TOLD_EVERY = 60.0
-"""Seconds between lines that say how far it is, where there is no terminal for a bar."""
 
 _AGAIN = "Delete the folder and run the same again"
 _SPARE = 2**28
 
 
-class Report(NamedTuple):
-    """The callbacks that report: a line of text, and layers done of all."""
+class Job(NamedTuple):
+    """What is to be done, the folder in which it is, and what `wanted.json` there says of it."""
 
-    say: Callable[[str], None]
-    progress: Callable[[int, int], None]
+    model: Path
+    work: Path
+    asked: calibration.Questions
+    wanted: dict[str, Any]
+    report: Report
 
 
 def quantize(
@@ -84,7 +81,7 @@ def quantize(
             f"{folder}: quantised already, and a second time would lose more. "
             "Name the model that it was made from"
         )
-    worker = _environment()
+    python = environment()
     target = folder.parent / (name or _name(folder, method))
     if target.resolve() == folder.resolve():
         raise UserError(f"{target}: the model itself lies there. Give the quantised one another --name")
@@ -98,6 +95,21 @@ def quantize(
         "questions": _hashed([chooses_by(folder), *([one.id, one.prompt] for one in asked.scored)]),
         "source_sha256": fingerprint(weight_files(folder)),
     }
+    if _is_published(target, refused, folder, wanted, margin):
+        report.say(f"{target} is there already: {_told(_figures(target))}")
+        return target
+    if _figures(refused).get("made_from") != wanted:
+        with full_disk(work), held(work, f"{target} is being quantised into"):
+            page = target.with_name(f"{target.name}-compare.html")
+            _quantize(Job(folder, work, asked, wanted, report), python, page)
+            shutil.rmtree(refused, ignore_errors=True)
+            (work / "model").rename(refused)  # it stays refused until it is judged
+            shutil.rmtree(work, ignore_errors=True)
+    return _judged(refused, target, margin, report)
+
+
+def _is_published(target: Path, refused: Path, model: Path, wanted: dict[str, Any], margin: float) -> bool:
+    """Whether the very model that is wanted is there. Raises UserError where another is in the way."""
     there = _figures(target)
     if there.get("made_from") == wanted:
         if -there["change"]["score"] > margin:
@@ -105,25 +117,17 @@ def quantize(
                 f"{target} is published already, and its score fell by more than the margin of {margin:g}: "
                 f"{_told(there)}. Delete it, or give a larger --margin"
             )
-        report.say(f"{target} is there already: {_told(there)}")
-        return target
+        return True
     if target.exists() and not there:
         raise UserError(f"{target} is in the way: it holds no quantised model. Give --name, or delete it")
     for made in (target, refused):
         of = _figures(made).get("made_from", wanted)["source_sha256"]
         if of != wanted["source_sha256"]:
             raise UserError(
-                f"{made} was made from another model than {folder}, or from other weights of it. "
+                f"{made} was made from another model than {model}, or from other weights of it. "
                 "Give --name, or delete it"
             )
-    if _figures(refused).get("made_from") != wanted:
-        with full_disk(work), held(work, f"{target} is being quantised into"):
-            page = target.with_name(f"{target.name}-compare.html")
-            _quantize(folder, worker, work, asked, wanted, method, page, report)
-            shutil.rmtree(refused, ignore_errors=True)
-            (work / "model").rename(refused)  # it stays refused until it is judged
-            shutil.rmtree(work, ignore_errors=True)
-    return _judged(refused, target, margin, report)
+    return False
 
 
 def _name(folder: Path, method: str) -> str:
@@ -166,101 +170,111 @@ def _told(figures: dict[str, Any]) -> str:
     )
 
 
-def _quantize(
-    folder: Path,
-    worker: Path,
-    work: Path,
-    asked: calibration.Questions,
-    wanted: dict[str, Any],
-    method: str,
-    page: Path,
-    report: Report,
-) -> None:
-    """Quantise and score in the folder `work`; what is done there for the same wish is not repeated."""
-    if not (work / "wanted.json").is_file() or read_json(work / "wanted.json", _AGAIN) != wanted:
-        _emptied(work)
-        _check_finite(folder, report)
-        write_json(wanted, work / "wanted.json")
-    size = padding.grown(folder)
-    _check_room(folder, work, size is not None)
-    done = work / "model"
-    if not done.is_dir():
-        start = folder
-        if size:
-            start = work / "padded"
-            report.say(f"pads the layers between from {config(folder)['intermediate_size']:,} to {size:,}")
-            shutil.rmtree(start, ignore_errors=True)
-            padding.pad(folder, size, start)
-        groups = padding.grouped(start)
-        report.say(_grouped_as(groups))
-        unfinished = work / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        (unfinished / "model").mkdir(parents=True)
-        calibration.write(asked.calibration, unfinished / "calibration.jsonl")
-        calibration.write(asked.measured, unfinished / "measured.jsonl")
-        request = {
-            "model": str(start.resolve()),
-            "output": str((unfinished / "model").resolve()),
-            "method": method,
-            "groups": groups.sizes,
-            "ignore": ["lm_head", *groups.left],
-            "calibration": str((unfinished / "calibration.jsonl").resolve()),
-            "measured": str((unfinished / "measured.jsonl").resolve()),
-            "dtype": _kept_in(folder),
-        }
-        _work(worker, request, unfinished, report)
-        made = read_json(unfinished / FIGURES, _AGAIN)
-        report.say(f"compares {len(made['layers']):,} packed layers with what was quantised")
-        packed.check(unfinished / "model", made.pop("layers"))
-        for file in padding.beside_weights(start):
-            if file.name != "config.json":  # the new one says how it is packed
-                shutil.copyfile(file, unfinished / "model" / file.name)
-        _describe(folder, unfinished / "model", _made(wanted, method, asked, groups, size, folder, made))
-        (unfinished / "model").rename(done)
-        shutil.rmtree(work / "padded", ignore_errors=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
-    write_parquet(to_table(asked.scored), work / COPY)
-    report.say(f"asks {len(asked.scored):,} questions before and after")
-    before = folder.parent / f".{folder.name}-before-{wanted['questions'][:8]}"
-    _answer(folder, work / COPY, before)
-    figures = _figures(done)
-    figures["answered"] = "packed" if answers_packed() else "dequantized"
-    answering = done
-    if not answers_packed():
-        answering = work / "plain"
-        packed.dequantize(done, answering)
-    _answer(answering, work / COPY, work / "after")
-    scores = json.loads(infer("compare", before, work / "after", "--json", "--page", page))
-    figures["before"] |= scores[before.name]["overall"]
-    figures["after"] |= scores["after"]["overall"]
-    figures["change"] = scores["after"]["changes"][before.name]
-    figures["scored"] = counted(scores["after"]["tasks"])
-    _describe(folder, done, figures)
+def _quantize(job: Job, python: Path, page: Path) -> None:
+    """Quantise and score in the job's folder; what is done there for the same wish is not repeated."""
+    size = _begin(job)
+    if not (job.work / "model").is_dir():
+        _pack(job, python, size)
+    _score(job, page)
 
 
-def _made(
-    wanted: dict[str, Any],
-    method: str,
-    asked: calibration.Questions,
-    groups: padding.Grouped,
-    size: int | None,
-    folder: Path,
-    made: dict[str, Any],
-) -> dict[str, Any]:
-    """The figures before any question is asked."""
+def _begin(job: Job) -> int | None:
+    """Check the model and the disk; the size that the layers between grow to, None where they stay.
+
+    What was begun with another wish is thrown away.
+    """
+    begun = job.work / "wanted.json"
+    if not begun.is_file() or read_json(begun, _AGAIN) != job.wanted:
+        _emptied(job.work)
+        _check_finite(job.model, job.report)
+        write_json(job.wanted, begun)
+    size = padding.grown(job.model)
+    bytes_ = sum(file.stat().st_size for file in weight_files(job.model))
+    plain = 0 if answers_packed() else 2 * bytes_
+    check_room(job.work, bytes_ // 2 + (bytes_ if size else 0) + plain + _SPARE)
+    return size
+
+
+def _pack(job: Job, python: Path, size: int | None) -> None:
+    """Write the 4-bit model and its figures, by the worker; padded before where it has to be."""
+    start = job.model
+    if size:
+        before, start = config(job.model)["intermediate_size"], job.work / "padded"
+        job.report.say(f"pads the layers between from {before:,} to {size:,}")
+        shutil.rmtree(start, ignore_errors=True)
+        padding.pad(job.model, size, start)
+    groups = padding.grouped(start)
+    job.report.say(_grouped_as(groups))
+    unfinished = job.work / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    (unfinished / "model").mkdir(parents=True)
+    run_worker(python, _request(job, start, groups, unfinished), unfinished, job.report)
+    made = read_json(unfinished / FIGURES, _AGAIN)
+    job.report.say(f"compares {len(made['layers']):,} packed layers with what was quantised")
+    packed.check(unfinished / "model", made.pop("layers"))
+    for file in padding.beside_weights(start):
+        if file.name != "config.json":  # the new one says how it is packed
+            shutil.copyfile(file, unfinished / "model" / file.name)
+    share_weights(unfinished / "model")
+    _describe(job.model, unfinished / "model", _made(job, groups, size, made))
+    (unfinished / "model").rename(job.work / "model")
+    shutil.rmtree(job.work / "padded", ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _request(job: Job, model: Path, groups: padding.Grouped, folder: Path) -> dict[str, Any]:
+    """What the worker is asked for; the sequences are written into the folder."""
+    sequences = {"calibration": job.asked.calibration, "measured": job.asked.measured}
+    for name, of in sequences.items():
+        calibration.write(of, folder / f"{name}.jsonl")
     return {
-        "made_from": wanted,
+        "model": str(model.resolve()),
+        "output": str((folder / "model").resolve()),
+        "method": job.wanted["method"],
+        "groups": groups.sizes,
+        "ignore": ["lm_head", *groups.left],
+        "dtype": _kept_in(job.model),
+        **{name: str((folder / f"{name}.jsonl").resolve()) for name in sequences},
+    }
+
+
+def _score(job: Job, page: Path) -> None:
+    """Have both models answer, and add what comes of it to the figures."""
+    asked, done = job.work / COPY, job.work / "model"
+    write_parquet(to_table(job.asked.scored), asked)
+    job.report.say(f"asks {len(job.asked.scored):,} questions before and after")
+    before = job.model.parent / f".{job.model.name}-before-{job.wanted['questions'][:8]}"
+    after = job.work / "after"
+    _answer(job.model, asked, before)
+    answering = done if answers_packed() else job.work / "plain"
+    if answering != done:
+        packed.dequantize(done, answering)
+    _answer(answering, asked, after)
+    scores = json.loads(infer("compare", before, after, "--json", "--page", page))
+    figures = _figures(done)
+    figures["answered"] = "packed" if answering == done else "dequantized"
+    figures["before"] |= scores[before.name]["overall"]
+    figures["after"] |= scores[after.name]["overall"]
+    figures["change"] = scores[after.name]["changes"][before.name]
+    figures["scored"] = counted(scores[after.name]["tasks"])
+    _describe(job.model, done, figures)
+
+
+def _made(job: Job, groups: padding.Grouped, size: int | None, made: dict[str, Any]) -> dict[str, Any]:
+    """The figures before any question is asked; `made` are the worker's."""
+    calibrated = {
+        "sequences": len(job.asked.calibration),
+        "tokens": sum(len(of.ids) for of in job.asked.calibration),
+    }
+    method = job.wanted["method"]
+    return {
+        "made_from": job.wanted,
         "method": method,
         "groups": groups._asdict(),
-        "padded": [config(folder)["intermediate_size"], size] if size else None,
-        "calibration": None  # rounding takes none
-        if method == "rtn"
-        else {
-            "sequences": len(asked.calibration),
-            "tokens": sum(len(of.ids) for of in asked.calibration),
-        },
-        "questions": len(asked.scored),
-        "before": {"perplexity": made.pop("perplexity_before"), "gib": _gib(folder)},
+        "padded": [config(job.model)["intermediate_size"], size] if size else None,
+        "calibration": None if method == "rtn" else calibrated,  # rounding takes none
+        "questions": len(job.asked.scored),
+        "before": {"perplexity": made.pop("perplexity_before"), "gib": _gib(job.model)},
         "after": {"perplexity": made.pop("perplexity_after")},
         "worker": made,
     }
@@ -283,88 +297,6 @@ def _figures(folder: Path) -> dict[str, Any]:
     return dict(found) if same else {}
 
 
-def _environment() -> Path:
-    """The Python of llm-compressor's environment. Raises UserError where there is none."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.is_file():
-        raise UserError(
-            f"{ENVIRONMENT}: not there. llm-compressor quantises, in an environment of its own, as it needs "
-            f"other releases than vLLM. Run: {INSTALL} (docs/quantize.md says what it does)"
-        )
-    return python
-
-
-def _work(python: Path, request: dict[str, Any], folder: Path, report: Report) -> None:
-    """Run the worker. Raises UserError, with its last words, where it fails."""
-    write_json(request, folder / "request.json")
-    script = Path(__file__).with_name("quantize_worker.py")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    log = folder.parent / "worker.log"
-    last: deque[str] = deque(maxlen=20)
-    told = _paced(report)
-    with (
-        log.open("w", encoding="utf-8", buffering=1) as kept,
-        subprocess.Popen(
-            [python, "-P", script, folder / "request.json"],
-            stdin=subprocess.PIPE,  # its end tells the worker that this process has ended, however it did
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-        ) as process,
-    ):
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:  # universal newlines: a bar's \r ends a line, too
-                kept.write(line)
-                if line.strip() and "it/s" not in line and "s/it" not in line:  # no bars
-                    last.append(line.strip())
-                if step := re.match(r"\((\d+)/(\d+)\): ", line):
-                    told(int(step[1]), int(step[2]))
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode < 0:
-        raise UserError(
-            f"{request['model']}: its worker was killed ({signal.Signals(-process.returncode).name}); "
-            "the same command starts it anew"
-            + (". Memory may have run out" if process.returncode == -signal.SIGKILL else "")
-        )
-    if process.returncode:
-        words = "\n  ".join(last)
-        if "No space left" in words:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise UserError(
-            f"{request['model']}: llm-compressor failed ({process.returncode}). {log} has all it said; "
-            f"the end of it:\n  {words}"
-        )
-
-
-def _paced(report: Report) -> Callable[[int, int], None]:
-    """What is to be called with the layer at work, of all: a bar, and lines where stderr is no terminal."""
-    started: dict[int, float] = {}
-    spoken = time.monotonic()
-
-    def told(layer: int, layers: int) -> None:
-        nonlocal spoken
-        report.progress(layer, layers)
-        now = time.monotonic()
-        if layer in started:
-            return
-        started[layer] = now
-        done = layer - min(started)
-        if done and now - spoken >= TOLD_EVERY and not sys.stderr.isatty():
-            from finetune.callbacks import minutes
-
-            left = (now - min(started.values())) / done * (layers - layer + 1)
-            report.say(f"layer {layer} of {layers}, {minutes(left)} to go")
-            spoken = now
-
-    return told
-
-
 def _answer(model: Path, asked: Path, run: Path) -> None:
     infer("run", model, "--questions", asked, "--name", run.name, "--runs", run.parent)
 
@@ -382,23 +314,8 @@ def _check_finite(folder: Path, report: Report) -> None:
     files = weight_files(folder)
     for number, file in enumerate(files):
         report.progress(number, len(files))
-        for tensor in tensors_of(file).values():
-            if tensor.computable and not tensor.is_finite():
-                raise UserError(
-                    f"{file}: `{tensor.name}` holds NaN or infinite weights. Train or merge the model again"
-                )
-
-
-def _check_room(folder: Path, work: Path, grows: bool) -> None:
-    """Raises UserError where what will be written does not fit on the disk."""
-    size = sum(file.stat().st_size for file in weight_files(folder))
-    needed = size // 2 + (size if grows else 0) + (0 if answers_packed() else 2 * size) + _SPARE
-    free = shutil.disk_usage(work).free
-    if free < needed:
-        raise UserError(
-            f"{work}: {free / 2**30:.1f} GiB are free there, and quantising {folder} takes up to "
-            f"{needed / 2**30:.1f}. Free some space, and run the same again"
-        )
+        plain = (tensor for tensor in tensors_of(file).values() if tensor.computable)
+        check_finite(plain, "Train or merge the model again")
 
 
 def _kept_in(folder: Path) -> str:

@@ -13,6 +13,7 @@ from datagen.errors import UserError
 from datagen.hf.checkpoint import fingerprint, weight_files
 from datagen.storage.files import check_link, sha256
 from datagen.storage.manifest import MANIFEST, read_manifest
+from datagen.suggest import among
 from finetune.config import Config, differences
 
 RUN = "run.json"
@@ -25,7 +26,7 @@ RELEASES = ("shoptalk", "torch", "transformers", "trl", "peft")
 def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
     """Everything that shapes a training, as plain data. Raises UserError where `data` is no finished run."""
     manifest = read_manifest(data)
-    settings = config.model_dump(mode="json")
+    settings = config.model_dump(mode="json") | {"base": whole_path(config.base)}
     text = json.dumps(settings, sort_keys=True)
     return {
         "config": settings,
@@ -36,6 +37,11 @@ def lock(config: Config, data: Path, base: Path) -> dict[str, Any]:
         "base_sha256": fingerprint(weight_files(base)),
         "releases": {name: metadata.version(name) for name in RELEASES},
     }
+
+
+def whole_path(base: str) -> str:
+    """The whole path of a base that is a folder, so that it is found from elsewhere, too."""
+    return str(Path(base).resolve()) if Path(base).is_dir() else base
 
 
 def is_done(run: Path, wanted: dict[str, Any]) -> bool:
@@ -68,7 +74,8 @@ def chosen_budget(run: Path) -> int | None:
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The differences between two locks, in words; not of releases, as a training goes on after an update."""
-    found = differences(before["config"], now["config"])
+    base = whole_path(before["config"]["base"])  # earlier releases kept it as typed
+    found = differences(before["config"] | {"base": base}, now["config"])
     if before["data_sha256"] != now["data_sha256"]:
         same = before["data"] == now["data"]
         found.append(
@@ -76,14 +83,28 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             if same
             else f"data: {before['data']} then, {now['data']} now"
         )
-    if before["base_sha256"] != now["base_sha256"] and before["config"]["base"] == now["config"]["base"]:
+    if before["base_sha256"] != now["base_sha256"] and base == now["config"]["base"]:
         found.append(f"the weights of {now['config']['base']} are others than then")
     return found
+
+
+def check_there(run: Path) -> None:
+    """Raises UserError where there is no such folder, with the trainings or checkpoints beside it."""
+    check_link(run)
+    if not run.is_dir():
+        beside = [path for path in sorted(run.parent.glob("*")) if (path / RUN).is_file() or _is_kept(path)]
+        known = among(run, map(str, beside), part=lambda name: Path(name).name)
+        raise UserError(f"{run}: no such folder of a training: {known}. `finetune train` makes one")
+
+
+def _is_kept(path: Path) -> bool:
+    return path.parent.name == CHECKPOINTS and path.name.startswith("checkpoint-")
 
 
 def read(path: Path) -> dict[str, Any]:
     """A lock, or a done run's `run.json`. Raises UserError where it cannot be read."""
     check_link(path)
+    check_there(path.parent)
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found["config"], found["data"], found["data_sha256"], found["base_sha256"]

@@ -86,6 +86,15 @@ def tensors_of(*files: Path) -> dict[str, Tensor]:
     return {name: tensor for file in files for name, tensor in _read_head(file)[1].items()}
 
 
+def check_finite(tensors: Iterable[Tensor], todo: str) -> None:
+    """Raises UserError at the first number that is NaN or infinite, or that is no plain number."""
+    for tensor in tensors:
+        if not tensor.computable:
+            raise UserError(f"{tensor.file}: `{tensor.name}` holds {tensor.type}, not plain numbers. {todo}")
+        if not tensor.is_finite():
+            raise UserError(f"{tensor.file}: `{tensor.name}` holds numbers that are not finite. {todo}")
+
+
 def _read_head(file: Path) -> tuple[bytes, dict[str, Tensor]]:
     with file.open("rb") as opened:
         length = opened.read(8)
@@ -105,7 +114,8 @@ def rewrite(
     """Write a file with the tensors of another one, each in its type and place; gives the file's sha256.
 
     `change` gives what is to become of a tensor, None where it keeps its bits. `done` is told the bytes
-    written. The file is on the disk before it has its name.
+    written. The file is on the disk before it has its name. Raises UserError where a number would not be
+    finite.
     """
     head, tensors = _read_head(source)
 
@@ -113,7 +123,16 @@ def rewrite(
         for name, tensor in tensors.items():
             new = change(name)
             for rows in tensor.rows():
-                yield tensor.raw(rows) if new is None else _bytes(new(rows, tensor.read(rows)), tensor.type)
+                yield tensor.raw(rows) if new is None else changed(tensor, new(rows, tensor.read(rows)))
+
+    def changed(tensor: Tensor, value: Any) -> memoryview:
+        value = _stored(value, tensor.type)
+        if not value.isfinite().all():
+            raise UserError(
+                f"{source}: `{tensor.name}` would hold numbers that are not finite in {tensor.type}: this "
+                "file holds some already, or what is added is too much. Take smaller weights, or train again"
+            )
+        return _bytes(value, tensor.type)
 
     return _write(target, head, parts(), done)
 
@@ -191,8 +210,14 @@ def _write(
     return digest.hexdigest()
 
 
+def _stored(value: Any, stored: str) -> Any:
+    import torch
+
+    return value.to(getattr(torch, _TYPES[stored]))
+
+
 def _bytes(value: Any, stored: str) -> memoryview:
     import torch
 
-    plain = value.to(getattr(torch, _TYPES[stored])).contiguous().reshape(-1)
+    plain = _stored(value, stored).contiguous().reshape(-1)
     return memoryview(plain.view(torch.uint8).numpy())

@@ -7,6 +7,7 @@ models:
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,8 +57,16 @@ def load(file: Path) -> Models:
     return found
 
 
-def make(file: Path, runs: Path) -> Iterator[Path]:
-    """The folder of each model, as soon as it is written; those that are there are not written again.
+class Made(NamedTuple):
+    """A model of the file that is written: its name there, what it is made of, and its folder."""
+
+    name: str
+    of: str
+    folder: Path
+
+
+def make(file: Path, runs: Path) -> Iterator[Made]:
+    """Each model, as soon as it is written; those that are there are not written again.
 
     Their trainings are `runs/<file>-<model>`. All are checked, and the disk for room for all, before the
     first one is written.
@@ -73,4 +82,12 @@ def make(file: Path, runs: Path) -> Iterator[Path]:
     check_room_for(base_in(first.lock, first.folder), written)
     for name, model in models.models.items():
         run = ensemble(folders[name], named[name], list(model.weights.values())).run
-        yield wise_ft(run, model.alpha)
+        yield Made(name, _told(model), wise_ft(run, model.alpha))
+
+
+def _told(model: Model) -> str:
+    """What a model is made of: `0.5 blend + 0.5 concepts, a share of 0.75`."""
+    added = " + ".join(f"{weight:g} {name}" for name, weight in model.weights.items())
+    far = sum(model.weights.values())
+    odd = f" (which add up to {far:g})" if abs(far - 1) > 1e-9 else ""
+    return f"{added}{odd}, a share of {model.alpha:g}"

@@ -26,7 +26,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from datagen.errors import UserError
-from datagen.hf.checkpoint import ORIGIN, PICKLES
+from datagen.hf.checkpoint import ORIGIN, PICKLES, share_weights
 from datagen.hf.checkpoint import config as model_config
 from datagen.prompts.cloze import CHOICES
 from datagen.storage.files import full_disk, write_json, write_parquet
@@ -374,6 +374,7 @@ def _finish(
     write_card(run, config, splits["train"].licenses, wanted, result)
     if config.rank is None:  # a whole model, which may be asked as it is
         write_json({"choose": config.choose}, run / ORIGIN)
+    share_weights(run)
     write_json(wanted | result, run / RUN)
     _clear_checkpoints(config, run)
 

@@ -3,25 +3,30 @@
     RUN/sweep-<questions>/
       alpha-0/ alpha-0.5/ ...   runs of infer
       sweep.json   sweep.png    scores with intervals, and the choice; compare.html
+      work.json                 what is swept, and the models that were written for it
 
-Models are written and asked one after another; what was killed goes on where it stopped.
+One model is on the disk at a time, and in the end the chosen one: a model is removed when it has answered,
+unless it was there before. What was killed goes on where it stopped.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.console.progress import Say
 from datagen.console.text import table
 from datagen.errors import UserError
-from datagen.shopbench.questions import read_questions
-from datagen.storage.files import full_disk, write_json
+from datagen.shopbench.questions import Asked, read_questions
+from datagen.storage.files import full_disk, read_json, write_json
 from datagen.storage.folder_lock import held
-from finetune.merge import base_of, check_room_for, check_share, wise_ft
+from finetune.merge import check_share, origin_of, share_folder, wise_ft
+from finetune.run_file import RUN
 from finetune.scored import counted, few, infer
 
-RESULT, PLOT = "sweep.json", "sweep.png"
+RESULT, PLOT, WORK = "sweep.json", "sweep.png", "work.json"
 
 
 class Sweep(NamedTuple):
@@ -30,6 +35,13 @@ class Sweep(NamedTuple):
     folder: Path
     scores: dict[float, dict[str, Any]]
     best: float
+    removed: list[float]
+    """The shares whose models were written, and are gone."""
+
+    @property
+    def model(self) -> Path:
+        """The model of the best share."""
+        return share_folder(self.folder.parent, self.best)
 
     @property
     def warnings(self) -> list[str]:
@@ -48,32 +60,37 @@ class Sweep(NamedTuple):
 
 
 def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None, say: Say) -> Sweep:
-    """Have the models of all shares answer the questions.
+    """Have the models of all shares answer the questions; the best one's is there in the end.
 
     Raises UserError as `wise_ft` does, and where `infer` cannot answer or score.
     """
     alphas = sorted(set(alphas))
     for alpha in alphas:
         check_share(alpha)
-    if not any(question.target is not None for question in read_questions(questions)):
+    asked = read_questions(questions)
+    if not any(question.target is not None for question in asked):
         raise UserError(
             f"{questions}: no question has a right answer, so none can choose a share. Name others"
         )
-    check_room_for(base_of(run), [run / f"wise-ft-{alpha:g}" for alpha in alphas])
     of = "-".join([questions.resolve().stem, *([str(limit)] if limit else [])])
     folder = run / f"sweep-{of}"
     with full_disk(folder), held(folder, f"{folder} is being answered into"):
+        work = _Work(run, folder, {**origin_of(run), "questions": _digest(asked)})
         for number, alpha in enumerate(alphas, start=1):
+            if work.is_answered(alpha):
+                continue
             say(f"alpha {alpha:g}, {number} of {len(alphas)}")
-            asked = ["--questions", questions, *(["--limit", limit] if limit else [])]
+            most = ["--limit", limit] if limit else []
             named = ["--name", _name(alpha), "--runs", folder]
-            infer("run", wise_ft(run, alpha), *asked, *named)
+            infer("run", work.model(alpha), "--questions", questions, *most, *named)
+            work.answered(alpha)
         answered = [folder / _name(alpha) for alpha in alphas]
         told = json.loads(infer("compare", *answered, "--json", "--page", folder / "compare.html"))
         scores = {alpha: told[_name(alpha)] for alpha in alphas}
         # Of equal ones the nearest to the base, which forgets least
         best = max(alphas, key=lambda alpha: (scores[alpha]["overall"]["score"], -alpha))
-        found = Sweep(folder, scores, best)
+        work.keep(best)
+        found = Sweep(folder, scores, best, [of for of in alphas if not share_folder(run, of).is_dir()])
         _plot(found, told["best trivial"]["overall"]["score"])
         alike = {f"{alpha:g}": of for alpha, of in scores.items()}
         write_json(
@@ -81,6 +98,46 @@ def sweep(run: Path, alphas: Sequence[float], questions: Path, limit: int | None
             folder / RESULT,
         )
     return found
+
+
+class _Work:
+    """The models of a sweep: which have answered, and which were written for it and may be removed."""
+
+    def __init__(self, run: Path, folder: Path, swept: dict[str, Any]) -> None:
+        self._run, self._folder, self._file = run, folder, folder / WORK
+        said = read_json(self._file, "Delete it") if self._file.is_file() else {}
+        answered = said["answered"] if said.get("swept") == swept else []
+        self._said = {"swept": swept, "written": said.get("written", []), "answered": answered}
+
+    def is_answered(self, alpha: float) -> bool:
+        """Whether a share's model has answered these very questions, so that it need not be there."""
+        return alpha in self._said["answered"] and (self._folder / _name(alpha) / RUN).is_file()
+
+    def model(self, alpha: float) -> Path:
+        """The model of a share; that of another which was written for the sweep is removed before."""
+        folder = share_folder(self._run, alpha)
+        for other in self._said["written"]:
+            if other != folder.name:
+                shutil.rmtree(self._run / other, ignore_errors=True)
+        if not folder.is_dir():
+            self._said["written"] = [folder.name]
+            write_json(self._said, self._file)
+        return wise_ft(self._run, alpha)
+
+    def answered(self, alpha: float) -> None:
+        """Note that a share's model has answered."""
+        self._said["answered"] = sorted({*self._said["answered"], alpha})
+        write_json(self._said, self._file)
+
+    def keep(self, alpha: float) -> None:
+        """Have the model of a share there, and no other of the sweep; it is not the sweep's any more."""
+        self.model(alpha)
+        self._said["written"] = []
+        write_json(self._said, self._file)
+
+
+def _digest(asked: Sequence[Asked]) -> str:
+    return hashlib.sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def told(found: Sweep) -> str:
@@ -94,6 +151,17 @@ def told(found: Sweep) -> str:
         for alpha, scores in found.scores.items()
     ]
     return table(["alpha", "over all", *(kind.replace("_", " ") for kind in kinds)], rows)
+
+
+def notices(found: Sweep) -> Iterator[str]:
+    """What a person should know of the choice, and where all of it lies."""
+    for line in found.warnings:
+        yield f"warning: {line}"
+    yield f"{found.folder} holds the answers, the page compare.html and the plot {PLOT}"
+    if found.removed:
+        others, run = ", ".join(f"{share:g}" for share in found.removed), found.folder.parent
+        yield f"the models of alpha {others} are removed; finetune wise-ft {run} --alpha writes one again"
+    yield f"the model of alpha {found.best:g}, which scores best:"
 
 
 def _brief(of: dict[str, float]) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import click
 
 from datagen.console.app import Commands, below
 from datagen.console.progress import counting
+from datagen.shopbench.tracks import NAMES as TRACKS
 
 if TYPE_CHECKING:
     from infer.predict import Report
@@ -60,7 +61,7 @@ _QUESTIONS = click.option(
     type=click.Path(path_type=Path),
     required=True,
     metavar="SOURCE",
-    help="A data set of datagen, JSON Lines in ShopBench's form, or Shopping MMLU's data.zip.",
+    help="A data set of datagen, JSON Lines in ShopBench's form, Shopping MMLU's data.zip, a run of infer.",
 )
 _LIMIT = click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Ask only N questions, of all tasks in turn."
@@ -103,6 +104,7 @@ def serve(model: str, name: str | None, port: int, questions: Path | None, plain
       infer serve models/mine --name mine --plain
     """
     from datagen.hf.checkpoint import model_folder
+    from infer.server import serve, serve_plainly
 
     if plain and questions:
         raise click.UsageError("--plain has no page, so there is nothing to pick --questions on")
@@ -111,50 +113,9 @@ def serve(model: str, name: str | None, port: int, questions: Path | None, plain
         place = folder.resolve()
         name = place.parent.name if place.name == "merged" else place.name
     if plain:
-        from infer.serve import openai_server
-
-        url = f"http://127.0.0.1:{port}/v1"
-        click.echo(f"{name} will answer at {url} in about a minute. To ask it, type elsewhere:")
-        click.echo(f"  make data RECIPE=reworded TEACHER='{name}' BASE_URL={url}")
-        sys.stdout.flush()
-        openai_server.serve(folder, name, "127.0.0.1", port)
+        serve_plainly(folder, name, port)
     else:
-        _serve_answers(folder, name, port, questions)
-
-
-def _serve_answers(folder: Path, name: str, port: int, questions: Path | None) -> None:
-    from datagen.errors import UserError
-    from datagen.hf.checkpoint import chooses_by
-    from datagen.shopbench.questions import read_questions
-    from infer.scoring.grade import grade
-    from infer.serve.engine import Engine, settings
-    from infer.serve.waiting import Line, answers_of
-
-    try:
-        from infer.serve import app
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is not installed, and serving needs it. Run: pip install -e '.[infer-cpu]' "
-            "(where there is a GPU: '.[infer]')"
-        ) from None
-    asked = read_questions(questions) if questions else []
-    at, choose, chosen = app.listening(port), chooses_by(folder), settings(folder)
-    click.echo(f"loads {name} ...", err=True)
-    with nullcontext() if chosen.device == "cpu" else app.unheard():
-        engine = Engine(folder, chosen)
-    line = Line(answers_of(engine, chosen.context, choose), chosen.batch, most=4 * chosen.batch)
-
-    def ready() -> None:
-        url = f"http://{app.HOST}:{port}"
-        click.echo(f"{name} answers at {url} (OpenAI's API: {url}/v1). Ctrl-C ends it")
-        sys.stdout.flush()
-
-    def leaving() -> None:
-        click.echo("answers what was asked, then ends. Ctrl-C again leaves out what waits", err=True)
-
-    app.run(app.server(app.app(line, name, asked, grade), ready, leaving), at)
-    line.close()
-    click.echo(f"stopped. Questions answered: {line.answered:,}", err=True)
+        serve(folder, name, port, questions)
 
 
 @main.command()
@@ -312,27 +273,20 @@ def plan(
     Example:
       infer plan qwen2-72b --bits 4 --gpus 4x16 --questions runs/esci_mcq --time-limit 70m
     """
-    from datagen.hf.checkpoint import chooses_by, model_folder
     from datagen.hf.gpus import gpus as named
     from datagen.shopbench.questions import read_questions
     from infer import plan as planning
 
+    if bits and not gpus:
+        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
     given = planning.given_rates(rates) if rates else None
     machine = named(gpus) if gpus else None
     asked = read_questions(questions)
-    by = choose or (chooses_by(Path(model)) if Path(model).is_dir() else "number")
     if machine:
         known = None if bits is None else int(bits)
-        click.echo(planning.plan(model, asked, machine, known, time_limit, by, given))
-        return
-    if bits:
-        raise click.UsageError("--bits is for --gpus: a model on this machine is in the bits that it is in")
-    from infer.serve.engine import Engine, settings
-
-    folder = model_folder(model)
-    chosen = settings(folder)
-    engine = None if given else Engine(folder, chosen)
-    click.echo(planning.plan_here(folder, asked, engine, chosen, time_limit, by, given))
+        click.echo(planning.plan(model, asked, machine, known, time_limit, choose, given))
+    else:
+        click.echo(planning.plan_here(model, asked, time_limit, choose, given))
 
 
 @main.command()
@@ -340,11 +294,13 @@ def plan(
 @_QUESTIONS
 @click.option(
     "--track",
-    type=click.Choice(["concepts", "reasoning", "behavior", "languages", "all"]),
-    help="Take this track's time. [default: the limit of the folder's submission.json]",
+    type=click.Choice(TRACKS),
+    help="Take this track's time, for the questions asked. [default: the limit of its submission.json]",
 )
 @click.option(
-    "--time-limit", type=_Time(), help="Take another limit, such as 70m, 90s or 1.5h; loading counts."
+    "--time-limit",
+    type=_Time(),
+    help="Take so long for the questions asked, as in 70m, 90s, 1.5h; loading counts.",
 )
 @_LIMIT
 @click.option("--name", help="Name of the run's folder. [default: FOLDER-SOURCE-drive]")
@@ -362,7 +318,7 @@ def drive(
 
     FOLDER is what finetune submit wrote. Its class runs in a process of its own and is given prompts
     alone, in batches of the size that it wants. A batch has 10 seconds a question; the process is killed when
-    the limit ends.
+    the limit ends. By its own limit it goes as if all questions of the track were to come.
 
     \b
     Example:
@@ -370,7 +326,8 @@ def drive(
     """
     from datagen.shopbench.questions import read_questions
     from infer.batches import balanced
-    from infer.drive import drive, summary
+    from infer.drive import drive
+    from infer.drive_report import summary
 
     if track and time_limit:
         raise click.UsageError("--track has a time limit, --time-limit is one: give one of them")

@@ -35,15 +35,13 @@ from datagen.storage.files import full_disk, read_json, sha256, write_json, writ
 from datagen.storage.folder_lock import held
 from datagen.tasks import TASKS
 from infer import run_file
+from infer.drive_report import LATE, SETTINGS, Times, summed
 from infer.predict import ANSWER_ROW, SILENT, Report
-from infer.serve.constraints import names_listed
 from infer.serve.pace import VARIABLE
 from infer.serve.prepare import guessed, printable
 
-SETTINGS = "submission.json"
 LOG = "log.txt"
 MOST_TOGETHER = 16
-LATE = "late"
 LOCKS = (".lock", ".lock.json")
 
 _KIT = Path(__file__).with_name("kit.py")
@@ -97,11 +95,7 @@ def drive(
         copies = [replace(question, prompt=printable(question.prompt)) for question in asked]
         write_parquet(to_table(copies), run / COPY)
         rows, times, died = _ask_all(folder.resolve(), asked, kinds, limit, run, report)
-        done = {
-            **said,
-            **_summed(asked, guesses, rows, times),
-            **({"died": died} if died else {}),
-        }
+        done = {**said, **summed(asked, guesses, rows, times), **({"died": died} if died else {})}
         write_json(done, run / run_file.RUN)
     if died:
         raise UserError(
@@ -155,14 +149,6 @@ def _clear(run: Path) -> None:
             file.unlink()
 
 
-class Times(NamedTuple):
-    """Seconds of a drive: all, those of loading, and each batch's size with its own."""
-
-    total: float
-    loading: float | None
-    batches: list[tuple[int, float]]
-
-
 def _ask_all(
     folder: Path, asked: Sequence[Asked], kinds: Sequence[TaskType], limit: Limit, run: Path, report: Report
 ) -> tuple[list[dict[str, Any]], Times, str]:
@@ -182,13 +168,21 @@ def _ask_all(
                     "is_multiple_choice": batch.is_multiple_choice,
                 }
                 start = time.monotonic()
-                texts = _texts(ask(question, began + limit.seconds), len(batch.places))
+                reply = ask(question, began + limit.seconds)
+                texts = _texts(reply, len(batch.places))
+                problems = _problems(reply, len(texts))
                 seconds = time.monotonic() - start
                 taken.append((len(batch.places), seconds))
                 late = seconds > SECONDS_A_QUESTION * len(batch.places)
                 new = [
-                    _row(asked[place], kinds[place], "" if late else text, seconds / len(texts), late)
-                    for place, text in zip(batch.places, texts, strict=True)
+                    _row(
+                        asked[place],
+                        kinds[place],
+                        "" if late else text,
+                        seconds / len(texts),
+                        LATE if late else problem,
+                    )
+                    for place, text, problem in zip(batch.places, texts, problems, strict=True)
                 ]
                 write_parquet(
                     pa.Table.from_pylist(new, schema=ANSWER_ROW),
@@ -290,7 +284,13 @@ def _texts(reply: dict[str, Any], count: int) -> list[str]:
     return [printable(text) for text in texts]
 
 
-def _row(asked: Asked, kind: TaskType, text: str, seconds: float, late: bool) -> dict[str, Any]:
+def _problems(reply: dict[str, Any], count: int) -> list[str | None]:
+    """What the class says of each answer; nothing where it is another's."""
+    found = reply.get("problems")
+    return found if isinstance(found, list) and len(found) == count else [None] * count
+
+
+def _row(asked: Asked, kind: TaskType, text: str, seconds: float, problem: str | None) -> dict[str, Any]:
     return {
         "id": asked.id,
         "task_type": kind.value,
@@ -300,86 +300,5 @@ def _row(asked: Asked, kind: TaskType, text: str, seconds: float, late: bool) ->
         "tokens": None,
         "seconds": seconds,
         "constraint": None,
-        "problem": LATE if late else None,
+        "problem": problem,
     }
-
-
-def _summed(
-    asked: Sequence[Asked], guesses: Sequence[Any], rows: Sequence[dict[str, Any]], times: Times
-) -> dict[str, Any]:
-    """Counts and times, as `run.json` keeps them."""
-    by_id = {question.id: (question, guess) for question, guess in zip(asked, guesses, strict=True)}
-    usable: dict[str, list[bool]] = {}
-    for row in rows:
-        question, guess = by_id[row["id"]]
-        kind = question.task_type or guess.task_type
-        usable.setdefault(kind.value, []).append(names_listed(guess, kind, TASKS[kind].parse(row["raw"])))
-    slowest = max(times.batches, key=lambda batch: batch[1] / batch[0], default=None)
-    return {
-        "questions": {"rows": len(asked)},
-        "finished": len(rows) == len(asked),
-        "answered": len(rows),
-        "left": len(asked) - len(rows),
-        "late": sum(row["problem"] == LATE for row in rows),
-        "unparsed": {kind: len(of) - sum(of) for kind, of in sorted(usable.items())},
-        "parsed": {kind: sum(of) / len(of) for kind, of in sorted(usable.items())},
-        "seconds": round(times.total, 1),
-        "loading_seconds": None if times.loading is None else round(times.loading, 1),
-        "slowest_batch": slowest and {"questions": slowest[0], "seconds": round(slowest[1], 2)},
-        "seconds_a_question": {
-            flag: round(sum(of) / len(of), 4)
-            for flag, of in {
-                name: [
-                    row["seconds"]
-                    for row in rows
-                    if bool(by_id[row["id"]][0].is_multiple_choice) is is_choice
-                ]
-                for name, is_choice in (("multiple_choice", True), ("other", False))
-            }.items()
-            if of
-        },
-    }
-
-
-def summary(done: dict[str, Any], run: Path) -> str:
-    """The report on a drive."""
-    limit = 60 * done["limit"]["minutes"]
-    rows = done["questions"]["rows"]
-    lines = [
-        f"{run}: {done['answered']:,} of {rows:,} questions answered in {done['seconds']:,.0f} s of "
-        f"{limit:,.0f} s"
-        + (
-            f", {done['loading_seconds']:.0f} s of them loading"
-            if done["loading_seconds"] is not None
-            else ""
-        )
-    ]
-    if slowest := done["slowest_batch"]:
-        lines.append(
-            f"slowest batch: {slowest['questions']} questions in {slowest['seconds']:.1f} s, of "
-            f"{SECONDS_A_QUESTION * slowest['questions']} s"
-        )
-    lines.append(f"late, so counted as empty: {done['late']:,}; left when time was up: {done['left']:,}")
-    unparsed = ", ".join(f"{kind} {count:,}" for kind, count in done["unparsed"].items())
-    if unparsed:
-        lines.append(f"answers that do not parse, or name what is not listed: {unparsed}")
-    if told := _whole_track(done):
-        lines.append(told)
-    return "\n".join(lines)
-
-
-def _whole_track(done: dict[str, Any]) -> str:
-    """How long all questions of the track would take at this pace; empty where nothing tells."""
-    track, pace = TRACKS.get(done["track"]), done["seconds_a_question"]
-    if track is None or not pace:
-        return ""
-    choices = track.questions.get(TaskType.MULTIPLE_CHOICE, 0)
-    counts = {"multiple_choice": choices, "other": sum(track.questions.values()) - choices}
-    usual = sum(pace.values()) / len(pace)
-    seconds = (done["loading_seconds"] or 0) + sum(
-        count * pace.get(name, usual) for name, count in counts.items()
-    )
-    return (
-        f"at this pace the {sum(counts.values()):,} questions of {done['track']} take {seconds / 60:,.0f} "
-        f"minutes of its {track.seconds / 60:.0f}"
-    )

@@ -13,35 +13,31 @@ from typing import Any, NamedTuple
 
 from datagen.console.text import duration
 from datagen.errors import UserError
-from datagen.hf.architecture import PUBLISHED, Architecture, architecture, evenly, spread
+from datagen.hf.architecture import PUBLISHED
 from datagen.hf.architecture import names as known_models
-from datagen.hf.checkpoint import config
+from datagen.hf.checkpoint import chooses_by, model_folder
 from datagen.hf.gpus import Gpu, Gpus
 from datagen.prompts.chat import check_chat
 from datagen.prompts.token_count import token_counter
 from datagen.shopbench.questions import Asked
 from infer.batches import balanced
-from infer.serve.engine import CONTEXT, Engine, Settings
+from infer.on_gpus import (
+    GIB,
+    GROUP,
+    OVERHEAD,
+    SEQUENCES,
+    UTILISATION,
+    Memory,
+    Model,
+    memory,
+    model,
+    padded,
+    split_over,
+)
+from infer.serve.engine import Engine, Settings, settings
 from infer.serve.prepare import guessed, prepare
 from infer.serve.respond import Answerer
 from infer.work import Load, load, loads
-
-GIB = 2**30
-
-GROUP = 128
-"""Inputs that share a scale in 4 bits."""
-
-FOUR_BITS = 0.5 + 2.5 / GROUP
-"""Bytes of a weight in AWQ's 4 bits: 4 bits, and 20 more for each group's scale and zero."""
-
-UTILISATION = 0.92
-"""Share of a GPU's memory that vLLM takes."""
-
-TOGETHER = 8_192
-"""Tokens that vLLM reads at once on a GPU."""
-
-SEQUENCES = {"T4": 32}
-"""Sequences at once that the engine allows; others: vLLM's 256."""
 
 BATCH, BLOCK = 512, 16
 
@@ -56,26 +52,8 @@ COMPUTE, BANDWIDTH, LINK = 0.4, 0.7, 0.5
 STEP, HOP = 0.005, 30e-6
 """Seconds that a step costs beside its work, and a message to the other GPUs beside its bytes."""
 
-_OVERHEAD = 1.2 * GIB
-"""CUDA, NCCL and captured graphs."""
-
 _SAMPLE = 32
 """Questions of the short run that measures this machine."""
-
-
-class Memory(NamedTuple):
-    """Bytes on each GPU, and what is left for keys and values."""
-
-    weights: float
-    working: float
-    cache: float
-    token: float
-    """Bytes of one token's keys and values."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens whose keys and values fit."""
-        return max(0, int(self.cache / self.token))
 
 
 class Rates(NamedTuple):
@@ -88,85 +66,6 @@ class Rates(NamedTuple):
     said: float
     weighed: float
     share: float = 1.0
-
-
-class Model(NamedTuple):
-    """What is planned of a model: its shape, bits of its matrices, and inputs that share a scale."""
-
-    name: str
-    shape: Architecture
-    bits: int
-    group: int
-    context: int
-
-
-def model(name: str, bits: int | None) -> Model:
-    """The model in a folder, or one whose sizes are known, with its matrices in so many bits.
-
-    In 4 bits a known one is padded, as `finetune quantize` does it. Raises UserError.
-    """
-    shape = architecture(name)
-    context = min(CONTEXT, shape.context)
-    if Path(name).is_dir():
-        found = _quantised(Path(name))
-        if found and bits not in (None, found[0]):
-            raise UserError(f"{name} is in {found[0]} bits already: leave out --bits {bits}")
-        if found:
-            return Model(name, shape, *found, context)
-    if bits == 4:
-        return Model(name, _padded(shape), 4, GROUP, context)
-    return Model(name, shape, 16, 0, context)
-
-
-def _padded(shape: Architecture) -> Architecture:
-    """The shape as `finetune quantize` makes it, so that no group is cut where GPUs share the model."""
-    return shape.padded(GROUP * evenly(shape.heads, shape.kv_heads))
-
-
-def _quantised(folder: Path) -> tuple[int, int] | None:
-    """Bits and group of a folder whose matrices are quantised; None where they aren't."""
-    said = config(folder).get("quantization_config")
-    if not said:
-        return None
-    groups = said.get("config_groups") or {}
-    weights: dict[str, Any] = next((group.get("weights") or {} for group in groups.values()), {})
-    bits = weights.get("num_bits") or said.get("bits") or said.get("w_bit")
-    if bits not in (4, 8):
-        raise UserError(
-            f"{folder / 'config.json'}: `quantization_config` is of {bits} bits: only 4 and 8 can be planned"
-        )
-    return int(bits), int(weights.get("group_size") or said.get("group_size") or GROUP)
-
-
-def split_over(model: Model, gpus: Gpus) -> int:
-    """Over how many of the GPUs the engine spreads the model: as many as share it evenly.
-
-    Raises UserError where that cuts a group of quantised weights in two.
-    """
-    shape = model.shape
-    parts = spread(shape.heads, shape.kv_heads, shape.intermediate, gpus.number)
-    if model.bits == 4 and shape.intermediate % (parts * model.group):
-        fits = spread(shape.heads, shape.kv_heads, shape.intermediate // model.group, parts)
-        new = _padded(shape).intermediate
-        raise UserError(
-            f"{model.name}: {shape.intermediate} inputs in groups of {model.group} don't split over {parts} "
-            f"GPUs. Quantise it again (finetune quantize pads them to {new} before), or use {fits} of them"
-        )
-    return parts
-
-
-def memory(model: Model, gpus: Gpus) -> Memory:
-    """Bytes on each GPU."""
-    shape, parts = model.shape, split_over(model, gpus)
-    matrix = {4: FOUR_BITS * GROUP / max(model.group, 1) if model.group < GROUP else FOUR_BITS, 8: 1.02}
-    embeddings = shape.embedding * (1 if shape.tied else 2)
-    small = shape.weights - shape.in_matrices - embeddings
-    weights = (matrix.get(model.bits, 2.0) * shape.in_matrices + 2 * embeddings) / parts + 2 * small
-    rows = SEQUENCES.get(gpus.gpu.name, 256)
-    working = TOGETHER * 2 * (6 * shape.hidden + 3 * shape.intermediate / parts) + rows * shape.vocabulary * 8
-    token = 2 * 2 * shape.layers * max(1, shape.kv_heads // parts) * shape.head
-    free = gpus.gpu.gib * GIB * UTILISATION - weights - working - _OVERHEAD
-    return Memory(weights, working, max(0.0, free), token)
 
 
 def rates(model: Model, gpus: Gpus, at_once: int, sequence: float) -> Rates:
@@ -255,13 +154,14 @@ def plan(
     gpus: Gpus,
     bits: int | None,
     limit: float | None,
-    choose: str,
+    choose: str | None,
     given: Rates | None,
 ) -> str:
     """The plan of a run on GPUs, as a text. Raises UserError where it can't be held, with what could."""
     found = model(name, bits)
     counter = token_counter(known_models().get(name.lower(), name), _tokenizer)
-    work = total(asked, counter.tokenizer, found.context, BATCH, BLOCK, choose)
+    by = choose or (chooses_by(Path(name)) if Path(name).is_dir() else "number")
+    work = total(asked, counter.tokenizer, found.context, BATCH, BLOCK, by)
     kept = memory(found, gpus)
     parts = split_over(found, gpus)
     lines = list(_memory(found, gpus, parts, kept, work, counter.how))
@@ -284,20 +184,26 @@ def plan(
 
 
 def plan_here(
-    name: Path,
-    asked: Sequence[Asked],
-    engine: Engine | None,
-    chosen: Settings,
-    limit: float | None,
-    choose: str,
-    given: Rates | None,
+    name: str, asked: Sequence[Asked], limit: float | None, choose: str | None, given: Rates | None
 ) -> str:
-    """The plan of a run on this machine, with its engine loaded or with rates that are given."""
+    """The plan of a run on this machine, by a short run or rates that are given. Raises UserError."""
+    hub = known_models().get(name.lower())
+    if hub and not Path(name).is_dir():
+        raise UserError(
+            f"{name}: its sizes are known, so GPUs can be planned: --gpus 1x16. To measure this machine "
+            "name a folder (`finetune base smollm2-135m` prints that of the embedded model), or a model of "
+            f"the hub: {hub}"
+        )
+    folder = model_folder(name)
+    chosen, by = settings(folder), choose or chooses_by(folder)
     block = BLOCK if chosen.device == "cuda" else CPU_BLOCK
-    tokenizer = engine.tokenizer if engine else _tokenizer(name)
-    speed = given or measured(engine, asked, chosen, block, choose)  # type: ignore[arg-type]
-    work = total(asked, tokenizer, chosen.context, chosen.batch, block, choose)
-    how = "given" if given else f"measured by {min(len(asked), _SAMPLE)} of the questions"
+    if given:
+        tokenizer, speed, how = _tokenizer(folder), given, "given"
+    else:
+        engine = Engine(folder, chosen)
+        tokenizer, speed = engine.tokenizer, measured(engine, asked, chosen, block, by)
+        how = f"measured by {min(len(asked), _SAMPLE)} of the questions"
+    work = total(asked, tokenizer, chosen.context, chosen.batch, block, by)
     lines = list(_work(work, "its own tokenizer"))
     return "\n".join(_minutes(lines, work, speed, limit, f"this machine: {how}"))
 
@@ -350,7 +256,7 @@ def _work(work: Load, how: str) -> Iterator[str]:
 
 
 def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how: str) -> Iterator[str]:
-    yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB"
+    yield f"{model.name} in {model.bits} bits on {gpus} of {gpus.gpu.gib:g} GiB{gpus.taken}"
     if parts < gpus.number:
         heads = f"{model.shape.heads} heads ({model.shape.kv_heads} of keys)"
         yield f"its {heads} split evenly over {parts} of the {gpus.number} GPUs alone"
@@ -362,7 +268,7 @@ def _memory(model: Model, gpus: Gpus, parts: int, kept: Memory, work: Load, how:
     for words, value in (
         ("weights", kept.weights),
         ("what comes and goes", kept.working),
-        ("CUDA, messages and graphs", _OVERHEAD),
+        ("CUDA, messages and graphs", OVERHEAD),
         (f"left for keys and values ({kept.tokens:,} tokens)", kept.cache),
     ):
         yield f"{words:<44}{value / GIB:>7.1f}"
@@ -409,7 +315,7 @@ def _does_not_fit(model: Model, gpus: Gpus, kept: Memory) -> Iterator[str]:
     options = []
     counts = sorted({gpus.number} | {n for n in (2, 4, 8, 16, 32, 64) if n > gpus.number})
     for bits in sorted({model.bits, 4}, reverse=True):
-        shape = _padded(model.shape) if bits == 4 else model.shape
+        shape = padded(model.shape) if bits == 4 else model.shape
         for count in counts:
             if (bits, count) == (model.bits, gpus.number) or model.shape.heads % count:
                 continue

@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from datagen.console.text import duration
 from datagen.errors import UserError
 from datagen.hf.checkpoint import chooses_by, model_folder
 from datagen.schema import TaskType
@@ -182,7 +183,7 @@ def _answer(
         if not told and all(seconds[later.task_type] for later in rest):
             told = True
             left = sum(len(later.asked) for later in rest)
-            report.say(f"{left:,} questions to go, about {_spoken(_expected(rest, seconds))}")
+            report.say(f"{left:,} questions to go, about {duration(_expected(rest, seconds))}")
         report.progress(done, total)
         start = time.monotonic()
         rows = _ask(batch, engine, context, how, pace)
@@ -194,8 +195,9 @@ def _answer(
         done += len(rows)
         if pace and not short and any(row["problem"] in (SHORTENED, BY_RULE) for row in rows):
             short = True
+            time_left = duration(max(pace.seconds_left, 0))
             report.say(
-                f"the time limit leaves {_spoken(max(pace.seconds_left, 0))} for {total - done:,} questions: "
+                f"the time limit leaves {time_left} for {total - done:,} questions: "
                 "answers are shortened, and where that does not do, those that take longest are by rule"
             )
     report.progress(done, total)
@@ -240,7 +242,3 @@ def _row(
         "constraint": prepared.constraint,
         "problem": problem or prepared.problem,
     }
-
-
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -18,7 +18,7 @@ import numpy as np
 from datagen.hf.checkpoint import chooses_by, model_folder
 from infer.serve.engine import Engine, settings
 from infer.serve.fallback import ruled
-from infer.serve.pace import Pace, ask_within, limit_of
+from infer.serve.pace import FAILED, Pace, ask_within, limit_of
 from infer.serve.prepare import Prepared, guessed, prepare
 from infer.serve.respond import ask
 
@@ -40,6 +40,8 @@ class ShopBenchModel:
         self._settings = settings(folder)
         self._pace = Pace(limit_of(limit), _BEGAN) if limit else None
         self._engine = Engine(folder, self._settings)
+        self.problems: list[str | None] = []
+        """What the time limit did to each answer of the last call, as `ask_within` tells it, or FAILED."""
         self._warm_up()
 
     def get_batch_size(self) -> int:
@@ -59,10 +61,12 @@ class ShopBenchModel:
         flags = told * len(prompts) if len(told) == 1 else told
         prepared = [self._prepared(prompt, bool(flag)) for prompt, flag in zip(prompts, flags, strict=True)]
         try:
-            return self._answers(prepared, prompts)
+            found = self._answers(prepared, prompts)
         except Exception as error:  # of one prompt; the others have their answers without it
             _complain(f"a batch failed, so its prompts are asked one by one: {error}")
-        return [self._alone(*pair) for pair in zip(prepared, prompts, strict=True)]
+            found = [self._alone(*pair) for pair in zip(prepared, prompts, strict=True)]
+        self.problems = [problem for _, problem in found]
+        return [text for text, _ in found]
 
     def _warm_up(self) -> None:
         """Ask what nobody asked, twice: a first call takes longest, the second one tells the pace."""
@@ -78,20 +82,21 @@ class ShopBenchModel:
         guess = guessed(prompt, flag)
         return prepare(self._engine.tokenizer, prompt, guess, self._settings.context, choose=self._choose)
 
-    def _answers(self, prepared: list[Prepared], prompts: list[str]) -> list[str]:
+    def _answers(self, prepared: list[Prepared], prompts: list[str]) -> list[tuple[str, str | None]]:
         if self._pace:
-            return [response.text for response, _ in ask_within(self._engine, self._pace, prepared, prompts)]
+            found = ask_within(self._engine, self._pace, prepared, prompts)
+            return [(response.text, problem) for response, problem in found]
         return [
-            response.text if one.request or one.weighed else ruled(prompt, one.guess)
+            (response.text if one.request or one.weighed else ruled(prompt, one.guess), None)
             for response, one, prompt in zip(ask(self._engine, prepared), prepared, prompts, strict=True)
         ]
 
-    def _alone(self, prepared: Prepared, prompt: str) -> str:
+    def _alone(self, prepared: Prepared, prompt: str) -> tuple[str, str | None]:
         try:
             return self._answers([prepared], [prompt])[0]
         except Exception as error:
             _complain(f"answered by rule: {error}")
-            return ruled(prompt, prepared.guess)
+            return ruled(prompt, prepared.guess), FAILED
 
 
 def _text(prompt: object) -> str:

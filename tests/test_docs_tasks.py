@@ -122,11 +122,13 @@ def shopbench() -> list[str]:
     for row in covered():
         links = ", ".join(f"[{name}](#{name.replace('.', '')})" for name in row["covered_by"].split())
         body.append([row["skill"], row["task"], row["type"].replace("_", " "), links or "-", row["missing"]])
-    done = sum(bool(row["covered_by"]) for row in covered())
-    by_teacher = sum(bool({*row["covered_by"].split()} & taught().keys()) for row in covered())
+    done = [row for row in covered() if row["covered_by"]]
+    whole = sum(not row["missing"] for row in done)
+    by_teacher = sum({*row["covered_by"].split()} <= taught().keys() for row in done)
     head = (
-        f"{done} of {len(covered())} are covered: {done - by_teacher} by tasks whose answers the seeds carry,"
-        f" {by_teacher} by tasks on a teacher's tables."
+        f"{whole} of {len(covered())} are covered, {len(done) - whole} more in part:"
+        f" {len(done) - by_teacher} by tasks whose answers the seeds carry,"
+        f" {by_teacher} by tasks on a teacher's tables alone."
     )
     return [head, "", *table(["skill", "task", "type", "covered by", "missing"], body)]
 

@@ -125,3 +125,157 @@ def test_wrong_bullet_points_tell_of_their_own_products(tmp_path: Path) -> None:
     for row in rows:
         assert [bullet for bullet in row["positives"] if "Lasts" in bullet]
         assert not [bullet for bullet in row["negatives"] if "Lasts" in bullet]
+
+
+def test_a_question_needs_no_picture_and_its_signs_are_read_right(tmp_path: Path) -> None:
+    folder = tmp_path / "mmlu" / "data" / "val"
+    folder.mkdir(parents=True)
+    asked = [
+        "Which of the two tools tightens a screw?",
+        "The spectrum shown in Fig. 4.25 is of which gas?",
+        "Question below refers to the following situation:",
+        "A set of orbitals is given above. How many of them are full?",
+        "How large is Decker‚Äôs share of the income?",
+    ]
+    with (folder / "college_physics_val.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([question, "One", "Two", "Three", "Four", "A"] for question in asked)
+    assert [row["text"] for row in drawn(tmp_path, "mmlu", "science")] == asked[:1]
+
+
+def test_a_wrong_snippet_has_no_word_that_may_tell_of_the_aspect(tmp_path: Path) -> None:
+    told = [
+        "It is beautiful", "So stylish and I love it", "What an attractive thing", "Very comfortable to wear",
+        "The price is great", "Such great quality", "It arrived fast and the delivery was great",
+        "The battery is great", "The sound is great", "Easy to clean and that is great",
+        "The instructions are great", "The glasses are sturdy and look really great",
+        "Great smooth appearance",
+    ]  # fmt: skip
+    reviews = [
+        {**REVIEW, "text": f"{text}. I have no more to tell of it today.", "parent_asin": f"B{place:09}"}
+        for place, text in enumerate(told)
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", [*reviews, *reviews])
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    rows = drawn(tmp_path, "reviews_texts", "snippets_on_aspect")
+    rows = [row for row in rows if row["aspect"] == "appearance"]
+    assert rows
+    assert not [text for row in rows for text in row["negatives"] if "look" in text or "appearance" in text]
+
+
+def test_an_answer_is_a_query_without_misspelt_words(tmp_path: Path) -> None:
+    film = {"product_title": "Father of the Bride, the film on a disc"}
+    rod = {"product_title": "カーテンポール アイアン 180〜360cm ブラック", "product_locale": "jp"}
+    for place, (product, right, wrong, task) in enumerate(
+        [
+            (film, "fathers", "fathes", "query_for_product"),
+            (rod, "カーテンポール 黒", "カテンポール", "query_for_foreign_product"),
+        ]
+    ):
+        rows = [
+            row["reference"]
+            for nth, query in enumerate([right, wrong])
+            for row in rows_of(tmp_path / f"{place}{nth}", f"esci_generation/{task}", [product], [query])
+        ]
+        assert rows == [right]
+
+
+@pytest.mark.parametrize(
+    ("title", "total"),
+    [
+        ("Udon Noodles, 7.76 oz (Pack of 6)", "46.56 ounces"),
+        ("Foil Containers with Lids, 1 lb (Pack of 55)", None),
+        ("Laundry Detergent, 170 Loads, 255 Fl Oz (Pack of 2)", None),
+    ],
+)
+def test_what_a_container_holds_is_no_total(tmp_path: Path, title: str, total: str | None) -> None:
+    rows = rows_of(tmp_path, "numbers/total_amount", [{"product_title": title}])
+    assert [row["correct"] for row in rows] == ([total] if total else [])
+
+
+def test_a_number_of_a_brand_s_name_is_no_amount(tmp_path: Path) -> None:
+    products = [
+        {"product_title": "2L Lifestyle Pub Table, Ivory White", "product_brand": "2L Lifestyle"},
+        {"product_title": "Pub Jug of 2L, Ivory White", "product_brand": "2L Lifestyle"},
+    ]
+    rows = rows_of(tmp_path, "numbers/amount_told", products)
+    assert {row["title"]: row["correct"] for row in rows if "liters" in row["correct"]} == {
+        "Pub Jug of 2L, Ivory White": "2 liters"
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("Acme Kettle of Steel, Black", True),
+        ("Round Drop Pendant of Silver", False),
+        ("Acme Kettle of Steel, Bla…", False),
+    ],
+)
+def test_a_title_to_write_is_whole_and_told_in_part(tmp_path: Path, title: str, kept: bool) -> None:
+    points = "The kettle boils a liter of water in a minute\nIts steel does not rust\n" + "A cord. " * 6
+    product = {"product_title": title, "product_bullet_point": points}
+    assert bool(rows_of(tmp_path, "esci_generation/title_from_features", [product])) == kept
+
+
+def test_a_product_s_reviews_are_not_those_of_a_wrong_one(tmp_path: Path) -> None:
+    titles = ["Star Stud Earrings for Parties", "Necklace and Stud Earring Jewelry Set"]
+    titles += [
+        f"{name} of Steel for Every Day" for name in ("Kettle", "Hammer", "Scooter", "Lantern", "Whisk")
+    ]
+    said = ["earrings and a necklace", "necklace", "kettle", "hammer", "scooter", "lantern", "whisk"]
+    reviews = [
+        {
+            **REVIEW,
+            "text": f"I took my {thing} with me {nth} times, what a joy it was to have.",
+            "parent_asin": f"B{place:09}",
+            "timestamp": nth,
+        }
+        for nth in range(3)
+        for place, thing in enumerate(said)
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    items = [{**ITEM, "parent_asin": f"B{place:09}", "title": title} for place, title in enumerate(titles)]
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
+    rows = [
+        row for row in drawn(tmp_path, "reviews_texts", "product_of_review") if row["correct"] == titles[0]
+    ]
+    assert rows
+    assert not [row for row in rows if titles[1] in row["distractors"]]
+
+
+def test_options_do_not_differ_by_a_plural_alone(tmp_path: Path) -> None:
+    groups = ["womens", "women", "mens", "men", "boys", "girls", "unisex-baby"]
+    items = [
+        {
+            **ITEM,
+            "parent_asin": f"B{place:09}",
+            "title": f"{('Girls', 'Boys')[place % 2]} Jacket number {place}",
+            "details": {"Department": groups[place % len(groups)]},
+        }
+        for place in range(70)
+    ]
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", [REVIEW])
+    rows = drawn(tmp_path, "reviews_attributes", "value_in_title")
+    assert rows
+    for row in rows:
+        options = [row["correct"], *row["distractors"]]
+        assert len({option.rstrip("s") for option in options}) == len(options), row
+
+
+def test_stars_that_a_review_contradicts_are_not_asked_for(tmp_path: Path) -> None:
+    told = {
+        f"Mine is number {stars} and has a lid, as each of them has there.": stars for stars in range(1, 6)
+    }
+    for nth in range(9):
+        told[f"It is awful and much too small, I had to send {nth} of them back."] = 4
+        told[f"What a beautiful thing, all of us love it and have {nth} of them."] = 2
+    reviews = [
+        {**REVIEW, "title": "", "text": text, "rating": float(stars), "parent_asin": f"B{place:09}"}
+        for place, (text, stars) in enumerate(told.items())
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    rows = drawn(tmp_path, "reviews_sentiment", "rating")
+    assert {row["answer"] for row in rows} == {1, 2, 3, 4, 5}
+    assert not [row["text"] for row in rows if "number" not in row["text"]]

@@ -177,15 +177,17 @@ def model_folder(name: str) -> Path:
     if not folder.is_dir():
         raise UserError(
             f"{folder}: no such model folder. Name a folder with config.json and safetensors in it, such as "
-            "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct"
+            "finetune/runs/NAME/merged, or a model of the hub, as in: Qwen/Qwen2-0.5B-Instruct. "
+            "`finetune base smollm2-135m` prints the folder of the embedded model"
         )
     return checked(folder, name)
 
 
 def share_weights(folder: Path) -> None:
-    """Let those read the weights who may read config.json: safetensors writes them for their owner alone."""
+    """Let those read the weights who may read what lies beside: safetensors writes for their owner alone."""
+    beside = next(file for file in sorted(folder.glob("*.json")) if file.is_file())
     for file in folder.glob("*.safetensors"):
-        shutil.copymode(folder / "config.json", file)
+        shutil.copymode(beside, file)
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -39,6 +39,17 @@ class Gpus(NamedTuple):
 
     number: int
     gpu: Gpu
+    by_size: bool = False
+    """Whether a size was named, and a card taken for it."""
+
+    @property
+    def taken(self) -> str:
+        """Which card was taken for a size, and how to name another, as the end of a line; else nothing."""
+        if not self.by_size:
+            return ""
+        alike = [gpu.name for gpu in PUBLISHED if gpu.gib == self.gpu.gib and gpu != self.gpu]
+        other = f"name it for another: {self.number}x{alike[0]}" if alike else "others differ in speed"
+        return f", taken for that size ({other})"
 
     def __str__(self) -> str:
         return f"{self.number} x {self.gpu.name}"
@@ -68,5 +79,5 @@ def gpus(text: str) -> Gpus:
             "Or write the gigabytes of one, as in 8x80"
         )
     if gigabytes in _BY_GB:
-        return Gpus(count, named[_BY_GB[int(gigabytes)].lower()])
+        return Gpus(count, named[_BY_GB[int(gigabytes)].lower()], by_size=True)
     return Gpus(count, Gpu(f"{gigabytes:g} GB", round(gigabytes * 0.93, 1)))  # as of 16 GB a program sees 15

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 from datagen.errors import UserError
 from datagen.schema import TaskType
+from datagen.shopbench.tracks import NAMES
 
 SECONDS_A_QUESTION = 10
 """What ShopBench allows a question; a batch has so much for each of its own."""
-
-ALL = "all"
-"""The track over all four."""
 
 
 class Limit(NamedTuple):
@@ -26,15 +24,15 @@ class Limit(NamedTuple):
 _CHOICE, _ORDER, _SEVERAL = TaskType.MULTIPLE_CHOICE, TaskType.RANKING, TaskType.RETRIEVAL
 _ENTITIES, _TEXT = TaskType.NAMED_ENTITY_RECOGNITION, TaskType.GENERATION
 
-TRACKS = {
-    "concepts": Limit(70 * 60, {_CHOICE: 8000, _SEVERAL: 854, _ENTITIES: 361, _TEXT: 1915}),
-    "reasoning": Limit(20 * 60, {_CHOICE: 2851, _SEVERAL: 266}),
-    "behavior": Limit(30 * 60, {_CHOICE: 2453, _ORDER: 150, _SEVERAL: 610, _TEXT: 760}),
-    "languages": Limit(20 * 60, {_CHOICE: 1395, _ORDER: 200, _TEXT: 784}),
-}
-TRACKS[ALL] = Limit(
-    140 * 60, {kind: sum(limit.questions.get(kind, 0) for limit in TRACKS.values()) for kind in TaskType}
+_EACH = (
+    Limit(70 * 60, {_CHOICE: 8000, _SEVERAL: 854, _ENTITIES: 361, _TEXT: 1915}),
+    Limit(20 * 60, {_CHOICE: 2851, _SEVERAL: 266}),
+    Limit(30 * 60, {_CHOICE: 2453, _ORDER: 150, _SEVERAL: 610, _TEXT: 760}),
+    Limit(20 * 60, {_CHOICE: 1395, _ORDER: 200, _TEXT: 784}),
 )
+_ALL = Limit(140 * 60, {kind: sum(limit.questions.get(kind, 0) for limit in _EACH) for kind in TaskType})
+
+TRACKS = dict(zip(NAMES, (*_EACH, _ALL), strict=True))
 
 
 def as_object(limit: Limit) -> dict[str, object]:

@@ -182,30 +182,42 @@ beside as (
 )
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
 
--- For every product a query that it answers exactly, one by chance of those that its page bears out and that ask for nothing
--- to be absent: it can be guessed. Three in four of its words stand in the title, as half of the products that have fewer read
--- wrong; and all of them in the title of some exact product (in Japanese half of its pairs of characters), so that it is not misspelt.
+-- Queries that are not misspelt: all of their words stand in the title of some exact product; of one word alone, it stands there
+-- whole. Of a Japanese query half of its pairs of characters do, and each word in katakana.
+create view esci.spelled as
+select locale, query_id from esci.titled where label = 'E' and case
+    when locale = 'jp' then overlap >= 0.5 and len([word for word in regexp_extract_all(query, '[\p{Katakana}ー]{3,}')
+        if not contains(replace(title, ' ', ''), word)]) = 0
+    when overlap < 1 then false
+    else contains(query, ' ') or list_has_all(words_of(title, language), words_of(query, language)) end
+group by all;
+
+-- For every product a query that it answers exactly, one by chance of those that its page bears out, that ask for nothing
+-- to be absent and are not misspelt: it can be guessed. Three in four of its words stand in the title, as half of the products
+-- that have fewer read wrong.
 create view esci.guesses as
-with spelled as (select locale, query_id from esci.titled where label = 'E' group by all having max(overlap) >= if(locale = 'jp', 0.5, 1)),
-fitting as (
+with fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
-    from esci.titled semi join spelled using (locale, query_id)
+    from esci.titled semi join esci.spelled using (locale, query_id)
     where label = 'E' and backed and overlap >= if(locale = 'jp', 0.65, 0.75) and length(query) between 3 and 80
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )
 select locale, product_id, best.query_id as query_id, best.query as query, best.split as split from fitting;
 
--- Measures that titles tell (`measures_in`), of up to 100,000 products of each marketplace: every number with a unit. `sound` is
+-- Measures that titles tell (`measures_in`), of up to 100,000 products of each marketplace: every number with a unit, but in a
+-- brand's name. `sound` is
 -- whether it is one amount and no other: not one end of a range, a fraction, `up to` or `for` so much, an amount `per` something or
 -- of an ingredient. `packs` are the numbers in which the product comes, in the title's words, and `packed` that in `12 x 330 ml`.
 -- Ounces of what is eaten are of weight; others may be of weight or of a liquid, and so are of the kind `ounces`.
 create table esci.measures as
 with drawn as (
-    select locale, language, product_id, title, packs_in(title) as packs from esci.titles where may_measure(title)
+    select locale, language, product_id, title, packs_in(title) as packs,
+        if(regexp_matches(brand, '\d') and starts_with(lower(title), lower(brand)), title[length(brand) + 1:], title) as named
+    from esci.titles where may_measure(title)
     qualify row_number() over (partition by locale order by draw(product_id)) <= 100000
 ),
-told as (select *, unnest(measures_in(title, language), recursive := true) from (select distinct * from drawn)),
+told as (select * exclude (named), unnest(measures_in(named, language), recursive := true) from (select distinct * from drawn)),
 units as (select language, if(language = 'ja', word, strip_accents(word)) as word, canonical as unit from lists.units)
 select * exclude (previous), if(unit = 'oz' and of_food(title), 'weight', unit_kind(unit)) as kind, number_told(number, language) as value,
     nullif(if(kind = 'length', '', regexp_extract(times || chain, '^(\d{1,3}) ?[x×*]? ?$', 1)), '')::integer as packed,

@@ -1,7 +1,7 @@
 -- Questions that stand alone, with four options in any order. `area` puts subjects together: `business`, `science`,
 -- `medicine`, `society`, `humanities`, `everyday`, `arithmetic`, and `reading` for a text with a question. `open` tells
 -- those that can be asked without their options, as they ask for one name or number and answer shortly, `reference` is the right one. Left out are questions about pictures, long
--- ones, those that stand again with another answer, and those whose options name others by letter (`both A and B`); `all of the
+-- ones, those whose signs were read in a wrong encoding, those that stand again with another answer, and those whose options name others by letter (`both A and B`); `all of the
 -- above` is written `all of these`, since any order must do.
 create table mmlu.asked as
 with worded as (
@@ -46,7 +46,8 @@ select key, text, options, answer,
 from once
 where len(options) = 4 and list_unique(list_transform(options, lambda option: lower(option))) = 4
     and not regexp_matches(lower(text), '\b(?:figure|diagram|graph|picture|photograph|map|table) (?:below|above|shows?'
-        || '|at)\b|\bshown (?:below|above)\b')
+        || '|at)\b|\b(?:shown|given) (?:below|above)\b|\bfig(?:ure|\.) ?\d|\bfollowing situation:?$')
+    and not regexp_matches(text || options::varchar, 'â€|‚Ä|Ã[©¨¼¶¤]|\x{fffd}')
     and not regexp_matches(lower(options::varchar), '\babove\b|\bbelow\b|[ (\[][a-d]\)?,? (?:and|or|nor|&'
         || '|but not) \(?[a-d]\b|\b(?:first|second|third|last) (?:and|option|choice|answer)\b');
 

@@ -32,13 +32,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from datagen.errors import UserError
 from datagen.shopbench.questions import Asked
 from infer.serve.chat_api import MOST_BYTES, Refused, chunks, model_entry, models, read_chat, reply
+from infer.serve.port import HOST
 from infer.serve.prepare import printable
 from infer.serve.waiting import Full, Line
-
-HOST = "127.0.0.1"
 
 Grade = Callable[[Asked, str], dict[str, Any]]
 
@@ -145,20 +143,6 @@ def app(line: Line, model: str, asked: Sequence[Asked], grade: Grade) -> Starlet
             Exception: _broken,
         },
     )
-
-
-def listening(port: int) -> socket.socket:
-    """A socket at the port, of this machine alone. Raises UserError where it is taken."""
-    found = socket.socket()
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((HOST, port))
-    except OSError as error:
-        found.close()
-        raise UserError(
-            f"port {port} of this machine can't be had ({error.strerror}). Name another by --port"
-        ) from None
-    return found
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 `vllm serve` looks for a package named `vllm`, which the CPU's build does not have, so its module is run.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ def command(folder: Path, name: str, host: str, port: int) -> tuple[list[str], d
     chosen = settings(folder)
     words = [sys.executable, "-m", MODULE, "--model", str(folder), "--served-model-name", name]
     words += ["--host", host, "--port", str(port), "--dtype", chosen.dtype]
+    # Else what a model such as Qwen3 thinks stands in its reply; a request can ask for it
+    words += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": False})]
     words += ["--max-model-len", str(chosen.context), "--disable-log-stats"]
     environment = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     if chosen.device == "cpu":

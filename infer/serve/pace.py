@@ -49,7 +49,8 @@ SAFE = 0.7
 FORGET = 0.9
 """What a measurement weighs after each later one."""
 
-SHORTENED, BY_RULE = "answer_shortened", "time_up"
+SHORTENED, BY_RULE, FAILED = "answer_shortened", "time_up", "failed"
+"""What was done to an answer: it was cut short, or it is a rule's, as time is short or the engine failed."""
 
 
 def limit_of(file: Path) -> Limit:

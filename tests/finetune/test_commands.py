@@ -60,6 +60,8 @@ def test_a_training_is_told_and_merged(
         result.stdout,
     )
     assert "24 of 24 rows" in result.stderr
+    modes = {file.stat().st_mode for file in run.iterdir() if file.is_file()}
+    assert len(modes) == 1  # safetensors wrote its own for their owner alone
     merged = CliRunner().invoke(main, ["merge", str(run)])
     assert merged.stdout == f"{run / 'merged'}\n"
     half = CliRunner().invoke(main, ["wise-ft", str(run), "--alpha", "0.5"])
@@ -93,7 +95,7 @@ def test_the_base_of_a_training_that_was_cut_off_is_not_told(tmp_path: Path) -> 
             ["train", "smollm2-135m", "--data", "gone", "--set", "lrr=1"],
             "`lrr` is no key: did you mean `lr`?",
         ),
-        (["merge", "gone"], "error: gone/run.json: no such file. gone is no finished training"),
+        (["merge", "gone"], "error: gone: no such folder of a training: known: none"),
         (["base", "gone"], "error: no base model `gone`"),
     ],
 )

@@ -241,6 +241,34 @@ def test_trainings_that_do_not_fit_together_are_refused(
     assert not (tmp_path / "sum").exists()
 
 
+def test_its_record_finds_members_and_base_from_elsewhere(
+    runs: Path, tiny_base: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("base").symlink_to(tiny_base)
+    Path("runs").mkdir()
+    members = [train(Path("base"), tiny_run, Path("runs") / name, rank=2) for name in "pq"]
+    lock = json.loads(Path("runs/p/run.json").read_text(encoding="utf-8"))
+    lock["config"]["base"] = "base"  # as earlier releases kept it
+    Path("runs/p/run.json").write_text(json.dumps(lock), encoding="utf-8")
+    train(Path("base"), tiny_run, Path("runs/p"), rank=2)  # which is the same training
+    made = ensemble(members, Path("runs/sum")).run
+    monkeypatch.chdir("/")
+    said = json.loads((tmp_path / made / "run.json").read_text(encoding="utf-8"))
+    for member, of in zip(members, said["ensemble"]["members"], strict=True):
+        assert (tmp_path / made / of["run"]).resolve() == tmp_path / member
+    assert merge(tmp_path / made).is_dir()
+
+
+def test_a_member_that_is_not_there_is_told_with_those_that_are(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{runs}/aa: no such folder of a training: did you mean `{runs}/a`"):
+        ensemble([runs / "x", runs / "aa"], tmp_path / "sum")
+    kept = Path(shutil.copytree(runs / "a", tmp_path / "a" / "checkpoints" / "checkpoint-10"))
+    shutil.copyfile(runs / "a" / "run.json", tmp_path / "a" / "run.json")
+    with pytest.raises(UserError, match=rf"checkpoint-19: no such .* did you mean `{kept}`"):
+        ensemble([kept.with_name("checkpoint-19"), runs / "b"], tmp_path / "sum")
+
+
 @pytest.mark.parametrize("fault", ["nan", "cut", "strange", "gone"])
 def test_a_damaged_member_is_named_before_anything_is_written(runs: Path, tmp_path: Path, fault: str) -> None:
     from safetensors.torch import load_file, save_file

@@ -19,6 +19,7 @@ from datagen.errors import UserError
 from datagen.hf.checkpoint import fingerprint
 from finetune import tensors
 from finetune.config import load
+from finetune.ensemble import ensemble
 from finetune.merge import merge, wise_ft
 from tests.finetune.conftest import write_base
 from tests.finetune.test_commands import FINETUNE, wait_until
@@ -365,6 +366,40 @@ def test_an_adapter_with_numbers_that_are_not_finite_is_refused(run: Path, value
     matrices[name][0, 0] = value
     save_file(matrices, adapter)
     with pytest.raises(UserError, match=rf"`{name}` holds numbers that are not finite\. Delete {run}"):
+        merge(run)
+    assert not any(run.glob("*merged*"))
+
+
+def test_a_training_of_all_weights_that_are_not_finite_is_refused(
+    fully_trained: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    run = Path(shutil.copytree(fully_trained, tmp_path / "run"))
+    name = "model.layers.1.mlp.up_proj.weight"
+    found = weights(run)
+    found[name][3, 4] = float("nan")
+    save_file(found, run / "model.safetensors", metadata={"format": "pt"})
+    for made in (lambda: merge(run), lambda: wise_ft(run, 0.5), lambda: ensemble([run], run / "sum", [1])):
+        with pytest.raises(
+            UserError, match=rf"`{name}` holds numbers that are not finite\. Delete {run} and"
+        ):
+            made()
+    assert not any(path.is_dir() for path in run.iterdir())
+
+
+def test_a_sum_that_its_type_cannot_hold_is_not_written(run: Path, tiny_base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    save_file({name: of.half() for name, of in weights(base).items()}, base / "model.safetensors")
+    adapter = run / "adapter_model.safetensors"
+    save_file({name: of * 1e5 for name, of in load_file(adapter).items()}, adapter)
+    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    content["config"]["base"] = str(base)
+    content["base_sha256"] = fingerprint([base / "model.safetensors"])
+    (run / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"_proj.weight` would hold numbers that are not finite in F16: "):
         merge(run)
     assert not any(run.glob("*merged*"))
 

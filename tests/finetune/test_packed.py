@@ -65,6 +65,13 @@ def test_a_packed_layer_unpacks_to_the_numbers_that_were_packed(model: tuple[Pat
         assert torch.equal(unpacked(weights, LAYER), plain)
 
 
+def test_a_dequantized_model_is_read_by_whom_the_packed_one_is(
+    model: tuple[Path, Any], tmp_path: Path
+) -> None:
+    dequantize(model[0], tmp_path / "plain")
+    assert len({file.stat().st_mode for file in (tmp_path / "plain").iterdir()}) == 1
+
+
 def test_a_dequantized_model_is_a_plain_one(model: tuple[Path, Any], tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file

@@ -9,11 +9,14 @@ from click.testing import CliRunner
 from datagen.errors import UserError
 from datagen.hf.architecture import Architecture, architecture
 from datagen.hf.gpus import gpus
+from datagen.schema import TaskType
 from finetune.base_models import load_tokenizer
 from finetune.cli import main
 from finetune.config import Config, load, names
 from finetune.dataset import read_split
-from finetune.plan import GIB, Data, activations, count, memory, part, plan, proposals, shape_of, time
+from finetune.memory import GIB, activations, memory, part
+from finetune.plan import Data, count, plan, proposals, shape_of, time
+from tests.finetune.conftest import WriteRun, rows
 
 SHAPE = Architecture("qwen2", 256, 4, 8, 2, 32, 688, 512, False, 1_024, (True, False, False))
 
@@ -149,19 +152,39 @@ def test_the_tokens_are_those_that_would_be_trained(
     found = count(config, tiny_run)
     split = read_split(tiny_run, "train", load_tokenizer(tiny_base), config.max_length)
     assert (found.rows, found.tokens, found.longest) == (24, sum(split.lengths), max(split.lengths))
-    assert (found.left_out, found.how) == (0, "its own tokenizer")
+    assert (found.left_out, found.how) == ({}, "its own tokenizer")
     short = count(config.model_copy(update={"max_length": found.longest - 1}), tiny_run)
-    assert short.rows + short.left_out == 24
+    assert short.rows + short.left_out["over_length"] == 24
     assert count(config.model_copy(update={"token_budget": found.tokens // 2}), tiny_run).rows < 24
-    with pytest.raises(UserError, match="none of its rows is within `max_length: 2`"):
+    with pytest.raises(UserError, match=r"none of the rows .*; left out: 24 longer than `max_length: 2`"):
         count(config.model_copy(update={"max_length": 2}), tiny_run)
+
+
+def test_the_plan_says_why_rows_are_left_out(tiny_base: Path, tmp_path: Path, write_run: WriteRun) -> None:
+    kind = TaskType.MULTIPLE_CHOICE
+    odd = [
+        (TaskType.GENERATION, "Explain it" + " at length" * 200, "it"),
+        (kind, "Which one is there?", "0"),
+        (kind, "Which is the odd one out?\n0. lamp\n1. mug", "1"),
+        (TaskType.GENERATION, "Say <|im_end|>", "it"),
+    ]
+    data = write_run(tmp_path / "odd", [*odd, *rows()], rows()[:5])
+    config = Config(base=str(tiny_base), rank=4, max_length=300, choose="text", rows=20)
+    text = plan(config, gpus("1x80"), data)
+    assert "\n20 of the train split's 28 rows, " in text
+    assert (
+        "left out: 1 that ask for what does not fit, 1 with no list to choose a text from, 1 longer than "
+        "`max_length: 300`, 1 with a special token in their text; 4 are beyond `rows: 20`\n"
+    ) in text
+    assert "\nthe test split's 5 rows are not trained on: " in text
 
 
 def test_the_winners_training_takes_about_a_day() -> None:
     """8 x A100, 502,435 rows in 24 hours, as they say; of what length, they don't."""
     config, shape = load("qwen2-72b"), architecture("qwen2-72b")
+    data = Data(502_435, 0, 3_000, {}, 502_435, 0, "")
     hours = [
-        (time(config, shape, gpus("8x80"), Data(502_435, 502_435 * mean, 3_000, 0, "")).seconds or 0) / 3600
+        (time(config, shape, gpus("8x80"), data._replace(tokens=502_435 * mean)).seconds or 0) / 3600
         for mean in (160, 280)
     ]
     assert hours[0] < 24 < hours[1] + 3
@@ -170,12 +193,13 @@ def test_the_winners_training_takes_about_a_day() -> None:
 def test_of_an_unknown_gpu_no_hours_are_told(tiny_config: Path, tiny_run: Path) -> None:
     text = plan(load(str(tiny_config)), gpus("1x32"), tiny_run)
     assert "hours: not known, as the speed of a GPU of 32 GB is not" in text
-    assert "24 rows" in text
+    assert "24 of the train split's 24 rows" in text
 
 
 def test_the_command_prints_the_plan_or_refuses() -> None:
     good = CliRunner().invoke(main, ["plan", "qwen2-72b", "--gpus", "8x80"])
     assert good.exit_code == 0
     assert "72,706,203,648 weights; trained: 842,137,600 of an adapter of rank 64" in good.output
+    assert "on 8 x A100 of 79.3 GiB, taken for that size (name it for another: 8xH100)\n" in good.output
     bad = CliRunner().invoke(main, ["plan", "qwen2-72b", "--gpus", "8x40"])
     assert bad.exit_code == 1

@@ -44,12 +44,24 @@ def test_each_model_is_the_share_of_the_sum_that_the_file_says(
         tmp_path / "runs" / "tracks-one" / "wise-ft-0.5",
         tmp_path / "runs" / "tracks-two" / "wise-ft-1",
     )
+    assert "one: 0.75 a + 0.25 b, a share of 0.5\n" in done.stderr
+    assert "to hand it in" not in done.stderr
     shares = {adapters / "a": 0.375, adapters / "b": 0.125}
     assert difference(weights(one), mean(tiny_base, shares)) < 1e-5
     assert difference(weights(two), mean(tiny_base, {adapters / "b": 1.0})) < 1e-5
     written = (one / "model.safetensors").stat().st_mtime_ns
     assert CliRunner().invoke(main, command).stdout == done.stdout
     assert (one / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_model_that_is_named_after_a_track_is_told_how_to_be_handed_in(file: Path, tmp_path: Path) -> None:
+    text = file.read_text(encoding="utf-8").replace("one:", "concepts:").replace("b: 0.25", "b: 0.5")
+    file.write_text(text, encoding="utf-8")
+    command = ["ensemble", str(file), "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(main, command, catch_exceptions=False)
+    first = done.stdout.split()[0]
+    assert "concepts: 0.75 a + 0.5 b (which add up to 1.25), a share of 0.5\n" in done.stderr
+    assert f"to hand it in: finetune submit {first} --track concepts\n" in done.stderr
 
 
 def test_every_mistake_of_the_file_is_told_at_its_place(file: Path) -> None:

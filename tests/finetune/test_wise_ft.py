@@ -22,6 +22,7 @@ import infer.cli
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from finetune.cli import main
+from finetune.merge import wise_ft
 from finetune.wise_ft import sweep
 from infer.serve.engine import Request, Settings
 from tests.finetune.conftest import Row, WriteRun
@@ -110,6 +111,8 @@ def test_the_questions_choose_the_share(run: Path, questions: Path, answering: A
     told = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
     assert (told["best"], told["warnings"]) == (0.5, [])
     assert told["scores"]["1"]["overall"]["score"] == 0.5
+    assert [path.name for path in run.glob("*wise-ft*")] == ["wise-ft-0.5"]
+    assert f"the models of alpha 0, 1 are removed; finetune wise-ft {run} --alpha writes" in result.stderr
 
 
 def test_a_gain_that_may_be_chance_is_told(run: Path, questions: Path, answering: Answering) -> None:
@@ -134,13 +137,16 @@ def test_a_sweep_goes_on_where_it_stopped(run: Path, questions: Path, answering:
     with pytest.raises(KeyError):  # at the share in the middle
         sweep(run, [0, 0.5, 1], questions, 9, lambda line: None)
     folder = run / "sweep-asked-9"
+    assert [path.name for path in run.glob("wise-ft-*")] == ["wise-ft-0.5"]
     answers = next((folder / "alpha-0" / "answers").iterdir())
     written = answers.stat().st_mtime_ns
-    answering({"wise-ft-0": 10, "wise-ft-0.5": 20, "wise-ft-1": 30})
+    later = answering({"wise-ft-0.5": 20, "wise-ft-1": 30})
     found = sweep(run, [0, 0.5, 1], questions, 9, lambda line: None)
     assert set(found.scores) == {0, 0.5, 1}
     assert found.warnings[0].startswith("9 questions of 1 tasks are few: true intervals are wider")
     assert answers.stat().st_mtime_ns == written
+    asked = [Path(words[1]).name for words in later if words[0] == "run"]
+    assert asked == ["wise-ft-0.5", "wise-ft-1"]  # the first model is gone, and not missed
     assert commands[0][4:6] == ("--limit", "9")
 
 
@@ -156,10 +162,32 @@ def test_what_is_no_share_is_refused_before_anything_is_written(
     assert not any(run.glob("*wise-ft*"))
 
 
-def test_a_disk_without_room_for_all_is_told_before_the_first(
+def test_models_that_were_there_before_are_kept(run: Path, questions: Path, answering: Answering) -> None:
+    answering({"wise-ft-0": 10, "wise-ft-0.5": 20, "wise-ft-1": 30})
+    ours = wise_ft(run, 0)
+    sweep(run, [0, 0.5, 1], questions, None, lambda line: None)
+    assert {path.name for path in run.glob("wise-ft-*")} == {ours.name, "wise-ft-1"}
+    found = sweep(run, [0.5, 0], questions, None, lambda line: None)  # the one chosen before is kept, too
+    assert (found.best, found.removed) == (0.5, [])
+    assert {path.name for path in run.glob("wise-ft-*")} == {"wise-ft-0", "wise-ft-0.5", "wise-ft-1"}
+
+
+def test_answers_to_other_questions_do_not_count(
+    run: Path, questions: Path, answering: Answering, write_run: WriteRun
+) -> None:
+    answering({"wise-ft-0": 10, "wise-ft-1": 30})
+    sweep(run, [0, 1], questions, None, lambda line: None)
+    shutil.rmtree(questions)
+    write_run(questions, QUESTIONS[:1], QUESTIONS[:50])
+    for _ in range(2):
+        with pytest.raises(UserError, match="questions"):
+            sweep(run, [0, 1], questions, None, lambda line: None)
+
+
+def test_a_disk_without_room_is_told_before_the_first(
     run: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = SimpleNamespace(free=150_000)
+    room = SimpleNamespace(free=50_000)
     monkeypatch.setattr("datagen.storage.files.shutil.disk_usage", lambda folder: room)
     with pytest.raises(UserError, match=r"and its disk has 0.0 GB left"):
         sweep(run, [0, 1], questions, None, lambda line: None)

@@ -108,7 +108,7 @@ def test_the_memory_of_a_step_is_as_planned(figures: dict[str, Any]) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from datagen.hf.architecture import of_config
-    from finetune.plan import activations, working_bytes
+    from finetune.memory import activations, working_bytes
 
     config = Qwen2Config(
         hidden_size=2048,

@@ -8,8 +8,14 @@ from datagen.hf.gpus import gpus
 
 def test_a_size_or_a_name_tells_the_kind() -> None:
     assert str(gpus("8x80")) == "8 x A100"
-    assert gpus("4x16") == gpus("4xt4")
+    assert gpus("4x16").gpu == gpus("4xt4").gpu
     assert gpus("1xH200").gpu.gib == 140
+
+
+def test_a_card_that_is_taken_for_a_size_is_told_once() -> None:
+    assert gpus("8x80").taken == ", taken for that size (name it for another: 8xH100)"
+    assert gpus("4x16").taken == ", taken for that size (others differ in speed)"
+    assert (gpus("8xA100").taken, gpus("2x32").taken) == ("", "")
 
 
 def test_of_an_unknown_size_only_the_memory_is_known() -> None:

@@ -24,7 +24,7 @@ def test_a_folder_with_all_files_is_taken(folder: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone", "gone: no such model folder. .*finetune/runs/NAME/merged"),
+        ("gone", "gone: no such model folder. .*finetune/runs/NAME/merged.* `finetune base smollm2-135m`"),
         ("nobody/nothing", "nobody/nothing: neither a folder"),
     ],
 )

@@ -23,9 +23,10 @@ import openai
 from datagen.schema import TaskType
 from datagen.shopbench.questions import Asked
 from infer.scoring.grade import grade
-from infer.serve.app import Server, app, listening, server, unheard
+from infer.serve.app import Server, app, server, unheard
 from infer.serve.constraints import constraint
 from infer.serve.engine import Request, Response
+from infer.serve.port import listening
 from infer.serve.prepare import Prepared, guessed
 from infer.serve.waiting import Answer, Answered, Line, Question
 

@@ -145,14 +145,16 @@ def test_serve_says_at_once_what_cannot_be(model: Path, questions: Path) -> None
     assert "no such model folder" in result.stderr
 
 
-def test_serve_says_that_a_port_is_taken_before_it_loads_the_model(model: Path) -> None:
+@pytest.mark.parametrize("how", [[], ["--plain"]])
+def test_serve_says_that_a_port_is_taken_before_it_loads_the_model(model: Path, how: list[str]) -> None:
     pytest.importorskip("uvicorn", reason="needs the extra `infer` or `infer-cpu`")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        result = run("serve", model, "--port", str(port))
+        result = run("serve", model, "--port", str(port), *how)
     assert result.exit_code == 1
+    assert result.stdout == ""
     assert result.stderr == (
         f"error: port {port} of this machine can't be had (Address already in use). Name another by --port\n"
     )

@@ -15,7 +15,8 @@ from datagen.storage.folder_lock import held
 from infer import drive as driver
 from infer.answers import read_answers
 from infer.cli import main
-from infer.drive import drive, summary
+from infer.drive import drive
+from infer.drive_report import summary
 
 ENTRY = """
 import json, os, pathlib, sys, time
@@ -89,6 +90,47 @@ def test_answers_that_do_not_parse_are_counted_by_type(tmp_path: Path, asked: li
     done = run(submission(tmp_path / "sub", 'return ["x"] * len(prompts)'), asked)
     assert done["unparsed"] == {"generation": 0, "multiple_choice": 6}
     assert "multiple_choice 6" in summary(done, tmp_path)
+
+
+def test_what_the_limit_did_to_answers_is_told(tmp_path: Path, asked: list[Asked]) -> None:
+    body = (
+        'self.problems = ["time_up" if is_multiple_choice else "answer_shortened"] * len(prompts); '
+        'return ["1"] * len(prompts)'
+    )
+    folder = submission(tmp_path / "sub", body)
+    (folder / "submission.json").write_text(
+        '{"model": "none", "track": "concepts", "minutes": 70, "questions": {"multiple_choice": 11130}}'
+    )
+    done = drive(folder, asked, tmp_path / "run")
+    assert (done["shortened"], done["by_rule"]) == (5, 6)
+    assert (
+        "answers that are shortened: 5; by rule, without the model: 6, as 11,130 questions are to come in "
+        "70 minutes, by submission.json. --time-limit gives these alone so long\n"
+    ) in summary(done, tmp_path)
+    told = {row["problem"] for row in pq.read_table(tmp_path / "run" / "answers").to_pylist()}
+    assert told == {"time_up", "answer_shortened"}
+
+
+@pytest.mark.parametrize("said", ["'late'", "['late']", "[1] * len(prompts)", "{}"])
+def test_what_another_class_calls_problems_is_passed_over(
+    tmp_path: Path, asked: list[Asked], said: str
+) -> None:
+    body = f'self.problems = {said}; return ["1"] * len(prompts)'
+    done = run(submission(tmp_path / "sub", body, 3), asked)
+    assert (done["shortened"], done["by_rule"], done["late"]) == (0, 0, 0)
+
+
+def test_of_a_track_that_takes_too_long_it_is_told_how_many_go_by_rule(tmp_path: Path) -> None:
+    limit = {"minutes": 70, "questions": {"multiple_choice": 11130}}
+    of = {"rows": 11}
+    done = {"answered": 11, "questions": of, "seconds": 9.0, "loading_seconds": 0, "slowest_batch": None}
+    done |= {"late": 0, "left": 0, "unparsed": {}, "shortened": 0, "by_rule": 0}
+    pace = {"seconds_a_question": {"multiple_choice": 0.7, "other": 0.7}}
+    text = summary({**done, **pace, "track": "concepts", "limit": limit}, tmp_path)
+    assert text.endswith(
+        "at this pace the 11,130 questions of concepts take 2.2 hours, and it has 70 minutes: answers would "
+        "be shortened, and where that does not do up to 5,430 of them be by rule"
+    )
 
 
 def test_a_batch_over_its_time_counts_as_empty(

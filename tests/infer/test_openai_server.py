@@ -21,4 +21,5 @@ def test_the_command_names_the_model_and_what_this_machine_can_do(
     told = dict(zip(words[3::2], words[4::2], strict=False))
     assert (told["--model"], told["--served-model-name"]) == (str(tmp_path), "mine")
     assert (told["--port"], told["--max-model-len"]) == ("8123", "512")
+    assert json.loads(told["--default-chat-template-kwargs"]) == {"enable_thinking": False}
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "1"  # what the user says holds

@@ -12,7 +12,8 @@ from datagen.errors import UserError
 from datagen.hf.architecture import architecture
 from datagen.hf.gpus import gpus
 from infer.cli import main
-from infer.plan import GIB, Model, Rates, given_rates, memory, model, rates, seconds, split_over
+from infer.on_gpus import GIB, Model, memory, model, split_over
+from infer.plan import Rates, given_rates, rates, seconds
 from infer.work import Load
 
 
@@ -116,6 +117,7 @@ def test_the_plan_fits_a_limit_or_is_refused(questions: Path) -> None:
     command = ["plan", "qwen2-72b", "--bits", "4", "--gpus", "4x16", "--questions", str(questions)]
     good = CliRunner().invoke(main, [*command, "--time-limit", "70m"])
     assert good.exit_code == 0, good.output
+    assert "on 4 x T4 of 15 GiB, taken for that size (others differ in speed)\n" in good.output
     assert "its 29,568 inputs are padded to 29,696" in good.output
     assert "not measured, but by the published figures (65 TFLOPS" in good.output
     assert "fits into 70 minutes" in good.output
@@ -137,6 +139,16 @@ def test_of_an_unknown_gpu_no_minutes_are_told(questions: Path) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--rates"):
         given_rates(text)
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "qwen2-72b"])
+def test_a_name_alone_cannot_be_measured_and_is_told_what_can(questions: Path, name: str) -> None:
+    run = CliRunner().invoke(main, ["plan", name, "--questions", str(questions)])
+    assert run.exit_code == 1
+    assert (
+        f"error: {name}: its sizes are known, so GPUs can be planned: --gpus 1x16. To measure" in run.output
+    )
+    assert "`finetune base smollm2-135m` prints" in run.output
 
 
 def test_this_machine_is_measured_by_a_short_run(questions: Path, tiny_model: Path, with_vllm: None) -> None:

@@ -328,7 +328,7 @@ def test_a_limit_that_suffices_says_no_more_than_how_long(
     monkeypatch.setattr("infer.predict.time", clock)
     report = Report(say=said.append, progress=lambda done, total: None)
     done = ask(tmp_path / "run", model, Counter(clock=clock), minutes=1, report=report)
-    assert said == ["16 questions to go, about 16 s"]
+    assert said == ["16 questions to go, about 16 seconds"]
     assert done["finished"] is True
 
 

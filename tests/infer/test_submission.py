@@ -122,8 +122,9 @@ def test_an_engine_that_fails_on_one_prompt_leaves_the_others_theirs(
     monkeypatch.setattr(model._engine, "answer", answer)
     long = "y" * 400 + CHOICE
     answers = model.batch_predict({"prompt": [CHOICE, long, CHOICE]}, True)
-    monkeypatch.undo()
     assert answers[1] == "1"  # by rule: the lamp
+    assert model.problems == [None, "failed", None]
+    monkeypatch.undo()
     assert [answers[0], answers[2]] == model.batch_predict({"prompt": [CHOICE, CHOICE]}, True)
     assert "answered by rule: out of memory" in capsys.readouterr().err
 
@@ -137,6 +138,7 @@ def test_within_a_limit_that_is_over_every_answer_still_parses(
     model = ShopBenchModel(str(tiny_model), limit)
     answers = model.batch_predict({"prompt": [CHOICE, RANKING, RETRIEVAL, TEXT]}, [True, False, False, False])
     assert answers == ["1", "1,2,3,4,5", "1,2,3", "Explain the product type Handbag"]
+    assert model.problems == ["time_up"] * 4
 
 
 def test_the_same_again_is_answered_the_same(model: ShopBenchModel) -> None:

@@ -69,3 +69,25 @@ def test_copies_of_a_row_are_not_near_each_other(tmp_path: Path) -> None:
     types = {"options": pa.list_(pa.string())}
     table = pa.table({name: pa.array(values, types.get(name)) for name, values in rows.items()})
     assert dedup.decide([dedup.read(table)], 0.85)["reason"].null_count == 200
+
+
+def test_copies_of_a_session_s_words_come_again(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,locale,title\nB01,DE,Schreibtisch\n")
+    full._copy(tmp_path / "p.csv", tmp_path / "q.csv", 4, headed=True, alike=2)
+    rows = duckdb.connect().execute(f"from read_csv('{tmp_path / 'q.csv'}', all_varchar = true)").fetchall()
+    assert len({row[0] for row in rows}) == 4
+    assert len({row[2] for row in rows}) == 2
+
+
+def test_no_option_of_a_copy_comes_again(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("What is worn on feet in deep snow?,Boots,Hats,Caps,34 ties,A\n")
+    full._copy(tmp_path / "q.csv", tmp_path / "c.csv", 30, headed=False)
+    rows = (
+        duckdb.connect()
+        .execute(f"from read_csv('{tmp_path / 'c.csv'}', all_varchar = true, header = false)")
+        .fetchall()
+    )
+    assert {row[0][:7] for row in rows} == {"What is"}
+    assert {row[5] for row in rows} == {"A"}
+    for place in range(1, 5):
+        assert len({row[place] for row in rows}) > 24

@@ -137,14 +137,13 @@ def whom(audience: str) -> str:
     return catalogue().audiences[audience][0][1].lower()
 
 
-def names(kind: ProductType, series: str) -> dict[str, str]:
-    """What a description may call a product."""
+def names(kind: ProductType) -> dict[str, str]:
+    """What a description may call a product: no name of its own, which its title may lack."""
     noun = kind.names[0][0].text
     many = noun.endswith("s") and not noun.endswith("ss")
     vowel = re.match("[AEFHILMNORSX][A-Z]|[aeiu]|o(?!ne)", noun)  # an LED lamp, but a USB cable, a one-piece
     article = "" if many else "an " if vowel else "a "
-    name = joined([series, cap(noun)])
-    return {"a_type": article + noun, "plural": plural(noun), "name": name, "heading": name}
+    return {"a_type": article + noun, "plural": plural(noun), "name": cap(noun), "heading": cap(noun)}
 
 
 def heading(phrase: str) -> str:

@@ -1,8 +1,9 @@
 """Seeds of the publishers' sizes, for benchmarks: the sample shop many times over, each time in other words.
 
 DuckDB does the whole. In the copy number k every long word is written in a cipher of its own and every id
-begins with a code of its own, so that copies are neither duplicates nor near, and what one id or word joins
-in the sample it joins in each copy. They read like no language: nothing can be learnt from them.
+begins with a code of its own, so that copies are neither duplicates nor near, but `ALIKE` ones, and what one
+id or word joins in the sample it joins in each copy. They read like no language: nothing can be learnt from
+them.
 """
 
 import random
@@ -24,6 +25,12 @@ COPIES: dict[str, dict[str, int]] = {
 }
 """Rows of each table: the publishers', of the reviews a part."""
 
+ALIKE = {"m2": 32}
+"""How many copies of a source are written in the same words, one by default.
+
+What shoppers of a marketplace look at together shows by words and brands that come again. Of its millions
+of sessions some thousands are drawn, so few of a copy."""
+
 IDS = ("product_id", "id", "next_item", "asin", "parent_asin")
 LISTED_IDS = ("prev_items",)
 NUMBERS = ("example_id", "query_id")
@@ -34,12 +41,15 @@ KEPT = (
     "rating_number", "details", "categories", "main_category", "answer", "task", "setting",
     "options", "output", "size", "model",
 )  # fmt: skip
-"""Columns by how a copy writes them; any other one holds words."""
+OPTIONS = ("column1", "column2", "column3", "column4")
+"""Columns by how a copy writes them; any other one holds words. Of MMLU's options short words and numbers
+are the copy's own, too: else what is right would come again."""
 
 SWAPPED = (
     "aeiou",
     "bcdfghjklmnpqrstvwxyz",
     "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロ",
+    "0123456789",
 )
 """A copy writes a letter of a long word as another one of its group."""
 
@@ -65,11 +75,11 @@ def multiply(sample: Path, folder: Path) -> None:
             for path in files:
                 target = folder / path.relative_to(sample)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _copy(path, target, share, SOURCES[source].TABLES[name].headed)
+                _copy(path, target, share, SOURCES[source].TABLES[name].headed, ALIKE.get(source, 1))
         shutil.copy(sample / source / MADE_UP, folder / source / MADE_UP)
 
 
-def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
+def _copy(path: Path, target: Path, rows: int, headed: bool, alike: int = 1) -> None:
     """Write about `rows` rows from those of one file into another one of its kind."""
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     reader, form = {
@@ -97,7 +107,7 @@ def _copy(path: Path, target: Path, rows: int, headed: bool) -> None:
         written = ", ".join(f'{_written(name, type_, headed)} as "{name}"' for name, type_ in columns.items())
         connection.execute("create table copies (k bigint, code varchar, cipher varchar)")
         connection.executemany(
-            "insert into copies values (?, ?, ?)", [(k, _code(k), _cipher(k)) for k in range(copies)]
+            "insert into copies values (?, ?, ?)", [(k, _code(k), _cipher(k // alike)) for k in range(copies)]
         )
         connection.execute(
             f"copy (select {written} from base cross join copies limit {rows})"
@@ -134,13 +144,16 @@ def _written(name: str, kind: str, headed: bool) -> str:
 
 
 def _of_words(name: str, headed: bool) -> bool:
-    return name not in (*IDS, *LISTED_IDS, *NUMBERS, *PEOPLE, *KEPT) and (headed or name == "column0")
+    return name not in (*IDS, *LISTED_IDS, *NUMBERS, *PEOPLE, *KEPT) and (
+        headed or name in ("column0", *OPTIONS)
+    )
 
 
 def _marked(name: str, kind: str) -> str:
-    """SQL of a column with the letters of every long word hidden, where a copy writes its own."""
+    """SQL of a column with the letters of every long word hidden, of an option all: a copy writes its own."""
     column = f'"{name}"'
-    split = r"regexp_replace({}, '(\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}})', chr(1) || '\1' || chr(1), 'g')"
+    own = r"[\p{{L}}\p{{N}}]+" if name in OPTIONS else r"\p{{L}}{{6,}}|[\p{{Katakana}}ー]{{4,}}"
+    split = rf"regexp_replace({{}}, '({own})', chr(1) || '\1' || chr(1), 'g')"
     if name == "input":  # may be a JSON object, whose keys stay
         key = r"""'"\x01?(\w+)\x01?( ?)\x01?(\w*)\x01?(:?)": ', '"\1\2\3\4": ', 'g'"""
         split = f"regexp_replace({split}, {key})"

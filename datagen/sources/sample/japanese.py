@@ -94,11 +94,10 @@ def whom(audience: str) -> str:
     return catalogue().audiences[audience][2][1].removesuffix("用")
 
 
-def names(kind: ProductType, series: str) -> dict[str, str]:
+def names(kind: ProductType) -> dict[str, str]:
     """What a description may call a product."""
     noun = kind.names[2][0].text
-    name = joined([series, noun])
-    return {"type": noun, "name": name, "heading": name}
+    return {"type": noun, "name": noun, "heading": noun}
 
 
 def heading(phrase: str) -> str:

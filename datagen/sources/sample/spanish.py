@@ -158,14 +158,14 @@ def whom(audience: str) -> str:
     return listed if listed.startswith("para ") else f"para {typed}"
 
 
-def names(kind: ProductType, series: str) -> dict[str, str]:
+def names(kind: ProductType) -> dict[str, str]:
     """What a description may call a product."""
     name = kind.names[1][0]
     the, a = ARTICLES[name.form]
     return {
         "a_type": f"{a} {name.text}",
-        "name": joined([the, name.text, series]),
-        "heading": first(joined([name.text, series])),
+        "name": joined([the, name.text]),
+        "heading": first(name.text),
     }
 
 

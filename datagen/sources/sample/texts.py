@@ -18,14 +18,14 @@ AUXILIARY = ("race",)
 
 
 def write_mmlu(folder: Path, seed: int = 7) -> None:
-    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, options in some order."""
+    """Write `data/{dev,val,test,auxiliary_train}/*.csv` into `folder`, right options evenly in all places."""
     for subject, text in _read("mmlu.yaml").items():
         rng = random.Random(f"{seed}/{subject}")
         rows = []
-        for line in text.strip().splitlines():
+        for number, line in enumerate(text.strip().splitlines()):
             question, right, *wrong = line.split(" | ")
-            options = rng.sample([right, *wrong], 4)
-            rows.append([question, *options, "ABCD"[options.index(right)]])
+            options, place = rng.sample(wrong, 3), number % 4
+            rows.append([question, *options[:place], right, *options[place:], "ABCD"[place]])
         if subject in AUXILIARY:
             parts = {f"auxiliary_train/{subject}.csv": rows}
         else:

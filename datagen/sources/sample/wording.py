@@ -167,7 +167,7 @@ def description(told: Traits, brand: Brand, language: ModuleType, rng: random.Ra
     index: int = language.INDEX
     chance = rng.random
     words, kind = catalogue(), told.kind
-    names = language.names(kind, told.series)
+    names = language.names(kind)
     names["brand"] = brand.name[index]
     lines = [line[index] for line in kind.lines]
     lines += [one(feature.lines[index], rng).text for feature in told.has]
