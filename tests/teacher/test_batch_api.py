@@ -37,7 +37,7 @@ def test_a_batch_is_sent_waited_for_and_matched_by_ids_at_half_the_price(tmp_pat
     assert told(replies) == right(NUMBER)
     assert all(reply.from_ledger for reply in replies)
     assert stats["bodies"] == []  # no single call
-    assert [line[:20] for line in lines] == ["batch batch_0: 60 as", "batch batch_0 comple"]
+    assert [line[:20] for line in lines] == ["Batch batch_0: 60 as", "batch batch_0 comple"]
     tokens_in = sum(reply.tokens_in for reply in replies)
     tokens_out = sum(reply.tokens_out for reply in replies)
     with ledger.opened(path) as connection:
