@@ -30,6 +30,10 @@ PER_TASK = 20
 """The fewest rows of a task that the sample gives."""
 
 
+ALONE = r"(?i)option only|single digit|only (?:its|the) number|nothing else|solo con|únicamente|だけを|のみを"
+"""What asks for the number and nothing behind it."""
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     """All rows of every task."""
@@ -293,3 +297,9 @@ def test_two_sides_are_read_and_no_third(seeds: Any, title: str, expected: list[
     with seeds("us", title) as opened:
         found = opened.connection.execute("select sides::double[], unit from esci.rectangles").fetchall()
     assert [tuple(row) for row in found] == expected
+
+
+def test_no_wording_forbids_the_sum_that_its_rows_show() -> None:
+    for task in load("numbers").tasks.values():
+        text = (Path("templates") / task.template).read_text(encoding="utf-8")
+        assert "as explanation" not in task.query or not re.search(ALONE, text), task.template
