@@ -172,7 +172,8 @@ def _table(config: Config, found: Memory, piece: Part, gpus: Gpus) -> Iterator[s
     for name, words in names.items():
         if value := getattr(found, name):
             yield f"{words:<{width}}{value / GIB:>8.1f}"
-    yield f"{'peak':<{width}}{found.peak / GIB:>8.1f}   of {gpus.gpu.gib:g}"
+    verdict = ": it fits" if found.peak <= gpus.gpu.gib * GIB else ""
+    yield f"{'peak':<{width}}{found.peak / GIB:>8.1f}   of {gpus.gpu.gib:g}{verdict}"
 
 
 def _course(config: Config, shape: Architecture, gpus: Gpus, rows: Data) -> Iterator[str]:

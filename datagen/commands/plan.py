@@ -18,7 +18,7 @@ def of_build(recipe: Loaded, seeds: Path, runs: Path, *, say: Say) -> Iterator[s
     except UserError as error:
         if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
             raise
-        say(str(error))
+        say(f"how many rows it will give is known when its tables are filled ({error})")
     if recipe.steps or recipe.rewrite:
         estimates = preview_asks.planned(recipe, seeds, runs / LEDGER, say=say)
         yield "\n" + tables.costs(teacher_of(recipe), estimates)

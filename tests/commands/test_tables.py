@@ -27,6 +27,11 @@ TASK: dict[str, Any] = {
             {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
             "2 rows fewer than wanted: its query gives 25 from these seeds",
         ),
+        (
+            {"rejected": {"answer_leaked": 20}, "available": {"train": 40, "test": 0}},
+            "1 row fewer than wanted: 20 of 25 drawn were left out, more than the spare ones make up for. "
+            "Its query gives 15 more: ask for more `rows`, or have it give only rows that can be kept",
+        ),
     ],
 )
 def test_why_a_task_has_fewer_rows_names_what_is_lacking(changed: dict[str, Any], why: str) -> None:
