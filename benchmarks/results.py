@@ -34,6 +34,7 @@ _INTRO = """# Results
 One base, trainings of it, and what is made of these, on {sets}. In brackets stand 95 % intervals; + and -
 mark what is above and below the base for sure, = what is no better than the best answers that need no model,
 which were chosen on these very questions. Scores over all are means of tasks, as ShopBench takes them.
+[The log of experiments](experiments.md) says what each training saw.
 
 The page is written by `{command}` ({machine})."""
 

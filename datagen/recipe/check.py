@@ -52,6 +52,8 @@ CODES = {
     "unknown_task": "a task that an included recipe does not have",
     "include_cycle": "a mixture that includes itself, directly or by others",
     "duplicate_include": "a recipe or a task is included twice",
+    "unknown_exclude": "something to leave out that the mixture does not have",
+    "nothing_left": "everything that is included is left out",
     "tasks_and_include": "both tasks and included recipes",
     "unknown_weight": "a weight for what the mixture does not have",
     "missing_weight": "weights for some of the recipes, sources, types or tracks only",

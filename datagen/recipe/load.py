@@ -22,7 +22,7 @@ from datagen.prompts.template import reworded_path
 from datagen.recipe.model import INHERITED, Answer, Common, Extract, Loaded, Mixture, Recipe
 from datagen.recipe.narrow import known_license, narrowed, only, sources_by_task, steps_by_task
 from datagen.recipe.rows import share
-from datagen.recipe.shares import BadWeights, first_names, fitted, labels, no_name
+from datagen.recipe.shares import BadWeights, first_names, fitted, known_names, labels, no_name, tasks_by_key
 from datagen.schema import TaskType, Track
 from datagen.sources import SOURCES
 from datagen.storage.files import sha256
@@ -286,13 +286,14 @@ def _gather_mixture(document: Document, trail: tuple[str, ...]) -> tuple[Loaded 
         tasks=tasks,
         left_out=left_out,
     )
+    blend = _without_excluded(document, mixture, blend)
     groups = _weighed(document, mixture, blend)
     if document.problems:
         return None, documents
     files = [name for part in (mixture, *parts) for name in part.decontaminate]
-    rows: dict[str, float] = {name: task.rows for name, task in tasks.items()}
+    rows: dict[str, float] = {name: task.rows for name, task in blend.tasks.items()}
     shares = fitted(rows, groups, mixture.weights) if mixture.weights else [*rows.values()]
-    shared = zip(tasks.items(), share(mixture.rows, shares), strict=True)
+    shared = zip(blend.tasks.items(), share(mixture.rows, shares), strict=True)
     tasks = {name: task.model_copy(update={"rows": count}) for (name, task), count in shared}
     # what one part is judged by, the whole is
     blend = blend.model_copy(
@@ -343,6 +344,20 @@ def _picked(document: Document, part: Loaded, names: Mapping[str, int]) -> Loade
             message = f"`{part.name}` has no task `{name}`: {among(name, part.tasks)}"
             document.problem(document.value(("include", index)), "unknown_task", message)
     return only(part, names) if names.keys() <= part.tasks.keys() else None
+
+
+def _without_excluded(document: Document, mixture: Mixture, blend: Loaded) -> Loaded:
+    """The mixture without the tasks that `exclude` names; notes names of no task, and where none is left."""
+    found = tasks_by_key(mixture.exclude, blend, lambda: sources_by_task(blend))
+    for index, key in enumerate(mixture.exclude):
+        if not found[key]:
+            message = f"`{key}` {no_name(key, known_names(mixture.include, blend), blend.tasks)}"
+            document.problem(document.value(("exclude", index)), "unknown_exclude", message)
+    kept = blend.tasks.keys() - {task for tasks in found.values() for task in tasks}
+    if not kept:
+        document.problem(document.key(("exclude",)), "nothing_left", "no task is left: name fewer")
+        return blend
+    return only(blend, kept)
 
 
 def _weighed(document: Document, mixture: Mixture, blend: Loaded) -> dict[str, list[str]]:

@@ -353,6 +353,9 @@ class Mixture(Common):
     """Other recipes blended: their tasks become tasks named `<recipe>.<task>`."""
 
     include: list[str] = Field(min_length=1, description="recipes to blend, or single tasks as `recipe.task`")
+    exclude: list[str] = Field(
+        default=[], description="what is left out of that: recipes, single tasks, sources, types or tracks"
+    )
     rows: int = Field(gt=0, description="rows of the whole")
     weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={},

@@ -1,11 +1,11 @@
-"""The shares of a mixture's tasks, from its `weights`.
+"""The tasks of a mixture that a key names, and their shares, from its `weights`.
 
-A key of `weights` is a recipe, a task, a source, a type or a track. Keys of one kind share out the whole
+A key is a recipe, a task, a source, a type or a track. Keys of `weights` of one kind share out the whole
 among themselves. Where there are two kinds, as sources and types, both hold: tasks are scaled for one and the
 other in turn until nothing changes (iterative proportional fitting), as near as the tasks allow.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from datagen.recipe.model import Loaded, Task
 from datagen.schema import TaskType, Track
@@ -37,8 +37,7 @@ def labels(
     `sources` gives the sources of each task, where they are asked for. Raises BadWeights.
     """
     kinds = _kinds(weights, recipe)
-    shared = dict.fromkeys(str(name) for task in recipe.tasks.values() for name in (task.type, task.track))
-    known = [*include, *recipe.sources, *shared]
+    known = known_names(include, recipe)
     unknown = {key: no_name(key, known, recipe.tasks) for key in weights if key not in kinds}
     found: dict[str, list[str]] = {task: [] for task in recipe.tasks}
     missing: dict[str, None] = {}
@@ -56,6 +55,22 @@ def labels(
     if unknown or missing:
         raise BadWeights(unknown, list(missing))
     return found
+
+
+def tasks_by_key(
+    keys: Iterable[str], recipe: Loaded, sources: Callable[[], Mapping[str, tuple[str, ...]]]
+) -> dict[str, list[str]]:
+    """The tasks of a mixture that each key names, as those of `weights` do; none where it names nothing."""
+    found: dict[str, list[str]] = {key: [] for key in keys}
+    for key, kind in _kinds(found, recipe).items():
+        found[key] = [task for task, named in _options(kind, recipe.tasks, sources).items() if key in named]
+    return found
+
+
+def known_names(include: Iterable[str], recipe: Loaded) -> list[str]:
+    """What keys may name: what is included, sources, types and tracks."""
+    shared = dict.fromkeys(str(name) for task in recipe.tasks.values() for name in (task.type, task.track))
+    return [*include, *recipe.sources, *shared]
 
 
 def no_name(key: str, known: Iterable[str], tasks: Iterable[str] = ()) -> str:
@@ -91,7 +106,7 @@ def fitted(
     return list(shares.values())
 
 
-def _kinds(weights: Mapping[str, float], recipe: Loaded) -> dict[str, str]:
+def _kinds(weights: Collection[str], recipe: Loaded) -> dict[str, str]:
     """The kind of each key; a name that a recipe and a source share is what the other keys are."""
     names = {".".join(parts[:end]) for parts in map(_parts, recipe.tasks) for end in range(1, len(parts) + 1)}
     by_kind = {

@@ -93,6 +93,53 @@ def test_a_task_of_a_mixture_is_one_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (["shop"], ["box.three", "bag.new", "bag.old"]),
+        (["shop.two", "toys"], ["shop.one", "bag.old"]),
+        (["bag"], ["shop.one", "shop.two", "box.three"]),
+        (["ranking"], ["shop.one", "box.three", "bag.new", "bag.old"]),
+    ],
+)
+def test_tasks_are_excluded_by_recipe_task_source_or_type(exclude: list[str], left: list[str]) -> None:
+    ranked = (
+        "select example_id as key, query, ['a', 'b'] as candidates, [1.0, 0.0] as gains from esci.examples"
+    )
+    path = Path("recipes/shop.yaml")
+    shop = yaml.safe_load(path.read_text(encoding="utf-8"))
+    shop["tasks"]["two"] |= {"type": "ranking", "template": "ranking/order.j2", "query": ranked}
+    path.write_text(yaml.safe_dump(shop), encoding="utf-8")
+    Path("templates/ranking").mkdir(exist_ok=True)
+    Path("templates/ranking/order.j2").write_text("{{ query }}\n{{ listing }}\n", encoding="utf-8")
+    recipe = mix(["shop", "box", "bag"], exclude=exclude)
+    assert list(recipe.tasks) == left
+    assert sum(rows(recipe).values()) == 600
+    assert recipe.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("exclude", "code", "said"),
+    [
+        (["shp"], "unknown_exclude", "did you mean `shop`?"),
+        (["generation"], "unknown_exclude", "known: shop, box, esci, toys, multiple_choice"),
+        (["box", "shop.on"], "unknown_exclude", "did you mean `shop.one`?"),
+        (["multiple_choice"], "nothing_left", "name fewer"),
+    ],
+)
+def test_what_cannot_be_excluded_is_named(exclude: list[str], code: str, said: str) -> None:
+    data = {"name": "blend", "description": "All.", "include": ["shop", "box"], "rows": 9, "exclude": exclude}
+    Path("recipes/blend.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    (problem,) = check("blend")
+    assert problem.code == code
+    assert said in problem.message
+
+
+def test_weights_are_of_what_is_not_excluded() -> None:
+    recipe = mix(["shop", "box"], weights={"shop.one": 1, "box": 2}, exclude=["shop.two"])
+    assert rows(recipe) == {"shop.one": 200, "box.three": 400}
+
+
+@pytest.mark.parametrize(
     ("weights", "shares"),
     [
         ({"shop": 1, "box": 1}, [75, 225, 300]),
