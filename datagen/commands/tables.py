@@ -255,7 +255,8 @@ def _shortfall(task: Mapping[str, Any]) -> str:
         return f"{short} its query gives {available:,} from these seeds{why}"
     return (
         f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
-        f"Its query gives {available - drawn:,} more: ask for more `rows`, or have it give only rows that can be kept"
+        f"Its query gives {available - drawn:,} more: ask for more `rows`, or have it give only rows that "
+        "can be kept"
     )
 
 
