@@ -77,6 +77,7 @@ def output(*arguments: str) -> str:
         (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
         (["sources", "esic"], 1, "no source `esic`: did you mean `esci`?"),
         (["sources", "--check", "nowhere"], 1, "nowhere: no such folder"),
+        (["sources", "--check", "."], 1, "none of the folders esci, "),
     ],
 )
 def test_a_mistake_is_explained_in_one_line(

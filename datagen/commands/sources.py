@@ -67,10 +67,15 @@ def details(name: str) -> str:
 def check(seeds: Path) -> tuple[str, int]:
     """What each source's files in a folder are like, and how many sources are there but cannot be read.
 
-    Raises UserError where there is no such folder.
+    Raises UserError where there is no such folder, or none of the sources in it.
     """
     if not seeds.is_dir():
         raise UserError(f"{seeds}: no such folder. Give the one in which {next(iter(SOURCES))}/ lies")
+    if not any((seeds / name).is_dir() for name in SOURCES):
+        raise UserError(
+            f"{seeds}: none of the folders {', '.join(SOURCES)} is in it. `datagen sources` says where to get "
+            "their files"
+        )
     parts, broken = [], 0
     for name, module in SOURCES.items():
         said: list[str] = []

@@ -38,9 +38,9 @@ select * exclude (lot), opinions_in(clause, 'en') as opinions, draw(key || claus
     if(len(kept) = 1, kept[1], null) as aspect
 from found where len(aspects) > 0;
 
--- Snippets about one aspect, each text once a category: praise from reviews of five stars, complaints from those of one. Their
--- words say the same as the stars, nothing is denied, conditional or said by halves (`a little snug`, `pretty good`), and what the review says elsewhere of the
--- aspect doesn't disagree.
+-- Snippets about one aspect, each text once a category: praise from reviews of five stars (`positive`), complaints from those of one
+-- (`negative`). Their words say the same as the stars, nothing is denied, conditional or said by halves (`a little snug`, `pretty good`),
+-- and what the review says elsewhere of the aspect doesn't disagree.
 create table reviews.snippets as
 with agreed as (
     select *, if(stars = 5, 'positive', 'negative') as sentiment, if(stars = 5, 'good', 'bad') as word,
