@@ -270,7 +270,7 @@ def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
 
 
 def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
-    bullets = "Steel that does not rust\nFits pots of all the usual sizes\nHolds " + "20 pounds, " * 6
+    bullets = "Steel pan that does not rust\nFits pots of all the usual sizes\nHolds " + "20 pounds, " * 6
     long, short = " ".join(["Pan"] * 31), " ".join(["Pan"] * 30)
     products = [{"product_title": title, "product_bullet_point": bullets} for title in (long, short)]
     rows = rows_of(tmp_path, "esci_generation/title_from_features", products)
@@ -279,7 +279,7 @@ def test_a_title_to_write_is_no_longer_than_asked_for(tmp_path: Path) -> None:
 
 def test_no_title_is_written_from_a_parcel_or_for_an_unknown_brand(tmp_path: Path) -> None:
     parcel = ["Country Of Origin: China", "Item Package Weight: 5.5 lb", "Model Number: 933-3632"]
-    own = [bullet * 2 for bullet in BULLETS["us"]]
+    own = [f"A large thing: {bullet}" for bullet in BULLETS["us"]]
     products = [
         {"product_bullet_point": "\n".join([*parcel, *own[:2]])},
         {"product_bullet_point": "\n".join([*parcel, *own]), "product_brand": "Unknown"},
@@ -352,7 +352,12 @@ def test_an_answer_in_the_titles_language_is_in_the_shops(
 ) -> None:
     """The prompt asks for the language of the title, or of the bullet points, which are in the shop's."""
     bullets = "\n".join(bullet * 2 for bullet in BULLETS[locale])
-    product = {"product_locale": locale, "product_title": title, "product_bullet_point": bullets}
+    product = {
+        "product_locale": locale,
+        "product_title": title,
+        "product_brand": title,
+        "product_bullet_point": bullets,
+    }
     foreign = "" if locale == "us" else "foreign_"
     name = f"{task}_{foreign}{'features' if task == 'title_from' else 'product'}"
     query = " ".join(reversed(title.lower().split(maxsplit=2)[:2]))
@@ -386,10 +391,8 @@ def test_what_a_title_is_written_from_is_in_its_language(
     tmp_path: Path, task: str, locale: str, line: str
 ) -> None:
     own = [bullet * 2 for bullet in BULLETS[locale]]
-    product = {
-        "product_locale": locale,
-        "product_title": "植木鉢スタンド 三段 大きいサイズ" if locale == "jp" else "Bandeja metal L",
-    }
+    title = "植木鉢スタンド 三段 大きいサイズ" if locale == "jp" else "Bandeja metal L"
+    product = {"product_locale": locale, "product_title": title, "product_brand": title}
     products = [{**product, "product_bullet_point": "\n".join([line, *own])}]
     rows = rows_of(tmp_path, f"esci_generation/{task}", products)
     assert [row["bullets"] for row in rows] == [own]
