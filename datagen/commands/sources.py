@@ -73,8 +73,8 @@ def check(seeds: Path) -> tuple[str, int]:
         raise UserError(f"{seeds}: no such folder. Give the one in which {next(iter(SOURCES))}/ lies")
     if not any((seeds / name).is_dir() for name in SOURCES):
         raise UserError(
-            f"{seeds}: none of the folders {', '.join(SOURCES)} is in it. `datagen sources` says where to get "
-            "their files"
+            f"{seeds}: none of the folders {', '.join(SOURCES)} is in it. `datagen sources` says where "
+            "to get their files"
         )
     parts, broken = [], 0
     for name, module in SOURCES.items():
