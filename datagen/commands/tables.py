@@ -224,7 +224,7 @@ def _by_recipe(rows: list[list[Any]], tasks: Mapping[str, Any]) -> list[list[Any
     sums: dict[str, list[int]] = {}
     reasons: dict[str, Counter[str]] = {}
     for (name, *numbers, _), task in zip(rows, tasks.values(), strict=True):
-        recipe = name.partition(".")[0]
+        recipe = name.rpartition(".")[0]
         sums[recipe] = [sum(pair) for pair in zip(sums.get(recipe, [0] * 5), numbers, strict=True)]
         reasons.setdefault(recipe, Counter()).update(task["rejected"])
     whole = ["all", *(sum(numbers) for numbers in zip(*sums.values(), strict=True)), ""]

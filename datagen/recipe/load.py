@@ -363,7 +363,7 @@ def _without_excluded(document: Document, mixture: Mixture, blend: Loaded) -> Lo
 def _weighed(document: Document, mixture: Mixture, blend: Loaded) -> dict[str, list[str]]:
     """What each task is weighed by; notes weights that mean nothing, and tasks without one."""
     if not mixture.weights:
-        return {name: [name.partition(".")[0]] for name in blend.tasks}
+        return {name: [name.rpartition(".")[0]] for name in blend.tasks}
     try:
         return labels(mixture.weights, mixture.include, blend, lambda: sources_by_task(blend))
     except BadWeights as bad:

@@ -87,8 +87,9 @@ def test_single_tasks_come_with_what_they_read() -> None:
     assert (list(only_old.sources), list(only_old.tables)) == (["esci"], [])
 
 
-def test_a_task_of_a_mixture_is_one_too() -> None:
+def test_a_task_of_a_mixture_is_one_too_beside_those_of_its_recipe() -> None:
     mix(["shop", "box"], name="inner")
+    assert mix(["inner"]).groups["inner.shop.one"] == ["inner.shop"]
     assert rows(mix(["inner.shop.one", "bag"], 120)) == {"inner.shop.one": 100, "bag.old": 10, "bag.new": 10}
 
 
