@@ -19,17 +19,13 @@ A line that ends in ` ...` says what goes on; any other is one to think about.
 
 def warn(text: str) -> None:
     """A line on stderr, as a warning where it is one."""
-    import click
-
-    click.echo(text if text.endswith(" ...") else f"warning: {text}", err=True)
+    sys.stderr.write(f"{text if text.endswith(' ...') else f'warning: {text}'}\n")
 
 
 def note(text: str) -> None:
     """A line on stderr for who looks on, nothing where nobody does."""
-    import click
-
     if sys.stderr.isatty():
-        click.echo(text, err=True)
+        sys.stderr.write(f"{text}\n")
 
 
 @contextmanager
