@@ -111,7 +111,7 @@ def _split(number: int) -> str:
 
 
 def _text(texts: Sequence[Any], number: int, rng: random.Random) -> Any:
-    """One of some texts by chance; the last tenth of them is of the test alone: what is trained on asks other things."""
+    """One of some texts by chance; the last tenth is the test's alone, and asked nowhere else."""
     kept_apart = -(-len(texts) // 10)
     return one(texts[-kept_apart:] if _split(number) == "test" else texts[:-kept_apart], rng)
 
