@@ -430,8 +430,12 @@ def recipes(name: str | None) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
-@click.option("--seeds", type=click.Path(path_type=Path), metavar="DIR", help="Say also which files DIR has.")
+@click.argument("name", required=False, metavar="[NAME|NAME.TABLE]")
+@click.option(
+    "--seeds",
+    metavar="sample|hub|DIR",
+    help="Seeds of a table's rows, by default sample. Without a table: say also which files are there.",
+)
 @click.option(
     "--check", "checked", type=click.Path(path_type=Path), metavar="DIR", help="Read DIR, say what is amiss."
 )
@@ -446,15 +450,17 @@ def recipes(name: str | None) -> None:
     help="Size of made-up seeds, or N judgements.",
 )
 def sources(
-    name: str | None, seeds: Path | None, checked: Path | None, write_sample: Path | None, size: str
+    name: str | None, seeds: str | None, checked: Path | None, write_sample: Path | None, size: str
 ) -> None:
-    """List the seed sources and their tables, or write made-up seeds.
+    """List the seed sources, their tables or rows, or make up seeds.
 
     Of the source NAME all tables are listed with their columns; of `lists`, the word lists and their macros.
+    Of a table or a list, as in NAME.TABLE, the first rows are printed.
 
     \b
-    Example:
+    Examples:
       datagen sources esci
+      datagen sources reviews.items --seeds ~/seeds
       datagen sources --check seeds
       datagen sources --write-sample seeds --size full
     """
@@ -469,7 +475,12 @@ def sources(
             if broken:
                 raise UserError(f"{broken} source{'s' if broken > 1 else ''} cannot be read")
             return
-        click.echo(sources.details(name) if name else sources.overview(seeds))
+        if name and "." in name:
+            click.echo(sources.rows(name, seeds or "sample", warn))
+        elif name:
+            click.echo(sources.details(name))
+        else:
+            click.echo(sources.overview(Path(seeds) if seeds else None))
         return
     from datagen.sources import sample
 
