@@ -30,11 +30,20 @@ CALIBRATE =
 NAME =
 ARGS =
 
-# A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES CALIBRATE TRACK NAME ARGS HUB_GB PYTHON GPU
+# The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
+FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python $(FITS) && { echo $$python; break; }; done)
+
+# A misspelt one would be ignored in silence, and another data set built. Beside them stands what make itself, compilers
+# and the libraries read.
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES CALIBRATE TRACK NAME ARGS HUB_GB REMOTE_CODE PYTHON GPU
+OTHERS = MAKE% SHELL AR AS CC CPP CXX LD RM %FLAGS %_proxy %_PROXY CUDA_% HF_% OMP_% OPENAI_% PIP_% SHOPTALK_% VLLM_%
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
-ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
-$(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
+UNKNOWN = $(firstword $(filter-out $(OPTIONS) $(OTHERS),$(GIVEN)))
+ifneq ($(UNKNOWN),)
+NEAR = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' '$(UNKNOWN)' $(OPTIONS))
+$(error `$(UNKNOWN)` is no option: $(if $(NEAR),did you mean `$(NEAR)`? Known,known): $(OPTIONS). `make help` explains them)
 endif
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
@@ -189,11 +198,6 @@ constraints:
 clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find benchmarks datagen finetune infer tests -name __pycache__ -type d -prune -exec rm -rf {} +
-
-# The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
-FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
-	$$python $(FITS) && { echo $$python; break; }; done)
 
 # A file in .venv stands for each set of packages that is in there, written last.
 .venv/made:
