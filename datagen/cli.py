@@ -237,33 +237,32 @@ def reword(
 @main.command()
 @click.argument("name", metavar="ID|KEY")
 @click.option(
-    "--run",
-    type=click.Path(path_type=Path),
-    help="Folder of the run. [default: the one below runs/ that was built last]",
+    "--run", type=click.Path(path_type=Path), help="The run. [default: the one in --runs that was built last]"
 )
+@RUNS
 @click.option("--task", metavar="NAME", help="Task of the row, where several tasks have its key.")
 @click.option(
     "--seeds",
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
-def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> None:
+def show(name: str, run: Path | None, runs: Path, task: str | None, seeds: str | None) -> None:
     """Show the history of one row, from its seeds to its grade.
 
     Name the row by its id, the beginning of its id, or its key. Rejected rows are found by their key.
 
     \b
     Example:
-      datagen show 3f9a --run runs/esci_mcq
+      datagen show 3f9a --run esci_mcq
     """
     from datagen.commands.show import show
-    from datagen.storage.manifest import latest_run
+    from datagen.storage.manifest import latest_run, run_folder
 
     if not name.strip():
         raise click.BadParameter(
             "it is empty. Name an id, the beginning of one, or a key", param_hint="'ID|KEY'"
         )
-    run = run or latest_run(Path("runs"))
+    run = run_folder(run, runs) if run else latest_run(runs)
     click.echo(show(run, name, own_seeds(run, seeds), task))
 
 
@@ -277,20 +276,21 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
     metavar="RUN RUN",
     help="Two runs to set side by side.",
 )
-def report(pair: tuple[Path, Path]) -> None:
+@RUNS
+def report(pair: tuple[Path, Path], runs: Path) -> None:
     """Set two runs side by side, by tasks and by what they are made of.
 
-    Each run's own report is report.html in its folder.
+    RUN is a folder, or the name of one in --runs. Its own report is report.html in there.
 
     \b
     Example:
-      datagen report --diff runs/esci_small runs/esci_all
+      datagen report --diff esci_small esci_all
     """
     from datagen.pipeline.lockfile import read_lock, recipe_of
     from datagen.reports.difference import difference
-    from datagen.storage.manifest import read_manifest
+    from datagen.storage.manifest import read_manifest, run_folder
 
-    first, second = pair
+    first, second = pair = run_folder(pair[0], runs), run_folder(pair[1], runs)
     recipes = recipe_of(read_lock(first)), recipe_of(read_lock(second))
     click.echo(difference(pair, recipes, (read_manifest(first), read_manifest(second))))
 
@@ -305,16 +305,21 @@ def report(pair: tuple[Path, Path]) -> None:
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
+@RUNS
 @WORKERS
-def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
+def verify(run: Path, rebuild: bool, seeds: str | None, runs: Path, workers: int | None) -> None:
     """Compare a run with its manifest, or with a new build.
+
+    RUN is a folder, or the name of one in --runs.
 
     \b
     Example:
-      datagen verify runs/esci_mcq --rebuild
+      datagen verify esci_mcq --rebuild
     """
     from datagen.commands import verify
+    from datagen.storage.manifest import run_folder
 
+    run = run_folder(run, runs)
     problems = verify.problems(run)
     if rebuild and not problems:
         where = own_seeds(run, seeds)
@@ -342,15 +347,20 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
     metavar="DIR",
     help="Folder of the files. [default: exports/<name of the run>-<format>]",
 )
-def export(run: Path, form: str, out: Path | None) -> None:
+@RUNS
+def export(run: Path, form: str, out: Path | None, runs: Path) -> None:
     """Write a run as JSON Lines, a file for each shard.
+
+    RUN is a folder, or the name of one in --runs.
 
     \b
     Example:
-      datagen export runs/esci_mcq --format alpaca
+      datagen export esci_mcq --format alpaca
     """
     from datagen.commands.export import export
+    from datagen.storage.manifest import run_folder
 
+    run = run_folder(run, runs)
     with progress_bars() as (progress, _):
         for path in export(run, form, out or Path("exports") / f"{run.resolve().name}-{form}", progress):
             click.echo(path)
@@ -361,18 +371,21 @@ def export(run: Path, form: str, out: Path | None) -> None:
 @click.argument("repository")
 @click.option("--yes", is_flag=True, help="Send it. Without, only what would be sent is printed.")
 @click.option("--public", is_flag=True, help="Let everybody read it. Without, a new repository is private.")
-def push(run: Path, repository: str, yes: bool, public: bool) -> None:
+@RUNS
+def push(run: Path, repository: str, yes: bool, public: bool, runs: Path) -> None:
     """Upload a run to the Hugging Face hub, with its card.
 
-    Rows that were left out stay here. The token is the one of `hf auth login`, or HF_TOKEN.
+    RUN is a folder, or the name of one in --runs. Rows that were left out stay here.
+    The token is the one of `hf auth login`, or HF_TOKEN.
 
     \b
     Example:
-      datagen push runs/esci_mcq your_name/esci_mcq --yes
+      datagen push esci_mcq your_name/esci_mcq --yes
     """
     from datagen.commands.push import described, planned, push
+    from datagen.storage.manifest import run_folder
 
-    upload = planned(run, repository, private=not public)
+    upload = planned(run_folder(run, runs), repository, private=not public)
     for line in described(upload):
         click.echo(line)
     click.echo(push(upload) if yes else "Nothing was sent. Say --yes to send it")

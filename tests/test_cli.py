@@ -18,6 +18,7 @@ from datagen.cli import main
 from datagen.commands.verify import published
 from datagen.console.app import Commands
 from datagen.schema import TaskType
+from datagen.shopbench.questions import read_questions
 from datagen.sources import SOURCES
 from datagen.sources.database import tables_of
 from datagen.storage.manifest import read_manifest
@@ -69,9 +70,10 @@ def output(*arguments: str) -> str:
             "shopping_queries_dataset_products.parquet, shopping_queries_d",
         ),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
-        (["verify", "runs/none"], 1, "runs/none is not a finished run"),
+        (["verify", "runs/none"], 1, "error: runs/none: no such run, nor is there one of that name in runs/"),
+        (["verify", "shop"], 1, "error: shop: no such run yet: `make data RECIPE=shop` builds it"),
         (["show", " "], 2, "Error: Invalid value for 'ID|KEY': it is empty"),
-        (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
+        (["show", "0123", "--run", "recipes"], 1, "recipes is not a finished run"),
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
         (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
@@ -309,6 +311,21 @@ def test_the_module_is_the_command(here: Path) -> None:
     result = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("shop: ")
+
+
+def test_every_command_takes_a_run_by_its_name(
+    shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = ["--runs", str(shop_run.parent)]
+    row = pq.read_table(next(shop_run.glob("data/*.parquet"))).to_pylist()[0]
+    assert output("verify", "shop", *runs) == f"{shop_run}: as its manifest says\n"
+    assert f"{row['id']} in {shop_run}" in output("show", row["id"], "--run", "shop", *runs)
+    assert output("report", "--diff", "shop", "shop", *runs)
+    assert output("export", "shop", "--format", "openai", *runs).startswith("exports/shop-openai/")
+    assert "Nothing was sent" in output("push", "shop", "me/it", *runs)
+    monkeypatch.chdir(shop_run.parents[1])
+    assert read_questions(Path("shop")) == read_questions(Path("runs/shop"))
 
 
 def test_a_task_without_rows_says_so(here: Path) -> None:
