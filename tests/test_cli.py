@@ -328,13 +328,22 @@ def test_every_command_takes_a_run_by_its_name(
     assert read_questions(Path("shop")) == read_questions(Path("runs/shop"))
 
 
-def test_a_task_without_rows_says_so(here: Path) -> None:
+@pytest.mark.parametrize("of_all", [True, False], ids=["all", "one"])
+def test_a_preview_without_rows_says_so_and_fails_as_a_build_does(here: Path, of_all: bool) -> None:
     recipe = here / "recipes" / "shop.yaml"
     text = recipe.read_text(encoding="utf-8")
-    recipe.write_text(
-        text.replace("sources: {esci: {}}", "sources: {esci: {locale: [es]}}"), encoding="utf-8"
-    )
-    assert "its query gives no rows from these seeds" in output("preview", "shop", "--seeds", "seeds")
+    for table in ("products", "examples")[: 2 if of_all else 1]:
+        text = text.replace(f"from esci.{table}", f"from (from esci.{table} where false) as {table}")
+    recipe.write_text(text, encoding="utf-8")
+    codes = []
+    for command in ("preview", "build"):
+        result = run(command, "shop", "--seeds", "seeds")
+        codes.append(result.exit_code)
+        assert ("error: recipe shop: no row " in result.stderr) is of_all
+        if command == "preview":
+            assert "its query gives no rows from these seeds" in result.stdout
+            assert re.search(r"^warning: \w+: its query gives no rows from these seeds$", result.stderr, re.M)
+    assert codes == [int(of_all)] * 2
 
 
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
