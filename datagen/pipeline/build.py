@@ -309,8 +309,8 @@ def _draw_and_word(plan: Plan, opened: Seeds | None, missing: Mapping[str, str],
         path.parent.mkdir(parents=True, exist_ok=True)
         if opened and name in missing:
             sql, rows, test = missing[name], recipe.tasks[name].rows, recipe.split.test
-            columns = list(columns_of(opened.of(name), sql))
             with shared(opened, name, of_tasks[name]):
+                columns = list(columns_of(opened.of(name), sql))
                 draw(*(opened, name, sql, columns, rows, test, path), reserve=True, mixed=bool(recipe.groups))
         drawn = plan.drawn[name] = read_drawn(path)
         reserve = {number for numbers in drawn.reserve.values() for number in numbers}
