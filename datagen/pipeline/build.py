@@ -72,16 +72,16 @@ from datagen.teacher.ask import Ask, Reply
 from datagen.teacher.client import asked
 
 ROUNDS = 3
-"""How often the reserve of a mixture is drawn from, where duplicates leave too few rows."""
+"""How often the reserve is drawn from, where duplicates leave too few rows."""
 
 LACKING = 0.01
-"""Share of all rows that have to lack for another round: below, neighbours' spare rows do."""
+"""Share of a mixture's rows that have to lack for another round: below, neighbours' spare rows do."""
 
 CONTENTS = b"contents"
 """In the metadata of what dedup said: the contents that it was asked about."""
 
 PASSING = 0.97
-"""Of rows in words, the share that is likely to be no duplicate of another."""
+"""Of a mixture's rows in words, the share that is likely to be no duplicate of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +309,9 @@ def _draw_and_word(plan: Plan, opened: Seeds | None, missing: Mapping[str, str],
         path.parent.mkdir(parents=True, exist_ok=True)
         if opened and name in missing:
             sql, rows, test = missing[name], recipe.tasks[name].rows, recipe.split.test
-            columns = list(columns_of(opened.of(name), sql))
             with shared(opened, name, of_tasks[name]):
-                draw(opened, name, sql, columns, rows, test, path, reserve=bool(recipe.groups))
+                columns = list(columns_of(opened.of(name), sql))
+                draw(*(opened, name, sql, columns, rows, test, path), reserve=True, mixed=bool(recipe.groups))
         drawn = plan.drawn[name] = read_drawn(path)
         reserve = {number for numbers in drawn.reserve.values() for number in numbers}
         for batch in range(batches(path)):
@@ -321,16 +321,17 @@ def _draw_and_word(plan: Plan, opened: Seeds | None, missing: Mapping[str, str],
 
 
 def _word_more(plan: Plan, supply: Supply, made: _Made) -> None:
-    """Draw from the reserve what a mixture's tasks lack, in rows and then in words."""
+    """Draw from the reserve what tasks lack, in rows and then in words."""
     for task, batch in supply.take(supply.lacking(supply.in_sight())):
         made.add(task, batch)
     made.wait()
-    while supply.groups:
+    passing = PASSING if supply.groups else 1
+    while True:
         worded: Counter[Cell] = Counter()
         for part in made.parts:
             for found in read_arrow(part.examples)["side"].value_counts().to_pylist():
                 worded[part.task, found["values"]] += found["counts"]
-        more = supply.take(supply.lacking({cell: int(rows * PASSING) for cell, rows in worded.items()}))
+        more = supply.take(supply.lacking({cell: int(rows * passing) for cell, rows in worded.items()}))
         if not more:
             return
         for task, batch in more:
@@ -349,7 +350,8 @@ def _keep(plan: Plan, supply: Supply, made: _Made) -> tuple[dict[str, list[str]]
         decisions = selection.decide(examples, repeats, plan.recipe.max_per_key)
         passed = selection.counted(examples, decisions)
         lacking = supply.lacking(passed)
-        if not left or sum(lacking.values()) <= LACKING * sum(supply.wanted.values()):
+        enough = LACKING * sum(supply.wanted.values()) if supply.groups else 0
+        if not left or sum(lacking.values()) <= enough:
             break
         for task, batch in supply.take(lacking):
             made.add(task, batch)
