@@ -78,6 +78,7 @@ def output(*arguments: str) -> str:
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
         (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
         (["sources", "esic"], 1, "no source `esic`: did you mean `esci`?"),
+        (["sources", "items"], 1, "no source `items`: did you mean `reviews.items`?"),
         (["sources", "esic.titles"], 1, "no source `esic`: did you mean `esci`?"),
         (["sources", "esci.tiltes"], 1, "no table `esci.tiltes`: did you mean `esci.titles`?"),
         (["sources", "esci.titles", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
@@ -355,6 +356,7 @@ def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
         full = output("sources", name)
         assert all(f"\n  {table}\n" in full for table in tables_of([name]) if not table.startswith("lists."))
     assert "\n    locale, language, query_id BIGINT, query, " in output("sources", "esci")
+    assert output("sources", "m2").endswith("\nRows of a table: datagen sources m2.sessions\n")
     assert "\n  lists.colors          colors_in(text, language)" in output("sources", "lists")
     output("sources", "--write-sample", "made", "--size", "1000")
     assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")

@@ -57,7 +57,9 @@ def details(name: str) -> str:
         title = f"word lists ({', '.join(COLUMNS)}), each with a macro that finds its words in a text"
         return "\n".join([heading(title), *subjects])
     if name not in SOURCES:
-        raise UserError(f"no source `{name}`: {among(name, [*SOURCES, LISTS])}")
+        tables = [table for table in tables_of(SOURCES) if table.partition(".")[2] == name]
+        known = f"did you mean `{'` or `'.join(tables)}`?" if tables else among(name, [*SOURCES, LISTS])
+        raise UserError(f"no source `{name}`: {known}")
     module = SOURCES[name]
     lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}"), *_wrapped(inspect.getdoc(module) or "")]
     for option, field in module.Options.model_fields.items():
@@ -68,6 +70,7 @@ def details(name: str) -> str:
         for table, found in staged(name).items():
             columns = columns_of(connection, f"select * from {name}.{table}")
             lines += _columns(f"{name}.{table}", found.comment, columns)
+    lines.append(f"Rows of a table: datagen sources {name}.{next(iter(module.TABLES))}")
     return "\n".join(lines)
 
 
