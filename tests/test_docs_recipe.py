@@ -299,7 +299,7 @@ def test_the_examples_over_other_sources_build_all_their_rows(
     monkeypatch.chdir(tmp_path)
     Path("recipes").mkdir()
     seeds = made_up(Path("runs/seeds"), "sample", lambda line: None)
-    sources = []
+    sources: list[str] = []
     for text in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL):
         name = re.findall(r"^name: (\w+)$", text, re.MULTILINE)[0]
         Path("recipes", f"{name}.yaml").write_text(text, encoding="utf-8")
