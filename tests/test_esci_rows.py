@@ -470,3 +470,28 @@ def test_nobody_is_asked_which_product_has_a_price(priced: Path, tmp_path: Path,
             few = label in ("query_for_product", "queries_for_product")  # a small market
             assert rows or task.type is TaskType.RETRIEVAL or few, label
             assert not any(PRICED in str(row) for row in rows), label
+
+
+@pytest.mark.parametrize(
+    ("label", "query", "title", "kept"),
+    [
+        ("E", "ladybug memory game fat brain", "Flashing Cube Memory & Brain Game", False),  # three of five
+        ("E", "melissa and doug grocery store", "Melissa & Doug Grocery Basket", False),
+        ("E", "red bows for crafts", "Satin Bow for Craft, Red", True),
+        ("S", "20 lb medicine ball", "Medicine Ball, 10 lb", True),
+        ("C", "cafe fast food tray", "Plastic Cafe Food Tray, 18 x 14", False),
+        ("C", "doxie go", "Doxie Go Carrying Case (with Pocket)", True),
+        ("I", "inis perfume", "Perfume Bottle", False),
+        ("I", "emerson microwave", "Adhesive Tape", True),
+    ],
+)
+def test_a_judgement_that_words_do_not_bear_out_is_no_question(
+    tmp_path: Path, label: str, query: str, title: str, kept: bool
+) -> None:
+    seeds = write_products(tmp_path, [{"product_title": title}], [query])
+    judged = {"product_id": "P0", "product_locale": "us", "esci_label": label, "query": query, "query_id": 0}
+    write(seeds / "esci", "examples", [{"split": "train", "example_id": 0, **judged}])
+    recipe = load("esci_mcq")
+    with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
+        found = opened.of("relation").execute(recipe.tasks["relation"].query).fetchall()
+    assert bool(found) == kept

@@ -34,7 +34,7 @@ def recipe_named(
         raise RecipeError(problems)
     recipe = narrowed(load(name), _words(sources), _words(licenses))
     for line in left_out_lines(recipe):
-        warn(line)
+        warn(f"{line}{'; the other tasks get their rows' if recipe.groups else ''}")
     if rows and rows < len(recipe.tasks):
         warn(f"rows: {rows} asked for, but the recipe has {len(recipe.tasks)} tasks: each gets 1 row")
     return scaled(recipe, rows) if rows else recipe

@@ -109,6 +109,9 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
             + ", ".join(f"{name} {more[name]:,}" for name in most)
             + others
         )
+    if manifest["contaminated"]:
+        of_sets = ", ".join(f"{name} {rows:,}" for name, rows in manifest["contaminated"].items())
+        lines.append(f"contaminated rows ask what these evaluation sets ask: {of_sets}")
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
     history = f"`{_command()} show ID --run {run}` shows the history of a row"

@@ -32,7 +32,7 @@ from datagen.console.progress import Progress, Say
 from datagen.dedup.decontaminate import Evaluation, contaminated
 from datagen.errors import UserError
 from datagen.pipeline import rewriting, selection, shards, steps
-from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations
+from datagen.pipeline.evaluation import evaluations_of_tests, own_tests, read_evaluations, rows_by_set
 from datagen.pipeline.kept_work import Kept, kept_work, made_with
 from datagen.pipeline.lockfile import LOCK, replaces
 from datagen.pipeline.quotas import Supply
@@ -482,6 +482,7 @@ def _publish(plan: Plan, supply: Supply, quotas: Mapping[Cell, int], made: _Made
         "left_out": plan.recipe.left_out,
         "steps": plan.filled.counts | rewriting.outcome(made.parts),
         "evaluation": dict(Counter(evaluation.place.rpartition(":")[0] for evaluation in plan.evaluations)),
+        "contaminated": rows_by_set(made.contaminated() if plan.evaluations else []),
     }
     write_card(plan.run, plan.recipe, manifest)
     write_report(plan.run, plan.recipe, manifest, lock)

@@ -1,6 +1,8 @@
 """The evaluation questions that a build is decontaminated of: of files, and of the sources' own tests."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datagen.dedup.decontaminate import Evaluation
@@ -32,10 +34,17 @@ def read_evaluations(recipe: Recipe) -> list[Evaluation]:
     return [one for name in recipe.decontaminate for one in read_evaluation(Path(name))]
 
 
+def rows_by_set(repeated: Iterable[str | None]) -> dict[str, int]:
+    """How many rows repeat a question of each file or test, by what `contaminated` says of each row."""
+    found = Counter(re.split(r":\d+: ", of, maxsplit=1)[0] for of in repeated if of)
+    return dict(sorted(found.items()))
+
+
 def evaluations_of_tests(tests: Mapping[str, Path]) -> list[Evaluation]:
     """The questions of the sources' own tests, from files of what `own_tests` gave."""
     return [
-        Evaluation(f"{source}:{number}", text, text, (), (), ())  # no wording of anybody's around it
+        # no wording of anybody's is around it
+        Evaluation(f"{source}'s own test split:{number}", text, text, (), (), ())
         for source, path in tests.items()
         for number, text in enumerate(read_json(path, "Build the run again")["texts"], start=1)
     ]

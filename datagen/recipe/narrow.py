@@ -48,7 +48,8 @@ def tasks_named(recipe: Recipe, task: str | None) -> list[str]:
 def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection[str] = ()) -> Loaded:
     """The recipe without tasks that read another source, or one under another licence; empty: any will do.
 
-    What is left out is named in `left_out`. Raises UserError where a name is not known, or nothing is left.
+    What is left out is named in `left_out`; others of a mixture get its rows, as in `without_steps`.
+    Raises UserError where a name is not known, or nothing is left.
     """
     if not sources and not licenses:
         return recipe
@@ -71,8 +72,7 @@ def narrowed(recipe: Loaded, sources: Collection[str] = (), licenses: Collection
             f"{recipe.name}: no task is left with {', '.join(asked)} alone: its sources are "
             + ", ".join(f"{name} ({SOURCES[name].LICENSE})" for name in recipe.sources)
         )
-    kept = only(recipe, recipe.tasks.keys() - left_out.keys())
-    return kept.model_copy(update={"left_out": recipe.left_out | left_out})
+    return _without(recipe, left_out)
 
 
 def without_steps(recipe: Loaded, steps: Collection[str], why: str) -> Loaded:
@@ -81,10 +81,15 @@ def without_steps(recipe: Loaded, steps: Collection[str], why: str) -> Loaded:
     Others of a mixture get their rows, first those of the same weight. Raises UserError where none is left.
     """
     left_out = {name: why for name, read in steps_by_task(recipe).items() if read & {*steps}}
+    if left_out and len(left_out) == len(recipe.tasks):
+        raise UserError(f"{recipe.name}: no task is left, as {why}")
+    return _without(recipe, left_out)
+
+
+def _without(recipe: Loaded, left_out: Mapping[str, str]) -> Loaded:
+    """The recipe without these tasks, whose rows others of a mixture get."""
     if not left_out:
         return recipe
-    if len(left_out) == len(recipe.tasks):
-        raise UserError(f"{recipe.name}: no task is left, as {why}")
     kept = only(recipe, recipe.tasks.keys() - left_out.keys())
     tasks = _with_rows_of(recipe, kept.tasks) if recipe.groups else kept.tasks
     return kept.model_copy(update={"tasks": tasks, "left_out": recipe.left_out | left_out})

@@ -234,7 +234,11 @@ def _making(recipe: Loaded, manifest: Mapping[str, Any]) -> str:
         "a row whose answer did not score 1.0 is not here."
     )
     if manifest.get("evaluation"):
-        sets = ", ".join(f"{name} ({count:,})" for name, count in sorted(manifest["evaluation"].items()))
+        rows = manifest["contaminated"]
+        sets = ", ".join(
+            f"{name} ({count:,} questions, {rows.get(name, 0):,} rows)"
+            for name, count in sorted(manifest["evaluation"].items())
+        )
         text += f" Rows that ask what a question of these evaluation sets asks were left out: {sets}."
     reasons: Counter[str] = Counter()
     for task in manifest["tasks"].values():

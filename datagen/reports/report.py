@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
-from datagen.reject_reasons import SPARE, explain
+from datagen.reject_reasons import CONTAMINATED, SPARE, explain
 from datagen.reports.card import limited
 from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
@@ -253,8 +253,15 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
             if reason != SPARE:
                 found.setdefault(reason, Counter())[task] += rows
     ordered = sorted(found.items(), key=lambda pair: (-pair[1].total(), pair[0]))
+    sets = ", ".join(f"{name} {rows:,}" for name, rows in manifest["contaminated"].items())
+    told = {CONTAMINATED: f"{explain(CONTAMINATED)}: {sets}"}
     return [
-        {"code": code, "text": explain(code), "rows": tasks.total(), "tasks": _ranked(tasks)}
+        {
+            "code": code,
+            "text": told.get(code) or explain(code),
+            "rows": tasks.total(),
+            "tasks": _ranked(tasks),
+        }
         for code, tasks in ordered
     ]
 

@@ -51,12 +51,14 @@ create view ecinstruct.values as
 select attribute, value, count(*) as known from (select attribute, unnest(values) as value from ecinstruct.pages) group by all;
 
 -- Queries and products with the relation between them, as ESCI's labels name it: `E` exact, `S` substitute, `C` complement,
--- `I` irrelevant.
+-- `I` irrelevant. Left out are those that the words don't bear out (`borne_out`), and queries that ask for something to be absent.
 create view ecinstruct.judged as
 select key, ['query: ' || lower(query)] as groups, query, title, label, draw(key) as lot
 from (select key, trim(input->>'query') as query, trim(input->>'product title') as title, 'ESCI'[place + 1] as label
     from ecinstruct.trained where task = 'Multiclass_Product_Classification' and json_valid(input))
-where length(query) > 1 and length(title) between 3 and 300 and label <> '' and not regexp_matches(title, '&#?\w+;|<');
+where length(query) > 1 and length(title) between 3 and 300 and label <> '' and not regexp_matches(title, '&#?\w+;|<')
+    and not regexp_matches(lower(query), '\b(?:without|no|not)\b')
+    and borne_out(label, query, title, overlap(words_of(query, 'en'), title, 'en'), 'en');
 
 -- Reviews with what their writers think, from 0 (very positive) to 4 (very negative). Those with links or HTML are left out.
 create table ecinstruct.opinions as

@@ -263,3 +263,14 @@ create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffe
     and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
 create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
 create macro of_sets(title) as regexp_matches(lower(title), '\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
+
+-- Whether the words of a query and a title bear a judgement out (`E` exact, `S` substitute, `C` complement, `I` irrelevant; one in
+-- five reads wrong): an exact product has three in four of the query's words, in English the last one, which mostly names what is
+-- wanted; a substitute has some and not all; what an English complement is called ends in another word. `overlap` is the
+-- share of the query's words that the title has.
+create macro borne_out(label, query, title, overlap, language) as case
+    when label = 'E' then overlap >= if(language = 'ja', 0.65, 0.75) and (language <> 'en' or contains(lower(title), singulars(query)[-1]))
+    when label = 'S' then overlap > 0 and overlap < 1
+    when label = 'C' then overlap > 0 and (language <> 'en'
+        or singulars(regexp_split_to_array(lower(title), ',| ?[(\[|;:–—]| - | for | with ')[1])[-1] <> singulars(query)[-1])
+    else overlap < 0.5 and not list_has_any(singulars(string_split(query, ' ')[-1]), singulars(title)) end;

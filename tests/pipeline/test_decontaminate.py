@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from datagen.commands.show import show
+from datagen.commands.tables import built
 from datagen.commands.verify import differences, problems
 from datagen.errors import UserError
 from datagen.pipeline.build import build
@@ -95,8 +96,12 @@ def test_rows_that_a_file_asks_are_left_out_with_the_evidence(here: Path, name: 
     counted = sum(task["rejected"].get("contaminated", 0) for task in manifest["tasks"].values())
     assert counted == len(found)
     assert sum(manifest["evaluation"].values()) == len(picked)
+    assert sum(manifest["contaminated"].values()) == len(found)
+    assert all(of_set.startswith(name) for of_set in manifest["contaminated"])
+    assert f"ask: {next(iter(manifest['contaminated']))} " in built(manifest, load("shop"), run, 1.0)
     card = (run / "README.md").read_text(encoding="utf-8")
-    assert f"{name}" in card
+    assert name in card
+    assert f" questions, {next(iter(manifest['contaminated'].values()))} rows)" in card
     assert "`contaminated`" in card
     assert "contaminated" in (run / "report.html").read_text(encoding="utf-8")
     first = next(iter(found.values()))
@@ -146,7 +151,8 @@ def test_a_source_s_own_test_counts(here: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)  # the shipped templates
     recipe = scaled(load("mmlu"), 200)
     before = build(recipe, seeds, Path("runs"), workers=1)
-    assert before["evaluation"]["mmlu"] > 0
+    assert before["evaluation"]["mmlu's own test split"] > 0
+    assert before["contaminated"] == {}
     assert not sum(task["rejected"].get("contaminated", 0) for task in before["tasks"].values())
     for path in seeds.glob("mmlu/data/dev/*.csv"):
         test = seeds / "mmlu/data/test" / path.name.replace("_dev", "_test")

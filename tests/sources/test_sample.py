@@ -1,6 +1,7 @@
 """The sample shop: labels that can be read off the text, and the same bytes from the same call."""
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -20,6 +21,7 @@ from datagen.sources import esci
 from datagen.sources.sample import english, japanese, spanish, write_sample
 from datagen.sources.sample.asks import judge, pick
 from datagen.sources.sample.catalogue import LOCALES, Feature, ProductType, catalogue
+from datagen.sources.sample.ecinstruct import write_ecinstruct
 from datagen.sources.sample.esci import SCHEMAS, write_esci
 from datagen.sources.sample.market import (
     FEWEST,
@@ -542,3 +544,13 @@ def test_no_two_brands_share_a_name() -> None:
     for locale in range(3):
         names = [brand.name[locale].lower() for brands in catalogue().brands.values() for brand in brands]
         assert len(names) == len(set(names))
+
+
+def test_what_ecinstruct_s_part_is_tested_on_is_asked_nowhere_else(tmp_path: Path) -> None:
+    write_ecinstruct(tmp_path)
+    asked: dict[bool, set[str]] = {True: set(), False: set()}
+    for row in json.loads((tmp_path / "dataset.json").read_text(encoding="utf-8")):
+        if row["task"] == "Answer_Generation":
+            asked[row["split"] == "test"].add(json.loads(row["input"])["question"])
+    assert asked[True]
+    assert not asked[True] & asked[False]

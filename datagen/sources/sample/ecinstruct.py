@@ -6,7 +6,7 @@ written out in `ecinstruct.yaml`.
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,13 +81,15 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
     """The rows of one task: each input once for every setting that its split has."""
     make, instructions = TASKS[task]
     made: dict[str, Made] = {}
+    numbers: list[int] = []
     wanted = (REVIEWS if make is _opinion else ROWS) * 12 // 10
     for number in range(20 * wanted):
         new = make(shop, number, rng)
-        if new and len(made) < wanted:
-            made.setdefault(new.input, new)
+        if new and new.input not in made and len(made) < wanted:
+            made[new.input] = new
+            numbers.append(number)
     for place, new in enumerate(made.values()):
-        split = "train" if place < len(made) * 10 // 12 else "val" if place % 2 else "test"
+        split = _split(numbers[place])
         settings = ["IND_Single_Instruction", "IND_Diverse_Instruction"]
         for setting in settings + (["IND_Unseen_Instruction"] if split == "test" else []):
             single = setting == "IND_Single_Instruction"
@@ -101,6 +103,17 @@ def _rows(shop: Shop, task: str, rng: random.Random) -> Iterator[dict[str, str |
                 "few_shot_example": None,
                 "instruction": instructions[0] if single else one(instructions, rng),
             }
+
+
+def _split(number: int) -> str:
+    """The split of what is made as number so many: a twelfth is for validation, one for the test."""
+    return {10: "val", 11: "test"}.get(number // 12 % 12, "train")
+
+
+def _text(texts: Sequence[Any], number: int, rng: random.Random) -> Any:
+    """One of some texts by chance; the last tenth is the test's alone, and asked nowhere else."""
+    kept_apart = -(-len(texts) // 10)
+    return one(texts[-kept_apart:] if _split(number) == "test" else texts[:-kept_apart], rng)
 
 
 def _value(shop: Shop, number: int, rng: random.Random) -> Made | None:
@@ -200,7 +213,7 @@ def _opinion(shop: Shop, number: int, rng: random.Random) -> Made | None:
     noun = shop.listing(rng)[0].names[english.INDEX][0].text
     if noun.endswith("s"):  # "a good scissors"
         return None
-    review = one(list(reviews.values())[place], rng).format(noun)
+    review = _text(list(reviews.values())[place], number, rng).format(noun)
     return Made(review, options[place], json.dumps(options))
 
 
@@ -283,7 +296,7 @@ def _answer(shop: Shop, number: int, rng: random.Random) -> Made | None:
 
 
 def _asked(shop: Shop, number: int, told: bool, rng: random.Random) -> tuple[str, list[str], str]:
-    product, question, review, answer = shop.texts["questions"][number // 2 % len(shop.texts["questions"])]
+    product, question, review, answer = _text(shop.texts["questions"], number, rng)
     document = [text.format(product) for text in rng.sample(shop.texts["chatter"], 3)]
     if told:
         document.insert(rng.randrange(4), review)
