@@ -279,3 +279,35 @@ def test_stars_that_a_review_contradicts_are_not_asked_for(tmp_path: Path) -> No
     rows = drawn(tmp_path, "reviews_sentiment", "rating")
     assert {row["answer"] for row in rows} == {1, 2, 3, 4, 5}
     assert not [row["text"] for row in rows if "number" not in row["text"]]
+
+
+def test_a_title_to_write_for_a_review_is_told_there_and_a_rated_one_says_something(tmp_path: Path) -> None:
+    texts = {
+        "Color of a lovely key chain": "Such a cute gift for my mother, who likes its engraving and color.",
+        "Sturdy blocks of good color": "The blocks are sturdy and their color is good, my son builds towers.",
+        "Blocks": "What else do you expect!!",
+    }
+    reviews = [
+        {**REVIEW, "title": title, "text": text, "user_id": f"U{place}", "timestamp": place, "rating": 4.0}
+        for place, (title, text) in enumerate(texts.items())
+    ]
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", reviews)
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", [ITEM])
+    written = {row["reference"] for row in drawn(tmp_path, "reviews_texts", "review_title")}
+    assert "Color of a lovely key chain" not in written
+    assert "Sturdy blocks of good color" in written
+    rated = {row["text"] for row in drawn(tmp_path, "reviews_sentiment", "rating")}
+    assert texts["Sturdy blocks of good color"] in rated
+    assert texts["Blocks"] not in rated
+
+
+def test_what_a_pendant_is_made_of_is_no_color(tmp_path: Path) -> None:
+    titles = ["Ash Holder Pendant of Sterling Silver for Her", "Water Bottle with a Lid in Silver for Her"]
+    items = [
+        {**ITEM, "title": title, "parent_asin": f"B{place:09}", "details": {"Color": "Silver"}}
+        for place, title in enumerate(titles)
+    ]
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
+    write_lines(tmp_path / "reviews" / "Toys.jsonl", [REVIEW])
+    found = {row["text"] for row in drawn(tmp_path, "reviews_attributes", "value_of_attribute")}
+    assert found == {titles[1]}

@@ -29,12 +29,12 @@ create macro readable_lines(text, language) as list_filter(
 -- Data of the parcel, the item's number and the like, which fit any page.
 create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
--- The first six of the lines that say more than that, each once.
-create macro bullet_points(text, language) as list_transform([readable_lines(text, language)], lambda lines: list_filter(
-    lines, lambda line, place: not of_parcel(line) and list_position(lines, line) = place))[1][:6];
-
 -- What a seller promises or offers, and what is no property: it fits any page as well.
-create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|保証|返品|返金|お問い合わせ|ご連絡|イメージです|商品の説明');
+create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|保証|返品|返金|お問い合わせ|ご連絡|イメージです|商品の説明');
+
+-- The first six of the lines that say more than that and than what a seller promises, each once.
+create macro bullet_points(text, language) as list_transform([readable_lines(text, language)], lambda lines: list_filter(
+    lines, lambda line, place: not (of_parcel(line) or of_seller(line)) and list_position(lines, line) = place))[1][:6];
 
 -- Without the marks that sellers put before a line (`✅`, `★`) or around its heading, which ends at `: ` then: `【LIGHT】...`.
 create macro unmarked(line) as regexp_replace(regexp_replace(line, '^[\p{So}\p{Sm}\p{M}•‣*\s-]+', ''),
@@ -262,7 +262,7 @@ create macro of_other_amount(previous, language) as regexp_full_match(previous,
 create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffee|tea|candy|chocolates?|snacks?|rice|pasta|nuts|almonds|cashews|powder|seeds|chips|cookies|crackers|beans|cheese|sugar|salt|flour|cereal|granola|pepper|spices?|seasoning|jerky|popcorn|raisins|oats|oatmeal|(?:dog|cat) food)\b')
     and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
 create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
-create macro of_sets(title) as regexp_matches(lower(title), '\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
+create macro of_sets(title) as regexp_matches(lower(title), '\+ ?\d|\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
 
 -- Whether the words of a query and a title bear a judgement out (`E` exact, `S` substitute, `C` complement, `I` irrelevant; one in
 -- five reads wrong): an exact product has three in four of the query's words, in English the last one, which mostly names what is

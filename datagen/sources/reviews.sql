@@ -76,9 +76,11 @@ leaf as (
 select item.* exclude (leaf), leaf.leaf as category from item left join leaf using (trail)
 where not regexp_matches(title, '&#?\w+;|[<>]') and in_language(title, 'en');
 
--- The categories of these items, with the number of items. `words` are those of the name (`singulars`).
+-- The categories of these items, with the number of items. `words` are those of the name (`singulars`), `shelf` is the name behind that
+-- of its parent, as in `Cats > Hygiene`: alone it may tell little.
 create table reviews.categories as
-select category, trail, above, top, count(*) as items, singulars(category) as words
+select category, trail, above, top, count(*) as items, singulars(category) as words,
+    array_to_string(string_split(trail, ' > ')[-2:], ' > ') as shelf
 from reviews.products where category is not null group by all;
 
 -- What the pages tell of the items in their details, of up to 120,000 items: each as `name` and `value`. Data of the parcel,

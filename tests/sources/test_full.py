@@ -91,3 +91,12 @@ def test_no_option_of_a_copy_comes_again(tmp_path: Path) -> None:
     assert {row[5] for row in rows} == {"A"}
     for place in range(1, 5):
         assert len({row[place] for row in rows}) > 24
+
+
+def test_half_of_the_sessions_are_of_products_that_esci_sells_too(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("prev_items,next_item,locale\n\"['B01' 'B02']\",B04,DE\n")
+    full._copy(tmp_path / "s.csv", tmp_path / "t.csv", 40, headed=True, alike=2, shared=5, back=True)
+    rows = duckdb.connect().execute(f"from read_csv('{tmp_path / 't.csv'}', all_varchar = true)").fetchall()
+    among_first = [row for row in rows if row[1][:2] in {full._code(k) for k in range(5)}]
+    assert 20 <= len(among_first) <= 25
+    assert len({row[0] for row in rows}) > 35  # none is drawn with another

@@ -213,6 +213,8 @@ def _opinion(shop: Shop, number: int, rng: random.Random) -> Made | None:
     noun = shop.listing(rng)[0].names[english.INDEX][0].text
     if noun.endswith("s"):  # "a good scissors"
         return None
+    if _split(number) == "test" and number > 300:  # of many, nouns alone would tell them apart
+        return None
     review = _text(list(reviews.values())[place], number, rng).format(noun)
     return Made(review, options[place], json.dumps(options))
 

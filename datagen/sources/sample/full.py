@@ -25,11 +25,16 @@ COPIES: dict[str, dict[str, int]] = {
 }
 """Rows of each table: the publishers', of the reviews a part."""
 
-ALIKE = {"m2": 32}
+ALIKE = {"m2": 64}
 """How many copies of a source are written in the same words, one by default.
 
 What shoppers of a marketplace look at together shows by words and brands that come again. Of its millions
 of sessions some thousands are drawn, so few of a copy."""
+
+SHARED = {"m2": 20}
+"""Copies of a source that are in the words of ESCI's, which has fewer: both sell the same products.
+
+Every other copy of the sessions is of these products: else one in twenty saw a product with a query."""
 
 IDS = ("product_id", "id", "next_item", "asin", "parent_asin")
 LISTED_IDS = ("prev_items",)
@@ -75,12 +80,21 @@ def multiply(sample: Path, folder: Path) -> None:
             for path in files:
                 target = folder / path.relative_to(sample)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _copy(path, target, share, SOURCES[source].TABLES[name].headed, ALIKE.get(source, 1))
+                _copy(
+                    *(path, target, share, SOURCES[source].TABLES[name].headed),
+                    *(ALIKE.get(source, 1), SHARED.get(source, 0), name == "sessions"),
+                )
         shutil.copy(sample / source / MADE_UP, folder / source / MADE_UP)
 
 
-def _copy(path: Path, target: Path, rows: int, headed: bool, alike: int = 1) -> None:
-    """Write about `rows` rows from those of one file into another one of its kind."""
+def _copy(
+    path: Path, target: Path, rows: int, headed: bool, alike: int = 1, shared: int = 0, back: bool = False
+) -> None:
+    """Write about `rows` rows from those of one file into another one of its kind.
+
+    The first `shared` copies have a cipher each, others `alike` ones; every other copy goes `back` to the ids
+    of these.
+    """
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     reader, form = {
         "parquet": ("read_parquet({})", "format parquet, compression zstd"),
@@ -105,9 +119,19 @@ def _copy(path: Path, target: Path, rows: int, headed: bool, alike: int = 1) -> 
         [(count,)] = connection.execute("select count(*) from base").fetchall()
         copies = min(MOST_COPIES, -(-rows // count))
         written = ", ".join(f'{_written(name, type_, headed)} as "{name}"' for name, type_ in columns.items())
-        connection.execute("create table copies (k bigint, code varchar, cipher varchar)")
+        connection.execute("create table copies (k bigint, code varchar, cipher varchar, again bigint)")
         connection.executemany(
-            "insert into copies values (?, ?, ?)", [(k, _code(k), _cipher(k // alike)) for k in range(copies)]
+            "insert into copies values (?, ?, ?, ?)",
+            [
+                (
+                    k,
+                    _code(k // 2 % shared if goes_back else k),
+                    _cipher(k if k < shared else k // alike + (MOST_COPIES if shared else 0)),
+                    k // 2 // shared if goes_back else 0,
+                )
+                for k in range(copies)
+                for goes_back in [back and k % 2 == 0]
+            ],
         )
         connection.execute(
             f"copy (select {written} from base cross join copies limit {rows})"
@@ -132,7 +156,9 @@ def _written(name: str, kind: str, headed: bool) -> str:
     if name in IDS:
         return f"code || {column}[3:]"
     if name in LISTED_IDS:
-        return rf"regexp_replace({column}, '''\w\w(\w+)''', '''' || code || '\1''', 'g')"
+        # blanks tell what comes again apart, or else all that are alike would be drawn together
+        own = rf"regexp_replace({column}, '''\w\w(\w+)''', '''' || code || '\1''', 'g')"
+        return f"replace({own}, '[', '[' || repeat(' ', again))"
     if name in NUMBERS:
         return f"({column}::bigint + k * 10000000)::bigint"
     if name in PEOPLE:

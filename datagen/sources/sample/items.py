@@ -221,7 +221,7 @@ def purchases(made: Sequence[Item], seed: int) -> list[Purchase]:
     for number in range(USERS):
         user = f"SHOPPER{number:06}"
         [circle] = rng.choices(range(len(CIRCLES)), CIRCLES)
-        for _ in range(1 + int(2.4 * rng.random())):
+        for _ in range(1 + int(5 * rng.random())):
             [theme] = rng.choices(themes, weights)
             day = FIRST_DAY + int(DAYS * rng.random())
             basket = {item.id: item for item in _basket(theme, circle, shelves, goes_with, rng)}
@@ -267,9 +267,12 @@ def _basket(
     goes_with: Mapping[str, list[str]],
     rng: random.Random,
 ) -> list[Item]:
-    """An item of the theme and some of what goes with it, mostly of the user's circle."""
+    """An item of the theme and one that goes with it, mostly of the user's circle; seldom two.
+
+    Two that go with a third need not go with each other.
+    """
     near = goes_with[theme]
-    kinds = [theme, *(one(near, rng) for _ in range(1 + int(4 * rng.random())))]
+    kinds = [theme, *(one(near, rng) for _ in range(1 + int(1.2 * rng.random())))]
     bought = []
     for kind in kinds:
         other = rng.random() < STRAY
