@@ -6,7 +6,7 @@ template and the slots that it prints. It needs no seeds.
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ CODES = {
     "column_type": "a column of the wrong type",
     "duplicate_column": "two columns have one name",
     "taken_column": "a column's name is the build's own, or the template language's",
+    "private_column": "a column names people",
     "unknown_template": "no template of this name",
     "step_conflict": "included recipes have different tables of one name for the teacher",
     "column_kind": "a kind of column that the teacher cannot fill",
@@ -92,6 +93,8 @@ CODES = {
     "missing_slot": "a wording does not print what the question is about",
 }
 """The meaning of each problem's code. Codes stay the same; messages may get better."""
+
+_PRIVATE = {name for source in SOURCES.values() for table in source.TABLES.values() for name in table.private}
 
 OPTIONAL: Columns = {
     **{"split": pa.string(), "groups": pa.list_(pa.string())},
@@ -232,6 +235,7 @@ def _check_step(document: Document, loc: Loc, step: dict[str, Any], seen: _Seen)
     kinds = step.get("columns") if loc[0] == "extract" else {"reference": "string"}
     if query and isinstance(query, str):
         columns = _columns(document, (*loc, "query"), query, seen)
+        _check_private(document, (*loc, "query"), columns or {})
     for key in ("template", *(["judge"] if step.get("judge") else [])):
         template, path, lines = _template(document, (*loc, key), step.get(key))
         for slot in sorted(lines.keys() - {"language"}):
@@ -305,6 +309,7 @@ def _check_task(document: Document, loc: Loc, task: dict[str, Any], seen: _Seen)
     columns = None
     if query and isinstance(query, str):
         columns = _columns(document, (*loc, "query"), query, seen)
+        _check_private(document, (*loc, "query"), columns or {})
     template, path, lines = _template(document, (*loc, "template"), name)
     if kind not in list(TaskType):
         return  # the model says so
@@ -326,6 +331,13 @@ def _columns(document: Document, loc: Loc, query: str, seen: _Seen) -> dict[str,
     for fault in faults:
         document.problem(document.inside(loc, fault.line, fault.column), fault.code, fault.message)
     return columns
+
+
+def _check_private(document: Document, loc: Loc, columns: Collection[str]) -> None:
+    """Note columns that would bring people's names into rows, or to the teacher; `tables` may have them."""
+    for name in sorted(_PRIVATE & {*columns}):
+        message = f"the query returns `{name}`, which names people: leave it out. Queries may join by it"
+        document.problem(document.inside(loc, 1, 1), "private_column", message)
 
 
 def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: TaskType) -> None:
