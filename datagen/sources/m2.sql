@@ -146,11 +146,15 @@ met as (
 apart as (
     select candidate.* from candidate anti join met using (locale, session, id) anti join m2.steps using (locale, session, id)
 ),
+worded as (select locale, session, id, unnest(words) as word from apart join m2.pages using (locale, id)),
+akin as (
+    select distinct locale, session, id from worded semi join (select locale, session, unnest(field) as word from m2.visits) using (locale, session, word)
+),
 scored as (
-    select apart.locale, apart.session, apart.id, pages.title, len(list_intersect(said, pages.words)) as shared
-    from apart join m2.pages using (locale, id) join (
-        select locale, session, said, field, [item.brand for item in before] || [after.brand] as brands from m2.visits) using (locale, session)
-    where not coalesce(list_contains(brands, pages.brand), false) and not list_has_any(field, pages.words)
+    select other.locale, other.session, other.id, pages.title, len(list_intersect(said, pages.words)) as shared
+    from (from apart anti join akin using (locale, session, id)) as other join m2.pages using (locale, id) join (
+        select locale, session, said, [item.brand for item in before] || [after.brand] as brands from m2.visits) using (locale, session)
+    where not coalesce(list_contains(brands, pages.brand), false)
 )
 select locale, session, coalesce(list(title order by shared desc, draw(session || id)) filter (shared > 0), [])[:8] as near,
     coalesce(list(title order by draw(session || id)) filter (shared = 0), [])[:12] as popular, max(shared) as nearest
