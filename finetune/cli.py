@@ -58,7 +58,7 @@ _SETTINGS = click.option(
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of a data set, such as runs/esci_mcq.",
+    help="A data set: its folder, such as runs/esci_mcq, or its name there.",
 )
 @click.option("--name", help="Name of the training's folder. [default: CONFIG-DATA]")
 @_SETTINGS
@@ -73,9 +73,10 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     Example:
       finetune train smollm2-135m --data runs/esci_mcq --set lr=1e-4 --name slow
     """
+    from datagen.storage.manifest import run_folder
     from finetune.config import load
 
-    loaded = load(config, settings)
+    loaded, data = load(config, settings), run_folder(data)
     run = below(runs, name or f"{Path(config).stem}-{data.resolve().name}")
     with _leaving_at_once():
         from finetune.train import train as start
@@ -108,10 +109,11 @@ def plan(config: str, gpus: str, data: Path | None, settings: tuple[str, ...]) -
       finetune plan qwen2-72b --gpus 8x80 --data runs/kddcup24
     """
     from datagen.hf.gpus import gpus as named
+    from datagen.storage.manifest import run_folder
     from finetune.config import load
     from finetune.plan import plan
 
-    click.echo(plan(load(config, settings), named(gpus), data))
+    click.echo(plan(load(config, settings), named(gpus), run_folder(data) if data else None))
 
 
 @main.command()

@@ -18,6 +18,7 @@ from datagen.cli import main
 from datagen.commands.verify import published
 from datagen.console.app import Commands
 from datagen.schema import TaskType
+from datagen.shopbench.questions import read_questions
 from datagen.sources import SOURCES
 from datagen.sources.database import tables_of
 from datagen.storage.manifest import read_manifest
@@ -69,13 +70,18 @@ def output(*arguments: str) -> str:
             "shopping_queries_dataset_products.parquet, shopping_queries_d",
         ),
         (["preview", "shop", "--seeds", "seeds", "--task", "brnad"], 1, "did you mean `brand`?"),
-        (["verify", "runs/none"], 1, "runs/none is not a finished run"),
+        (["verify", "runs/none"], 1, "error: runs/none: no such run, nor is there one of that name in runs/"),
+        (["verify", "shop"], 1, "error: shop: no such run yet: `make data RECIPE=shop` builds it"),
         (["show", " "], 2, "Error: Invalid value for 'ID|KEY': it is empty"),
-        (["show", "0123", "--run", "runs/none"], 1, "is not a finished run"),
+        (["show", "0123", "--run", "recipes"], 1, "recipes is not a finished run"),
         (["new", "Mine"], 1, "lower-case letters"),
         (["sources", "--write-sample", "made", "--size", "huge"], 1, "sample, full, or a number"),
         (["sources", "--size", "full"], 1, "--size is that of the seeds to write"),
         (["sources", "esic"], 1, "no source `esic`: did you mean `esci`?"),
+        (["sources", "items"], 1, "no source `items`: did you mean `reviews.items`?"),
+        (["sources", "esic.titles"], 1, "no source `esic`: did you mean `esci`?"),
+        (["sources", "esci.tiltes"], 1, "no table `esci.tiltes`: did you mean `esci.titles`?"),
+        (["sources", "esci.titles", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
         (["sources", "--check", "nowhere"], 1, "nowhere: no such folder"),
         (["sources", "--check", "."], 1, "none of the folders esci, "),
     ],
@@ -308,13 +314,37 @@ def test_the_module_is_the_command(here: Path) -> None:
     assert result.stdout.startswith("shop: ")
 
 
-def test_a_task_without_rows_says_so(here: Path) -> None:
+def test_every_command_takes_a_run_by_its_name(
+    shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = ["--runs", str(shop_run.parent)]
+    row = pq.read_table(next(shop_run.glob("data/*.parquet"))).to_pylist()[0]
+    assert output("verify", "shop", *runs) == f"{shop_run}: as its manifest says\n"
+    assert f"{row['id']} in {shop_run}" in output("show", row["id"], "--run", "shop", *runs)
+    assert output("report", "--diff", "shop", "shop", *runs)
+    assert output("export", "shop", "--format", "openai", *runs).startswith("exports/shop-openai/")
+    assert "Nothing was sent" in output("push", "shop", "me/it", *runs)
+    monkeypatch.chdir(shop_run.parents[1])
+    assert read_questions(Path("shop")) == read_questions(Path("runs/shop"))
+
+
+@pytest.mark.parametrize("of_all", [True, False], ids=["all", "one"])
+def test_a_preview_without_rows_says_so_and_fails_as_a_build_does(here: Path, of_all: bool) -> None:
     recipe = here / "recipes" / "shop.yaml"
     text = recipe.read_text(encoding="utf-8")
-    recipe.write_text(
-        text.replace("sources: {esci: {}}", "sources: {esci: {locale: [es]}}"), encoding="utf-8"
-    )
-    assert "its query gives no rows from these seeds" in output("preview", "shop", "--seeds", "seeds")
+    for table in ("products", "examples")[: 2 if of_all else 1]:
+        text = text.replace(f"from esci.{table}", f"from (from esci.{table} where false) as {table}")
+    recipe.write_text(text, encoding="utf-8")
+    codes = []
+    for command in ("preview", "build"):
+        result = run(command, "shop", "--seeds", "seeds")
+        codes.append(result.exit_code)
+        assert ("error: recipe shop: no row " in result.stderr) is of_all
+        if command == "preview":
+            assert "its query gives no rows from these seeds" in result.stdout
+            assert re.search(r"^warning: \w+: its query gives no rows from these seeds$", result.stderr, re.M)
+    assert codes == [int(of_all)] * 2
 
 
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
@@ -326,6 +356,7 @@ def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
         full = output("sources", name)
         assert all(f"\n  {table}\n" in full for table in tables_of([name]) if not table.startswith("lists."))
     assert "\n    locale, language, query_id BIGINT, query, " in output("sources", "esci")
+    assert output("sources", "m2").endswith("\nRows of a table: datagen sources m2.sessions\n")
     assert "\n  lists.colors          colors_in(text, language)" in output("sources", "lists")
     output("sources", "--write-sample", "made", "--size", "1000")
     assert output("build", "shop", "--seeds", "made", "--rows", "10").startswith("shop: ")

@@ -1,5 +1,6 @@
 """The documentation against the project: make targets, commands and their options, recipes, files, links."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -101,10 +102,48 @@ def test_the_readme_recipe_builds_and_teaches_no_shortcut(tmp_path: Path) -> Non
     assert run.stdout.startswith("meant: 1,000 rows")
 
 
-def test_make_refuses_an_option_that_it_does_not_have() -> None:
-    run = subprocess.run(["make", "-n", "data", "RECIPES=esci_mcq"], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 2
-    assert "`RECIPES` is no option: there are RECIPE " in run.stderr
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("data RECIPES=esci_mcq", "`RECIPES` is no option: did you mean `RECIPE`? Known: RECIPE SEEDS "),
+        ("data ROW=5", "`ROW` is no option: did you mean `ROWS`?"),
+        ("infer question=mine.jsonl", "`question` is no option: did you mean `QUESTIONS`?"),
+        ("sft EPOCH=2", "`EPOCH` is no option: known: RECIPE "),
+    ],
+)
+def test_make_refuses_an_option_that_it_does_not_have(words: str, told: str) -> None:
+    run = subprocess.run(["make", "-n", *words.split()], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert told in run.stderr
+    assert "`make help` explains them" in run.stderr
+
+
+def test_make_takes_what_is_its_own_or_stands_in_the_environment() -> None:
+    words = ["-j2", "CC=gcc", "SHELL=/bin/sh", "CFLAGS=-O2", "MAKEFLAGS=-s", "HF_TOKEN=x", "OPENAI_API_KEY=x"]
+    environment = {**os.environ, "RECIPES": "x", "ROW": "5"}
+    run = subprocess.run(
+        ["make", "-n", "data", *words], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["runtime", "finetune", "infer", "dev", "quantize"])
+def test_make_says_what_it_installs_and_lets_pip_show_progress_on_a_terminal(name: str) -> None:
+    printed = {}
+    for terminal in ("", "/dev/tty"):
+        install = ["make", "-n", "-B", f".venv/{name}"]
+        environment = {**os.environ, "MAKE_TERMERR": terminal}
+        run = subprocess.run(install, cwd=ROOT, capture_output=True, text=True, env=environment, check=True)
+        lines = [" ".join(line.split()) for line in run.stdout.splitlines()]
+        printed[terminal] = [line for line in lines if line.startswith("echo") or "pip install" in line]
+    assert [line.split()[:2] for line in printed[""][:2]] == [["echo", "'Making"], ["echo", "'Installing"]]
+    assert all(" install -qq " in line for line in printed[""][2:])
+    assert printed["/dev/tty"] == [line.replace(" -qq", "") for line in printed[""]]
+
+
+def test_every_option_that_the_makefile_reads_is_known_to_it() -> None:
+    [known] = re.findall(r"^OPTIONS = (.+)$", MAKEFILE, re.MULTILINE)
+    assert set(re.findall(r"^([A-Z_]+) =$", MAKEFILE, re.MULTILINE)) <= set(known.split())
 
 
 def test_the_readme_shows_what_a_build_prints(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from datagen.reports import shortcuts
 from datagen.schema import TaskType
 from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
+from datagen.sources.locate import made_up
 from datagen.sources.query import QUERY_SECONDS, columns_of
 from datagen.sources.sample import write_sample
 from datagen.sources.staging import staged
@@ -203,7 +204,16 @@ def reasons() -> str:
     return table(["code", "checked with", "why"], rows)
 
 
+def contents() -> str:
+    headings = re.findall(r"^##(#?) (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return "\n".join(
+        f"{'  ' * len(deep)}- [{text}](#{re.sub(r'[^a-z0-9 -]', '', text.lower()).replace(' ', '-')})"
+        for deep, text in headings
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "contents": contents,
     "keys": keys,
     "sources": sources,
     "lists": word_lists,
@@ -261,7 +271,7 @@ def test_a_bound_is_held_from_as_many_rows_as_the_page_says() -> None:
 
 def test_the_examples_pass_their_check_and_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    recipe, _, mixture = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    recipe, *_, mixture = re.findall(r"```yaml\n(name: .*?)```", page, re.DOTALL)
     [template] = re.findall(r"```jinja\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for path, text in [
@@ -278,3 +288,23 @@ def test_the_examples_pass_their_check_and_build(tmp_path: Path, monkeypatch: py
     write_sample(tmp_path / "seeds", 4000)
     built = build(scaled(load("everything"), 300), tmp_path / "seeds", tmp_path / "runs", workers=1)
     assert sum(built["tasks"]["brands.brand_in_title"]["kept"].values()) == 100
+
+
+def test_the_examples_over_other_sources_build_all_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [section] = re.findall(
+        r"^## Over other sources$(.*?)^## ", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("recipes").mkdir()
+    seeds = made_up(Path("runs/seeds"), "sample", lambda line: None)
+    sources: list[str] = []
+    for text in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL):
+        name = re.findall(r"^name: (\w+)$", text, re.MULTILINE)[0]
+        Path("recipes", f"{name}.yaml").write_text(text, encoding="utf-8")
+        assert check(name) == []
+        [task] = build(load(name), seeds, Path("runs"), workers=1)["tasks"].values()
+        assert sum(task["kept"].values()) == sum(task["wanted"].values())
+        sources += load(name).sources
+    assert sources == ["reviews", "m2", "mmlu"]

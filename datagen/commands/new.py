@@ -68,9 +68,9 @@ Which one do you hand over? Say its number and nothing else.
 TASK = "best_match"
 
 ORIGIN = """\
-# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows, and
-# `datagen sources NAME` lists a source's tables. Begun from the task `{task}` of `{recipe}`: keep what makes
-# its answers right.
+# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
+# `datagen sources NAME` lists a source's tables, `datagen sources NAME.TABLE` prints rows of one.
+# Begun from the task `{task}` of `{recipe}`: keep what makes its answers right.
 """
 
 ROWS = 500

@@ -1,25 +1,32 @@
-"""What `datagen sources` tells of the seed sources: all in short, one in full, and what a folder has."""
+"""What `datagen sources` prints: all sources in short, one in full, rows of a table, what a folder lacks."""
 
 import inspect
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from datagen.console.text import aside, block, heading
+from datagen.console.progress import Say, note
+from datagen.console.text import aside, block, cut, heading
 from datagen.errors import UserError
 from datagen.sources import SOURCES
-from datagen.sources.database import open_layout, open_seeds
-from datagen.sources.query import columns_of
+from datagen.sources.database import open_layout, open_seeds, tables_of
+from datagen.sources.locate import find_seeds
+from datagen.sources.query import bounded, columns_of
 from datagen.sources.seed_files import table_files
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import COLUMNS, LISTS, lists
 from datagen.suggest import among
 
-_WIDTH = 96
+_WIDTH = 80
 """Columns of a terminal that a paragraph fills."""
 
 _NAMED = 12
 """Width of the names at the beginning of lines."""
+
+_ROWS, _LINES = 3, 3
+"""Rows of a table that are shown, and lines of each of their values."""
 
 
 def overview(seeds: Path | None = None) -> str:
@@ -37,7 +44,7 @@ def overview(seeds: Path | None = None) -> str:
         parts.append("\n".join(lines))
     parts.append(
         "The made-up shop, SEEDS=sample, has a little of each. "
-        f"Columns: datagen sources {next(iter(SOURCES))}\n"
+        f"Columns: datagen sources {next(iter(SOURCES))}. Rows: datagen sources reviews.items\n"
         f"Word lists: datagen sources {LISTS}. Whether a folder is whole: datagen sources --check DIR"
     )
     return "\n\n".join(parts)
@@ -50,7 +57,9 @@ def details(name: str) -> str:
         title = f"word lists ({', '.join(COLUMNS)}), each with a macro that finds its words in a text"
         return "\n".join([heading(title), *subjects])
     if name not in SOURCES:
-        raise UserError(f"no source `{name}`: {among(name, [*SOURCES, LISTS])}")
+        tables = [table for table in tables_of(SOURCES) if table.partition(".")[2] == name]
+        known = f"did you mean `{'` or `'.join(tables)}`?" if tables else among(name, [*SOURCES, LISTS])
+        raise UserError(f"no source `{name}`: {known}")
     module = SOURCES[name]
     lines = [heading(f"{name}  {module.LICENSE}  {module.HOMEPAGE}"), *_wrapped(inspect.getdoc(module) or "")]
     for option, field in module.Options.model_fields.items():
@@ -61,7 +70,35 @@ def details(name: str) -> str:
         for table, found in staged(name).items():
             columns = columns_of(connection, f"select * from {name}.{table}")
             lines += _columns(f"{name}.{table}", found.comment, columns)
+    lines.append(f"Rows of a table: datagen sources {name}.{next(iter(module.TABLES))}")
     return "\n".join(lines)
+
+
+def rows(name: str, seeds: str, say: Say) -> str:
+    """The first rows of a table of a source, or of a word list. Raises UserError for another name."""
+    source, _, table = name.partition(".")
+    tables = {of: [at for at in tables_of([of]) if at.startswith(f"{of}.")] for of in SOURCES}
+    tables[LISTS] = [f"{LISTS}.{subject}" for subject in lists()]
+    if source not in tables:
+        raise UserError(f"no source `{source}`: {among(source, tables)}")
+    if name not in tables[source]:
+        known = among(name, tables[source], lambda other: other.partition(".")[2])
+        raise UserError(f"no table `{name}`: {known}")
+    sources = {source: SOURCES[source].Options()} if source in SOURCES else {}
+    where = find_seeds(seeds, sources, Path("runs"), note)
+    note(f"Reading {name} from {where} ...")
+    with open_seeds(sources, where, 0, say=say) as opened:
+        columns = columns_of(opened.connection, f"from {name}")
+        with bounded(opened.connection, name, kind="table"):
+            shown = opened.connection.sql(f"select {_shown(source, table)} from {name} limit {_ROWS}")
+            found = shown.fetchall()
+    parts = ["\n".join(_columns(name, _what(source, table), columns))]
+    width = max(map(len, columns)) + 2
+    for values in found:
+        texts = [cut(_value(value), _WIDTH - width - 2, _LINES) for value in values]
+        lines = [block(column, text, width) for column, text in zip(columns, texts, strict=True)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts if found else [*parts, f"  {where} gives no row of it"])
 
 
 def check(seeds: Path) -> tuple[str, int]:
@@ -108,6 +145,28 @@ def _file(seeds: Path | None, source: str, table: str) -> str:
     size = sum(path.stat().st_size for path in files) / 1e6
     named = files[0].name if len(files) == 1 else f"{len(files)} files"
     return f"{layout.file}   {f'{named}, {size:,.1f} MB' if files else 'not there'}"
+
+
+def _what(source: str, table: str) -> str:
+    """What is known of a table beside its columns: its file, or what it is made of the others."""
+    if source == LISTS:
+        return f"found in a text by {table}_in(text, language)"
+    layouts = SOURCES[source].TABLES
+    return layouts[table].file if table in layouts else staged(source)[table].comment
+
+
+def _shown(source: str, table: str) -> str:
+    """SQL of all columns of a table, those that name people without what is in them."""
+    layouts = SOURCES[source].TABLES if source in SOURCES else {}
+    private = sorted(layouts[table].private) if table in layouts else []
+    replaced = ", ".join(f"'not shown' as {column}" for column in private)
+    return f"* replace ({replaced})" if replaced else "*"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _columns(name: str, what: str, columns: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from tabulate import tabulate
+from wcwidth import clip, wrap
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -45,6 +46,14 @@ def shortened(text: str, characters: int = 200) -> str:
     """The text on one line, cut to so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= characters else line[: characters - 1] + "…"
+
+
+def cut(text: str, width: int, lines: int) -> str:
+    """The text in lines of so many terminal cells, cut where it has more of them."""
+    found = wrap(text, width)
+    if len(found) > lines:
+        found[lines - 1 :] = [clip(found[lines - 1], 0, width - 1).rstrip() + "…"]
+    return "\n".join(found)
 
 
 def duration(seconds: float) -> str:

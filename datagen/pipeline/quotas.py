@@ -2,7 +2,8 @@
 
 A task that runs dry leaves its share to its neighbours: the tasks that are weighed by the same keys, then
 those by the first of these, then all. They give in proportion to their own share, as far as they have rows.
-For that each task has a reserve beside the rows that are drawn at once.
+For that each task has a reserve beside the rows that are drawn at once, and a recipe of its own for what
+is rejected of these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def _spread(missing: int, room: Mapping[str, int], wanted: Mapping[str, int]) ->
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What a mixture's tasks can give: rows `drawn` so far, and batches in `reserve`, by task and side."""
+    """What tasks can give: rows `drawn` so far, and batches in `reserve`, by task and side."""
 
     groups: Mapping[str, Sequence[str]]
     wanted: dict[Cell, int]
@@ -59,7 +60,7 @@ class Supply:
 
     @classmethod
     def of(cls, drawn: Mapping[str, Drawn], groups: Mapping[str, Sequence[str]]) -> "Supply":
-        """The supply after the queries; a recipe that is no mixture has no groups, and no reserve."""
+        """The supply after the queries; a recipe that is no mixture has no groups."""
         cells = [(task, side) for task in drawn for side in SIDES]
         return cls(
             groups,

@@ -30,7 +30,7 @@ SPARE_ROWS = 50
 """Spare rows, drawn since some will be rejected: a tenth of those asked for, and 50."""
 
 RESERVE, RESERVE_ROWS = 0.5, 500
-"""Rows of a mixture's task beside those, in case it has to give what others lack: half as many, and 500."""
+"""Rows of a task beside those, in case more are rejected or others of a mixture lack some: half, and 500."""
 
 RESERVE_BATCH_ROWS = 1_024
 
@@ -96,12 +96,13 @@ def draw(
     path: Path,
     *,
     reserve: bool = False,
+    mixed: bool = False,
 ) -> Drawn:
     """Sample a query's rows into `path`, an Arrow file, with `side` and `groups` added; renamed at the end.
 
     Enough are drawn to keep `rows`, of which the share `test` on the test side; with `reserve` further ones
-    follow in batches of their own. `columns` are the names that the query gives. Raises QueryError where keys
-    are null or repeat, or a split is neither side's.
+    follow in batches of their own. A `mixed` task's sides are those of a mixture. `columns` are the names
+    that the query gives. Raises QueryError where keys are null or repeat, or a split is neither side's.
     """
     connection = seeds.of(task)
     own = sorted(name for name in reads(connection, sql) if own_name(task, name) in seeds.tables)
@@ -110,7 +111,7 @@ def draw(
         connection.execute(f"create or replace table {_FOUND} as {_with_sides(sql, columns, task, test)}")
         places = _places(seeds, task)
         available = {side: len(of_side) for side, of_side in places.items()}
-        wanted = shifted(rows, test, available) if reserve else quotas(rows, test, available)
+        wanted = shifted(rows, test, available) if mixed else quotas(rows, test, available)
         limits, drawn = {}, {}
         for side in SIDES:
             limits[side], drawn[side] = _limit(places[side], with_spare(wanted[side]))

@@ -92,7 +92,7 @@ def _without(recipe: Loaded, left_out: Mapping[str, str]) -> Loaded:
         return recipe
     kept = only(recipe, recipe.tasks.keys() - left_out.keys())
     tasks = _with_rows_of(recipe, kept.tasks) if recipe.groups else kept.tasks
-    return kept.model_copy(update={"tasks": tasks, "left_out": recipe.left_out | left_out})
+    return kept.model_copy(update={"tasks": tasks, "left_out": {**recipe.left_out, **left_out}})
 
 
 def _with_rows_of(recipe: Loaded, kept: Mapping[str, Task]) -> dict[str, Task]:

@@ -86,8 +86,11 @@ class Asked:
 def read_questions(source: Path) -> list[Asked]:
     """The questions of a data set, a ShopBench-form file, Shopping MMLU, or a run's copy, in their order.
 
-    Raises UserError where there are none, or where one cannot be read: with file and line.
+    A data set below runs/ may be named without it. Raises UserError where there are none, or where one cannot
+    be read: with file and line.
     """
+    if not source.exists() and (Path("runs") / source / MANIFEST).is_file():
+        source = Path("runs") / source
     if not source.exists():
         raise UserError(
             f"{source}: no such file or folder. Name a JSON Lines file of questions, or a run that "

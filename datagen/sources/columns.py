@@ -38,9 +38,15 @@ def columns_of_files(
     if not (kept.is_file() and notes.is_file()):
         say(f"Reading {', '.join(path.name for path in paths)} into columns, once ...")
         told: list[str] = []
-        relation = seed_files.scan(connection, name, paths, table, told.append)
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-        connection.execute(f"copy ({relation}) to {quoted(str(partial))} (format parquet)")
+        parsed, partial = (kept.with_name(f".{kept.name}.{os.getpid()}{end}") for end in ("-parsed", ""))
+        try:
+            relation = seed_files.scan(connection, name, paths, table, told.append, parsed)
+            if seed_files.as_parsed(connection, relation, parsed, table):
+                os.replace(parsed, partial)
+            else:
+                connection.execute(f"copy ({relation}) to {quoted(str(partial))} (format parquet)")
+        finally:
+            parsed.unlink(missing_ok=True)
         for path in home.glob(f"{name}-*"):  # of files that are no longer these
             path.unlink(missing_ok=True)
         write_json({"told": told}, notes)

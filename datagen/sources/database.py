@@ -29,7 +29,7 @@ from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
 from datagen.storage.files import sha256
 
-MEMORY_LIMIT = "1500MB"
+MEMORY_LIMIT = "2500MB"
 SPILL_LIMIT = "20GB"
 SPILL_PREFIX = "spill-"
 

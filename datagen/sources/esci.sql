@@ -184,18 +184,18 @@ select locale, split, query_id, list_distinct(flatten(list(others order by word)
 
 -- Queries that are not misspelt: all of their words stand in the title of some exact product; of one word alone, it stands there
 -- whole. Of a Japanese query half of its pairs of characters do, and each word in katakana.
-create view esci.spelled as
-select locale, query_id from esci.titled where label = 'E' and case
-    when locale = 'jp' then overlap >= 0.5 and len([word for word in regexp_extract_all(query, '[\p{Katakana}ー]{3,}')
+create table esci.spelled as
+select locale, query_id from esci.titled where label = 'E' and (  -- no `case`, which would ask for the words of every title
+    locale = 'jp' and overlap >= 0.5 and len([word for word in regexp_extract_all(query, '[\p{Katakana}ー]{3,}')
         if not contains(replace(title, ' ', ''), word)]) = 0
-    when overlap < 1 then false
-    else contains(query, ' ') or list_has_all(words_of(title, language), words_of(query, language)) end
+    or locale <> 'jp' and coalesce(overlap, 1) = 1
+        and (contains(query, ' ') or list_has_all(words_of(title, language), words_of(query, language))))
 group by all;
 
 -- For every product a query that it answers exactly, one by chance of those that its page bears out, that ask for nothing
 -- to be absent and are not misspelt: it can be guessed. Three in four of its words stand in the title, as half of the products
 -- that have fewer read wrong.
-create view esci.guesses as
+create table esci.guesses as
 with fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
     from esci.titled semi join esci.spelled using (locale, query_id)

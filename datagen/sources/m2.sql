@@ -78,25 +78,43 @@ with drawn as (
     select locale, session from m2.steps group by locale, session having count(*) >= 3 and bool_or(last)
     qualify row_number() over (partition by locale order by min(lot), session) <= 6000
 ),
-kind as (
-    select locale, id, list(word) as kinds, list(word) || flatten(list(close)) as akin, list(word) || flatten(list(others)) as field
-    from (select locale, id, unnest(kinds) as word from m2.themes) left join m2.ties using (locale, word) group by locale, id
+tie as materialized (from m2.ties),
+step as materialized (
+    select steps.*, title, brand, words, price, lag(id) over viewed as previous, lag(brand) over viewed as worn,
+        row_number() over viewed as nth, count(*) over (partition by locale, session) as items
+    from m2.steps semi join drawn using (locale, session) join m2.pages using (locale, language, id)
+    window viewed as (partition by locale, session order by place)
+),
+kind as materialized (
+    select locale, id, list(word) as kinds, list(word) || flatten(list(close)) as akin
+    from (select locale, id, unnest(kinds) as word from m2.themes semi join step using (locale, id)) left join tie using (locale, word) group by locale, id
+),
+linked as (
+    select step.*, coalesce(own.kinds, []) as kinds,
+        coalesce(worn = brand, false) or coalesce(list_has_any(former.akin, own.kinds), false) as linked
+    from step left join kind as own using (locale, id) left join (select locale, id as previous, akin from kind) as former using (locale, previous)
 ),
 visit as (
-    select locale, language, session, steps.lot as lot, list(id order by place) as ids,
-        list({id: id, title: title, brand: brand, words: words, kinds: coalesce(kinds, []), akin: coalesce(akin, [])} order by place) as items,
-        items[:-2] as before, {id: items[-1].id, title: items[-1].title, brand: items[-1].brand, words: items[-1].words, price: max(price) filter (last)} as after,
-        bool_or(last) as ended, list_distinct(flatten(list(field))) as field
-    from m2.steps semi join drawn using (locale, session) join m2.pages using (locale, language, id) left join kind using (locale, id)
-    group by locale, language, session, steps.lot having len(items) >= 3 and ended
+    select locale, language, session, lot, list(id order by place) as ids,
+        list({id: id, title: title, brand: brand, words: words, kinds: kinds} order by place) as shown,
+        shown[:-2] as before, {id: shown[-1].id, title: shown[-1].title, brand: shown[-1].brand, words: shown[-1].words, price: max(price) filter (last)} as after,
+        coalesce(bool_and(linked) filter (nth > 1 and nth < items), true) as steady
+    from linked where items >= 3
+    group by locale, language, session, lot having bool_or(last) and bool_or(linked) filter (nth = items)
+),
+chosen as materialized (
+    select * from visit where len(list_distinct([lower(item.title) for item in shown])) = len(ids)
+    qualify row_number() over (partition by locale order by lot, session) <= 4000
+),
+fielded as (
+    select locale, session, list_distinct(list(word) || flatten(list(others))) as field
+    from (select locale, session, unnest(list_distinct(flatten([item.kinds for item in shown]))) as word from chosen)
+        left join tie using (locale, word) group by locale, session
 )
-select * exclude (items, ended), locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
+select chosen.* exclude (shown, steady), coalesce(field, []) as field, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
     [item.title for item in before][-5:] as titles, list_distinct(flatten([item.words for item in before])) as said,
-    len(list_intersect(said, after.words)) as shared, len([place for place in range(2, len(items))
-        if not coalesce(items[place - 1].brand = items[place].brand, false) and not list_has_any(items[place - 1].akin, items[place].kinds)]) = 0 as steady
-from visit where len(list_distinct([lower(item.title) for item in items])) = len(ids)
-    and (before[-1].brand = after.brand or list_has_any(before[-1].akin, items[-1].kinds))
-qualify row_number() over (partition by locale order by lot, session) <= 4000;
+    len(list_intersect(said, after.words)) as shared, steady
+from chosen left join fielded using (locale, session);
 
 -- For each visit what it did not come to, of other kinds: products that ended others there, of other brands, never seen in one
 -- session with its last two, without a word of its `field`. `near` share words with the session all the same, as of colors or of whom

@@ -35,6 +35,7 @@ TABLES = {
             "verified_purchase": "BOOLEAN",
         },
         others=("[A-Z]*.jsonl.gz", "raw/review_categories/*.jsonl"),
+        private=frozenset({"user_id"}),
     ),
     "items": Table(
         "meta_*.jsonl",

@@ -79,9 +79,17 @@ _LONGEST_OBJECT = 64 * 1024 * 1024
 
 
 def scan(
-    connection: duckdb.DuckDBPyConnection, table_name: str, paths: Sequence[Path], table: Table, say: Say
+    connection: duckdb.DuckDBPyConnection,
+    table_name: str,
+    paths: Sequence[Path],
+    table: Table,
+    say: Say,
+    parsed: Path | None = None,
 ) -> str:
-    """SQL that reads the files of a table with exactly the columns and types that the source documents."""
+    """SQL that reads the files of a table with exactly the columns and types that the source documents.
+
+    Each check reads the files; with `parsed`, they are parsed once, into this Parquet file.
+    """
     path, kind = paths[0], _kind(paths[0])
     try:
         if kind == "csv" and len(paths) > 1:
@@ -99,6 +107,12 @@ def scan(
                 f"{path}: lacks the column {', '.join(missing)}; it has {_some(has)}; "
                 f"expected are {', '.join(table.columns)}. Is it the publisher's file of this name?"
             )
+        if parsed:
+            texts = ", ".join(f'"{name}"' for name in table.columns if name in {*has, "filename"})
+            connection.execute(
+                f"copy (select {texts} from {reader}) to {quoted(str(parsed))} (format parquet)"
+            )
+            reader = _read_parsed(parsed)
         if kind != "csv" and not connection.execute(f"select 1 from {reader} limit 1").fetchone():
             raise UserError(f"{path}: the table has no rows. Take the publisher's file, or SEEDS=sample")
         _check_types(connection, path, reader, table)
@@ -113,6 +127,19 @@ def scan(
         raise UserError(
             f"{path}: cannot be read: {first_line(error).rstrip('. ')}. Is it cut off? Fetch it again"
         ) from None
+
+
+def as_parsed(connection: duckdb.DuckDBPyConnection, relation: str, parsed: Path, table: Table) -> bool:
+    """Whether what `scan` gave for parsed files is all that they hold, as it is."""
+    columns = {name: name if name in table.values else f'"{name}"' for name in table.columns}
+    has = connection.execute(f"describe select * from {_read_parsed(parsed)}").fetchall()
+    return relation == f"select {casts(table, columns)} from {_read_parsed(parsed)}" and table.columns == {
+        name: kind for name, kind, *_ in has
+    }
+
+
+def _read_parsed(parsed: Path) -> str:
+    return f"read_parquet({quoted(one_file(parsed))}, {_AS_IT_IS})"
 
 
 def _kind(path: Path) -> str:

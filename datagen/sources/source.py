@@ -23,6 +23,7 @@ class Table:
     columns may be missing, and are null then. `key` are the columns that no two rows have in common: rows
     that do are one, listed twice. `number` is a column by which the publisher counts rows, where a copy may
     have begun anew. `values` says of a column what it may hold, each with other spellings, in lower case.
+    `private` columns name people: queries may join by them, and nobody is shown them.
     `without` tells what is given up where there is no such file; a table that does not say so needs its
     file.
     """
@@ -36,6 +37,7 @@ class Table:
     others: tuple[str, ...] = ()
     headed: bool = True
     optional: frozenset[str] = frozenset()
+    private: frozenset[str] = frozenset()
 
 
 class Source(Protocol):

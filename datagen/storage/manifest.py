@@ -7,8 +7,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from datagen.errors import UserError
+from datagen.paths import names
 from datagen.schema import SCHEMA_VERSION
 from datagen.storage.files import read_json, sha256, write_json
+from datagen.suggest import among
 
 MANIFEST = "manifest.json"
 
@@ -45,6 +47,23 @@ def read_manifest(run: Path) -> dict[str, Any]:
             "Build the run again"
         )
     return manifest
+
+
+def run_folder(name: Path, runs: Path = Path("runs")) -> Path:
+    """The folder of a run that is named by its path, or as `esci_mcq` by its place below `runs`.
+
+    Raises UserError where neither is there. A folder that holds no finished run is left to `read_manifest`.
+    """
+    places = [name, runs / name]
+    for there in (lambda place: (place / MANIFEST).is_file(), Path.exists):
+        if found := next(filter(there, places), None):
+            return found
+    if name.name in names("recipes"):
+        raise UserError(f"{name}: no such run yet: `make data RECIPE={name.name}` builds it")
+    known = sorted(path.parent.relative_to(runs).as_posix() for path in runs.glob(f"*/{MANIFEST}"))
+    raise UserError(
+        f"{name}: no such run, nor is there one of that name in {runs}/: {among(name.name, known)}"
+    )
 
 
 def latest_run(runs: Path) -> Path:

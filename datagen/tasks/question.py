@@ -99,7 +99,7 @@ def is_blank(line: str) -> bool:
 def options(texts: list[str]) -> list[str]:
     """Candidates as they are listed: on one line each.
 
-    Raises Reject where one is null or blank, or where two differ in case and spacing alone.
+    Raises Reject where one is null or blank, or where two are the same but for case and spacing.
     """
     if None in texts:
         raise Reject("missing_value")

@@ -3,7 +3,7 @@
 import click
 from wcwidth import wcswidth
 
-from datagen.console.text import block, shortened, table
+from datagen.console.text import block, cut, shortened, table
 
 
 def plain(text: str) -> str:
@@ -27,3 +27,9 @@ def test_the_lines_of_a_block_stand_below_each_other() -> None:
 def test_a_shortened_text_is_one_line() -> None:
     assert shortened("a\n b", 10) == "a b"
     assert shortened("a" * 30, 10) == "a" * 9 + "…"
+
+
+def test_a_cut_text_fits_its_lines_in_every_script() -> None:
+    assert cut("one two three", 8, 2) == "one two\nthree"
+    assert cut("one two three four", 8, 2) == "one two\nthree…"
+    assert cut("靴の色と大きさ", 6, 2) == "靴の色\nと大…"

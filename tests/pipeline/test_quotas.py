@@ -16,6 +16,7 @@ from datagen.commands.verify import problems
 from datagen.pipeline import selection
 from datagen.pipeline.build import build
 from datagen.pipeline.quotas import dealt
+from datagen.pipeline.sampling import with_spare
 from datagen.recipe.load import load
 from tests.processes import contents
 
@@ -113,16 +114,29 @@ def test_a_recipe_of_its_own_takes_nothing_over() -> None:
     assert sum(manifest["tasks"]["one"]["taken_over"].values()) == 0
 
 
-def test_what_duplicates_take_away_is_drawn_again() -> None:
+def with_duplicates() -> None:
+    """Make the recipe `many` give each of some products twenty times."""
     path = Path("recipes/many.yaml")
     head, tasks = path.read_text().split("tasks:")
     twenty = "select p.*, i from esci.products p, range(20) as of(i) where hash(product_id) % 4 = 0"
     tasks = tasks.replace("esci.products", "twenty").replace("'many/'", "i")
     path.write_text(f"{head}tables: {{twenty: '{twenty}'}}\ntasks:{tasks}")
+
+
+def test_what_duplicates_take_away_is_drawn_again() -> None:
+    with_duplicates()
     manifest = mixed(include="[many, far]", rows=400)
     assert manifest["tasks"]["many.two"]["rejected"]["duplicate"] > 100
     assert manifest["tasks"]["many.two"]["kept"]["train"] == 180  # its test side has too few products
     assert sum(kept(manifest).values()) == 400
+
+
+def test_a_recipe_of_its_own_draws_again_what_was_rejected() -> None:
+    write("many", 200, **TASKS["many"])
+    with_duplicates()
+    task = build(load("many"), Path("seeds"), Path("runs"), workers=1)["tasks"]["two"]
+    assert task["rejected"]["duplicate"] > sum(map(with_spare, task["wanted"].values())) - 200
+    assert task["kept"]["train"] == task["wanted"]["train"] == 180  # its test side has too few products
 
 
 def test_the_same_row_in_two_recipes_counts_once() -> None:

@@ -19,7 +19,7 @@ from datagen.pipeline.build import build
 from datagen.pipeline.shards import SHARD_ROWS, counts, shard_bounds
 from datagen.recipe.load import load
 from datagen.schema import REJECT, SCHEMA_VERSION, SHARD
-from datagen.storage.manifest import file_facts, read_manifest, shard_files
+from datagen.storage.manifest import MANIFEST, file_facts, read_manifest, run_folder, shard_files
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +149,20 @@ def test_what_is_no_run_leads_to_the_run_that_may_be_meant(
     Path("runs/esci_mcq/manifest.json").write_text("{}")
     with pytest.raises(UserError, match=rf"{name} is not a finished run: name one, as in runs/esci_mcq$"):
         read_manifest(Path(name))
+
+
+def test_a_run_is_named_by_its_path_or_by_its_place_below_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/mine", "elsewhere/other"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, MANIFEST).write_text("{}")
+    Path("mine").mkdir()  # no run, though it has the name of one
+    assert run_folder(Path("mine")) == run_folder(Path("runs/mine")) == Path("runs/mine")
+    assert run_folder(Path("elsewhere/other")) == Path("elsewhere/other")
+    assert run_folder(Path("other"), Path("elsewhere")) == Path("elsewhere/other")
+    with pytest.raises(UserError, match=r"mien: no such run, .* in runs/: did you mean `mine`"):
+        run_folder(Path("runs/mien"))
+    with pytest.raises(UserError, match="esci_mcq: no such run yet: `make data RECIPE=esci_mcq` builds it"):
+        run_folder(Path("esci_mcq"))

@@ -104,6 +104,12 @@ def test_what_several_queries_read_is_kept_from_the_first_to_the_last(seeds: See
     }
 
 
+def test_queries_to_guess_are_looked_for_once(seeds: Seeds) -> None:
+    tasks = load("esci_generation").tasks
+    found = turns(seeds, {f"esci_generation.{name}": task.query for name, task in tasks.items()})
+    assert '"esci"."guesses"' in [table.sql_name for turn in found.values() for table in turn.keep]
+
+
 def test_what_one_query_reads_is_not_kept(seeds: Seeds) -> None:
     [turn] = turns(seeds, {"one.first": queries()["one.first"]}).values()
     assert turn == Turn((), ())

@@ -4,10 +4,11 @@ import gzip
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from datagen.errors import UserError
-from datagen.sources import SOURCES
+from datagen.sources import SOURCES, seed_files
 from datagen.sources.database import open_seeds
 
 REVIEW = {
@@ -133,6 +134,37 @@ def test_a_json_array_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON"):
         rows(tmp_path, "alpaca", "select count(*) from alpaca.rows where output = 'x'")
+
+
+@pytest.mark.parametrize(
+    ("odd", "left"),
+    [
+        ("", [("a", "UK"), ("b", "DE")]),
+        ("b,DE,Twice\n", [("a", "UK"), ("b", "DE")]),
+        ("c,fr ,Small\n", [("a", "UK"), ("b", "DE"), ("c", "FR")]),
+    ],
+    ids=["as it is", "repeated", "other spelling"],
+)
+def test_large_files_are_parsed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str, left: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setattr("datagen.sources.columns.LARGE", 1)
+    put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
+    head = ",".join(SOURCES["m2"].TABLES["products"].columns)
+    lines = "\n".join(line + "," * 8 for line in f"a,UK,One\nb,DE,Two\n{odd}".splitlines())
+    put(tmp_path / "m2/products_train.csv", f"{head}\n{lines}\n")
+    query = "select id, locale from m2.products"
+    plain, told = rows(tmp_path, "m2", query)
+    with duckdb.connect() as connection:
+        relation = seed_files.scan(
+            *(connection, "products", [tmp_path / "m2/products_train.csv"], SOURCES["m2"].TABLES["products"]),
+            *(print, tmp_path / "parsed.parquet"),
+        )
+    assert "read_csv" not in relation
+    kept, told_first = rows(tmp_path, "m2", query, tmp_path / "columns")
+    assert [line for line in told_first if "into columns, once" not in line] == told
+    assert sorted(plain) == sorted(kept) == left
+    assert not [path for path in (tmp_path / "columns").iterdir() if path.name.startswith(".")]
 
 
 def test_columns_of_large_files_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

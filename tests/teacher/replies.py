@@ -11,11 +11,13 @@ ASPECTS = {
     "positive": "gorgeous|great|love|excellent|perfect|bargain|easy|soft|sturdy|nice|happy|best|good|well",
     "negative": "terrible|awful|damaged|dented|poor|cheaply|broke|refused|disappoint|worst|bad|overpriced",
 }
-THINGS = (
-    "color", "packaging", "shipping", "price", "seller", "size", "quality", "smell", "battery", "sound",
-    "fit", "zipper", "fabric", "handle", "instructions", "delivery", "taste", "screen", "cable", "design",
-    "material",
-)  # fmt: skip
+TOPICS = {
+    "color": "appearance", "packaging": "packaging", "shipping": "delivery", "price": "price",
+    "seller": "customer service", "size": "fit and size", "quality": "durability", "smell": "smell",
+    "battery": "battery", "sound": "sound", "fit": "comfort", "zipper": "performance", "fabric": "material",
+    "handle": "ease of use", "instructions": "safety", "delivery": "customer service", "taste": "taste",
+    "screen": "appearance", "cable": "performance", "design": "ease of use", "material": "durability",
+}  # fmt: skip
 USES = (
     "keeps daily life in order", "saves time on busy mornings", "makes long trips more pleasant",
     "protects what is dear to its owner", "brings light into dark corners", "helps with care of the body",
@@ -88,14 +90,17 @@ def _sign(text: str) -> str:
 def _aspects(text: str) -> list[dict[str, str]]:
     found: dict[str, str] = {}
     for sentence in re.split(r"(?<=[.!?])\s", text):
-        for thing in THINGS:
+        for thing in TOPICS:
             place = re.search(rf"\b{thing}\b", sentence, re.IGNORECASE)
             if place and thing not in {name.lower() for name in found}:
                 tone = next(
                     (tone for tone, words in ASPECTS.items() if re.search(words, sentence.lower())), "neutral"
                 )
                 found[place[0]] = tone
-    return [{"aspect": aspect, "sentiment": tone} for aspect, tone in found.items()]
+    return [
+        {"aspect": aspect, "topic": TOPICS[aspect.lower()], "sentiment": tone}
+        for aspect, tone in found.items()
+    ]
 
 
 def _pick(words: tuple[str, ...], text: str, what: str) -> str:
