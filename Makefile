@@ -22,7 +22,9 @@ ADAPTERS =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(notdir $(DATA)))
 # A recipe may be named by its file, too.
 DATA = runs/$(notdir $(RECIPE:.yaml=))
-QUESTIONS = $(DATA)
+QUESTIONS = $(if $(TRAINED_ON),runs/$(TRAINED_ON),$(DATA))
+# The data set that a training was of, unless RECIPE names another.
+TRAINED_ON = $(if $(findstring command line,$(origin RECIPE)),,$(shell sed -n 's/^ *"data": "\(.*\)",*$$/\1/p' '$(ADAPTER)/run.json' 2>/dev/null))
 LIMIT =
 MINUTES = 5
 TRACK =
@@ -137,7 +139,7 @@ $(DATA)/manifest.json:
 ## make infer
 ##     Ask that model, before and after, the questions of the data set's test split; score and compare the answers.
 ##     As many as fit into MINUTES=5 (default) for either model, or LIMIT=1000 of them; evenly from all tasks.
-##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training.
+##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training, asked of its own data set.
 infer: trained .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune base '$(ADAPTER)') && choose=$$(sed -n 's/^choose: //p' '$(ADAPTER)/config.yaml') && \
 		$(BIN)/infer run "$$model" --questions '$(QUESTIONS)' $(MOST) --name '$(ANSWERS)/base' --choose "$${choose:-number}"
@@ -147,14 +149,14 @@ infer: trained .venv/finetune .venv/infer
 
 ## make serve
 ##     Serve that model's answers (ADAPTER=folder: a training, or a model) until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
-##     The page offers the questions of QUESTIONS=folder (default: the data set of RECIPE, where there is one), and grades.
+##     The page offers the questions of QUESTIONS=folder (default: the data set that it was trained on, where it is there), and grades.
 serve: made .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && exec $(BIN)/infer serve "$$model" --port '$(PORT)' \
 		$(if $(or $(findstring command line,$(origin QUESTIONS)),$(wildcard $(QUESTIONS))),--questions '$(QUESTIONS)')
 
 ## make quantize
 ##     Write that model, or that of ADAPTER=folder, with 4-bit weights (AWQ) beside it, if it loses at most MARGIN=0.02 (default) of its score.
-##     It is calibrated and scored on QUESTIONS=file or a data set (default: runs/RECIPE). SAMPLES=16 calibrates on
+##     It is calibrated and scored on QUESTIONS=file or a data set (default: its own). SAMPLES=16 calibrates on
 ##     fewer than 96, in less time. docs/quantize.md says more.
 quantize: made .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
