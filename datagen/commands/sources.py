@@ -125,10 +125,10 @@ def check(seeds: Path) -> tuple[str, int]:
         try:
             with open_seeds({name: module.Options()}, seeds, 0, say=said.append) as opened:
                 counts = [
-                    f"{table} {opened.connection.sql(f'from {name}.{table}').count('*').fetchall()[0][0]:,}"
+                    f"{table}: {opened.connection.sql(f'from {name}.{table}').count('*').fetchall()[0][0]:,}"
                     for table in module.TABLES
                 ]
-            state = f"whole: rows of {', '.join(counts)}"
+            state = f"whole. Rows: {', '.join(counts)}"
         except UserError as error:
             broken += 1
             state = f"{error}\n  {module.DOWNLOAD}"
