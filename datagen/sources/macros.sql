@@ -178,6 +178,12 @@ create macro clauses(text) as list_filter(list_transform(
     regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
     lambda part: regexp_replace(trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g')), '(?i)^(?:and|so|plus|also),? ', '')), lambda part: length(part) > 3);
 
+-- The aspects that a clause names, without words that stand for something else: `warm weather`, `pretty good`, `one other style`.
+create macro aspects_meant(clause) as aspects_in(regexp_replace(clause,
+    '(?i)\bwarm(?:er)? (?:\w+ )?(?:weather|climates?|days?|nights?|months|water|summers?|seasons?|regions?)\b'
+    || '|\b(?:other|another|different|same|both|each|every|many|more|several|two|three|four|next) (?:colou?r|style|design|pattern|shade|size)s?\b'
+    || '|\bpretty (?:nice|good|great|much|well|comf\w*|sturdy|easy|decent|cool|happy|soft|thin|thick|cheap|bad|poor\w*)\b', ' ', 'g'), 'en');
+
 -- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
 -- people tell of in the same words, as softness is comfort or material.
 create macro aspects_hinted(text) as array_to_string(aspects_in(text, 'en') || aspect_hints_in(text, 'en'), ', ');
