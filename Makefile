@@ -83,6 +83,11 @@ $(error $(ODDLY)=$(value $(ODDLY)) is no name: write one of letters, digits and 
 endif
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
+# `make data esci_mcq` would build the default data set before it says that there is no such target.
+STRAY = $(firstword $(filter $(RECIPES),$(MAKECMDGOALS)))
+ifneq ($(STRAY),)
+$(error `$(STRAY)` is a recipe, no target: write RECIPE=$(STRAY))
+endif
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')
