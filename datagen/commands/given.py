@@ -39,8 +39,11 @@ def recipe_named(
     recipe = narrowed(
         whole, _names("--sources", sources, whole.sources), _names("--licenses", licenses, by_license)
     )
-    for line in left_out_lines(recipe):
-        warn(f"{line}{'; the other tasks get their rows' if recipe.groups else ''}")
+    told = left_out_lines(recipe)
+    if told and recipe.groups:
+        told[-1] += "; the other tasks get their rows, as far as these seeds reach"
+    for line in told:
+        warn(line)
     if rows and rows < len(recipe.tasks):
         warn(f"rows: {rows} asked for, but the recipe has {len(recipe.tasks)} tasks: each gets 1 row")
     return scaled(recipe, rows) if rows else recipe

@@ -100,6 +100,9 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     lines += short[:_SHORT_SHOWN]
     if len(short) > _SHORT_SHOWN:
         lines.append(f"{len(short) - _SHORT_SHOWN} more tasks have fewer rows than wanted, too")
+    wanted = sum(sum(task["wanted"].values()) for task in tasks.values())
+    if kept < wanted and len(tasks) > 1:
+        lines.append(f"{kept:,} of {wanted:,} rows: {wanted - kept:,} are missing in all")
     more = {name: rows for name, task in tasks.items() if (rows := sum(task["taken_over"].values()))}
     if more:
         most = sorted(more, key=lambda name: -more[name])[:_NAMED]

@@ -1,10 +1,13 @@
 """The tables that commands print: why a task has fewer rows than wanted."""
 
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from datagen.commands.tables import _shortfall
+from datagen.commands.tables import _shortfall, built
+from datagen.recipe.model import Recipe
 
 TASK: dict[str, Any] = {
     "kept": {"train": 5},
@@ -44,3 +47,18 @@ TASK: dict[str, Any] = {
 )
 def test_why_a_task_has_fewer_rows_names_what_is_lacking(changed: dict[str, Any], why: str) -> None:
     assert _shortfall(TASK | changed) == why
+
+
+def test_a_build_says_how_many_rows_all_tasks_lack() -> None:
+    manifest = {
+        "tasks": {name: {**TASK, "taken_over": {}} for name in ("one", "two")},
+        "contaminated": {},
+        "made_up": False,
+    }
+    recipe = cast(Recipe, SimpleNamespace(name="shop", tasks=["one", "two"]))
+    lines = built(manifest, recipe, Path("runs/shop"), 1.0).splitlines()
+    assert "10 of 12 rows: 2 are missing in all" in lines
+    manifest["tasks"]["two"]["kept"] = {"train": 7}
+    assert not [
+        line for line in built(manifest, recipe, Path("runs/shop"), 1.0).splitlines() if "missing" in line
+    ]

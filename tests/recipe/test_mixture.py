@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from datagen.commands.given import recipe_named
 from datagen.config.document import Document
 from datagen.errors import UserError
 from datagen.recipe.check import _check_tasks, check
@@ -192,6 +193,16 @@ def test_a_build_of_some_sources_names_what_it_lacks() -> None:
         fingerprint(resolved(each, seeds)) for each in (whole, recipe, narrowed(whole, ["esci", "toys"]))
     }
     assert len(prints) == 2  # all sources is the whole again
+
+
+def test_where_the_rows_of_what_is_left_out_go_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    mix(["shop", "box", "bag"], 620)
+    mix(["blend", "esci_mcq", "mmlu"], name="outer")
+    recipe_named("outer", sources="esci")
+    told = capsys.readouterr().err.splitlines()
+    ends = [line.endswith("; the other tasks get their rows, as far as these seeds reach") for line in told]
+    assert len(told) > 1
+    assert ends == [False] * (len(told) - 1) + [True]
 
 
 def test_a_build_under_some_licences_names_what_it_lacks() -> None:
