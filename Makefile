@@ -19,8 +19,12 @@ PORT = 8000
 CONFIG = smollm2-135m
 SET =
 ADAPTERS =
-ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(RECIPE))
-QUESTIONS = runs/$(RECIPE)
+ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(notdir $(DATA)))
+# A recipe may be named by its file, too.
+DATA = runs/$(notdir $(RECIPE:.yaml=))
+# The data set that a training was of, unless RECIPE names another.
+TRAINED_ON = $(if $(findstring command line,$(origin RECIPE)),,$(shell sed -n 's/^ *"data": "\(.*\)",*$$/\1/p' '$(ADAPTER)/run.json' 2>/dev/null))
+QUESTIONS = $(if $(TRAINED_ON),runs/$(TRAINED_ON),$(DATA))
 LIMIT =
 MINUTES = 5
 TRACK =
@@ -46,7 +50,44 @@ NEAR = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_match
 $(error `$(UNKNOWN)` is no option: $(if $(NEAR),did you mean `$(NEAR)`? Known,known): $(OPTIONS). `make help` explains them)
 endif
 
+# What each target reads. Several targets in one call take each other's; FOR is the target that builds its data first.
+data_takes = RECIPE SEEDS ROWS DECONTAMINATE WORKERS SOURCES LICENSES TEACHER BASE_URL MAX_COST PRICE BATCH PYTHON
+models_take = PYTHON GPU HUB_GB REMOTE_CODE
+training_takes = ADAPTER NAME CONFIG RECIPE SEEDS QUESTIONS $(models_take)
+teacher_takes = MODEL PORT $(models_take)
+sft_takes = $(data_takes) CONFIG SET NAME $(models_take)
+infer_takes = $(training_takes) LIMIT MINUTES
+serve_takes = $(training_takes) PORT
+quantize_takes = $(training_takes) LIMIT MARGIN SAMPLES
+submit_takes = $(training_takes) TRACK LIMIT
+results_takes = $(training_takes) ADAPTERS LIMIT SAMPLES CALIBRATE
+test_takes = ARGS PYTHON
+check_takes = PYTHON
+bench_takes = $(training_takes) ROWS MODEL MINUTES
+constraints_takes = PYTHON
+TAKEN = $(foreach goal,$(MAKECMDGOALS) $(FOR),$(or $($(goal)_takes),$(if $(filter clean help,$(goal)),,$(OPTIONS))))
+UNREAD = $(firstword $(filter-out $(TAKEN) $(OTHERS),$(if $(MAKECMDGOALS),$(GIVEN))))
+ifneq ($(UNREAD),)
+$(error `make $(MAKECMDGOALS)` does not read $(UNREAD). It takes: $(or $(filter $(TAKEN),$(OPTIONS)),no option). `make help` explains them)
+endif
+
+# Names stand in targets and between a shell's quotes.
+HASH = \#
+ODD = ' " ` $$ \ : ; & | < > ( ) [ ] { } * ? ! % ~ $(HASH)
+BLANK = $(subst x,,x x)
+odd_in = $(strip $(foreach character,$(ODD),$(findstring $(character),$(value $(1)))))
+ODDLY = $(firstword $(foreach name,$(filter RECIPE NAME CONFIG,$(GIVEN)),$(if $(call odd_in,$(name)),$(name))) \
+	$(if $(filter RECIPE,$(GIVEN)),$(if $(findstring $(BLANK),$(value RECIPE)),RECIPE)))
+ifneq ($(ODDLY),)
+$(error $(ODDLY)=$(value $(ODDLY)) is no name: write one of letters, digits and `_-./` alone, as in RECIPE=esci_mcq NAME=mine)
+endif
+
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
+# `make data esci_mcq` would build the default data set before it says that there is no such target.
+STRAY = $(firstword $(filter $(RECIPES),$(MAKECMDGOALS)))
+ifneq ($(STRAY),)
+$(error `$(STRAY)` is a recipe, no target: write RECIPE=$(STRAY))
+endif
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')
@@ -77,7 +118,7 @@ help:
 data: .venv/runtime
 	@$(BIN)/datagen build '$(RECIPE)' $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(ROWS),--rows '$(ROWS)') \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(SOURCES),--sources '$(SOURCES)') \
-		$(if $(LICENSES),--licenses '$(LICENSES)') $(foreach file,$(DECONTAMINATE),--decontaminate '$(file)') \
+		$(if $(LICENSES),--licenses '$(LICENSES)') $(EVALUATIONS) \
 		$(if $(TEACHER),--teacher '$(TEACHER)') $(if $(BASE_URL),--base-url '$(BASE_URL)') \
 		$(if $(MAX_COST),--max-cost '$(MAX_COST)') $(if $(PRICE),--price '$(PRICE)') $(if $(BATCH),--batch)
 
@@ -92,18 +133,18 @@ teacher: .venv/finetune .venv/infer
 ##     what was cut off goes on.
 ##     It trains what fits into 12 minutes here: SET=minutes=30 for more, SET=token_budget=110000 for the same everywhere.
 ##     CONFIG=smollm2-135m (default) or a file; SET='lr=1e-4 rows=500' sets single keys of it, NAME=mine names the training.
-sft: .venv/finetune runs/$(RECIPE)/manifest.json
-	@$(BIN)/finetune train '$(CONFIG)' --data 'runs/$(RECIPE)' $(if $(NAME),--name '$(NAME)') \
+sft: .venv/finetune $(DATA)/manifest.json
+	@$(BIN)/finetune train '$(CONFIG)' --data '$(DATA)' $(if $(NAME),--name '$(NAME)') \
 		$(foreach setting,$(SET),--set '$(setting)')
 
 # Only where there is none: a data set that is there is used as it is.
-runs/$(RECIPE)/manifest.json:
-	@$(MAKE) --no-print-directory data RECIPE='$(RECIPE)'
+$(DATA)/manifest.json:
+	@FOR=sft $(MAKE) --no-print-directory data RECIPE='$(RECIPE)'
 
 ## make infer
 ##     Ask that model, before and after, the questions of the data set's test split; score and compare the answers.
 ##     As many as fit into MINUTES=5 (default) for either model, or LIMIT=1000 of them; evenly from all tasks.
-##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training.
+##     QUESTIONS=file asks those of a file; NAME=mine or ADAPTER=folder is another training, asked of its own data set.
 infer: trained .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune base '$(ADAPTER)') && choose=$$(sed -n 's/^choose: //p' '$(ADAPTER)/config.yaml') && \
 		$(BIN)/infer run "$$model" --questions '$(QUESTIONS)' $(MOST) --name '$(ANSWERS)/base' --choose "$${choose:-number}"
@@ -113,14 +154,14 @@ infer: trained .venv/finetune .venv/infer
 
 ## make serve
 ##     Serve that model's answers (ADAPTER=folder: a training, or a model) until Ctrl-C: a page to ask on, and OpenAI's chat API, at PORT=8000 (default) of this machine.
-##     The page offers the questions of QUESTIONS=folder (default: the data set of RECIPE, where there is one), and grades.
+##     The page offers the questions of QUESTIONS=folder (default: the data set that it was trained on, where it is there), and grades.
 serve: made .venv/finetune .venv/infer
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && exec $(BIN)/infer serve "$$model" --port '$(PORT)' \
 		$(if $(or $(findstring command line,$(origin QUESTIONS)),$(wildcard $(QUESTIONS))),--questions '$(QUESTIONS)')
 
 ## make quantize
 ##     Write that model, or that of ADAPTER=folder, with 4-bit weights (AWQ) beside it, if it loses at most MARGIN=0.02 (default) of its score.
-##     It is calibrated and scored on QUESTIONS=file or a data set (default: runs/RECIPE). SAMPLES=16 calibrates on
+##     It is calibrated and scored on QUESTIONS=file or a data set (default: its own). SAMPLES=16 calibrates on
 ##     fewer than 96, in less time. docs/quantize.md says more.
 quantize: made .venv/finetune .venv/infer .venv/quantize
 	@model=$$($(BIN)/finetune merge '$(ADAPTER)') && \
@@ -159,7 +200,7 @@ results: .venv/finetune .venv/infer .venv/quantize
 ##     Run the fast tests. ARGS goes to pytest: ARGS='-k ranking', or ARGS='-m slow' for the long ones.
 ##     Tests of training and answering run once `make sft` and `make infer` have installed what they need.
 test: .venv/dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@MAKEFLAGS= $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 ## make check
 ##     Check lint, formatting, types, import layers, and the schema, SQL and templates of every recipe.
@@ -200,6 +241,10 @@ constraints:
 clean:
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find benchmarks datagen finetune infer tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Blanks part files, unless one file has that whole name.
+EVALUATIONS = $(if $(shell test -f '$(DECONTAMINATE)' && echo whole),--decontaminate '$(DECONTAMINATE)', \
+	$(foreach file,$(DECONTAMINATE),--decontaminate '$(file)'))
 
 # A file in .venv stands for each set of packages that is in there, written last.
 .venv/made:

@@ -20,7 +20,7 @@ def among(name: object, known: Iterable[str], part: Callable[[str], str] = str) 
 
 
 def nearest(name: object, known: Iterable[str], part: Callable[[str], str] = str) -> str | None:
-    """The known name that `name` is most likely a misspelling of; None where none is near."""
-    by_part = {part(other): other for other in known}
-    close = difflib.get_close_matches(part(str(name)), by_part, n=1)
+    """The known name that `name` is most likely a misspelling of, in any case; None where none is near."""
+    by_part = {part(other).casefold(): other for other in known}
+    close = difflib.get_close_matches(part(str(name)).casefold(), by_part, n=1)
     return by_part[close[0]] if close else None

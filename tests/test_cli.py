@@ -81,6 +81,18 @@ def output(*arguments: str) -> str:
         (["sources", "items"], 1, "no source `items`: did you mean `reviews.items`?"),
         (["sources", "esic.titles"], 1, "no source `esic`: did you mean `esci`?"),
         (["sources", "esci.tiltes"], 1, "no table `esci.tiltes`: did you mean `esci.titles`?"),
+        (["sources", "MMLU"], 1, "no source `MMLU`: did you mean `mmlu`?"),
+        (["sources", "ESCI.TITLED"], 1, "no source `ESCI`: did you mean `esci`?"),
+        (["build", "shop", "--sources", ","], 1, "names none: write some of esci, or leave it out"),
+        (["build", "shop", "--licenses", " "], 1, "names none: write some of Apache-2.0, none granted: "),
+        (
+            ["build", "shop", "--licenses", ",none granted: research use"],
+            1,
+            "no task is left with none granted",
+        ),
+        (["build", "shop", "--licenses", "none Apache"], 1, "`Apache` is the licence of no source"),
+        (["build", "shop", "--sources", "esc"], 1, "`esc` is none of shop's: did you mean `esci`?"),
+        (["build", "shop", "--sources", "ESCI"], 1, "`ESCI` is none of shop's: did you mean `esci`?"),
         (["sources", "esci.titles", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
         (["sources", "--check", "nowhere"], 1, "nowhere: no such folder"),
         (["sources", "--check", "."], 1, "none of the folders esci, "),
@@ -370,7 +382,7 @@ def test_sources_says_what_a_folder_lacks(here: Path) -> None:
     (folder / "esci" / "shopping_queries_dataset_sources.csv").unlink()
     result = run("sources", "--check", str(folder))
     assert result.exit_code == 1
-    whole = r"^esci  whole: rows of examples [\d,]+, products [\d,]+, sources [\d,]+\n  .*no such file, so"
+    whole = r"^esci  whole. Rows: examples: [\d,]+, products: [\d,]+, sources: [\d,]+\n  .*no such file, so"
     assert re.search(whole, result.stdout)
     assert "m2  not there. Put sessions_train.csv, products_train.csv into " in result.stdout
     assert f"\n  {SOURCES['m2'].DOWNLOAD}\n" in result.stdout

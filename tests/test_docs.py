@@ -1,5 +1,6 @@
 """The documentation against the project: make targets, commands and their options, recipes, files, links."""
 
+import json
 import os
 import re
 import shlex
@@ -91,6 +92,16 @@ def test_answers_are_named_alike_by_a_shell_that_completes_folders() -> None:
     assert names == [["mine-on-esci_ner-5min/base", "mine-on-esci_ner-5min/tuned"]] * 2
 
 
+def test_a_training_is_asked_of_its_own_data_set(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"data": "numbers"}, indent=2), encoding="utf-8")
+    asked = []
+    for more in ([], ["RECIPE=esci_ner"]):
+        infer = ["make", "-n", "infer", f"ADAPTER={tmp_path}", *more]
+        found = subprocess.run(infer, cwd=ROOT, capture_output=True, text=True, check=True)
+        asked += re.findall(r"--questions '(runs/\S+)'", found.stdout)
+    assert asked == ["runs/numbers", "runs/esci_ner"]
+
+
 def test_the_readme_recipe_builds_and_teaches_no_shortcut(tmp_path: Path) -> None:
     [recipe] = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "recipes").mkdir()
@@ -116,6 +127,12 @@ def test_make_refuses_an_option_that_it_does_not_have(words: str, told: str) -> 
     assert (run.returncode, run.stdout) == (2, "")
     assert told in run.stderr
     assert "`make help` explains them" in run.stderr
+
+
+def test_a_recipe_is_no_target() -> None:
+    run = subprocess.run(["make", "-n", "data", "esci_mcq"], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "write RECIPE=esci_mcq" in run.stderr
 
 
 def test_make_takes_what_is_its_own_or_stands_in_the_environment() -> None:
@@ -144,6 +161,82 @@ def test_make_says_what_it_installs_and_lets_pip_show_progress_on_a_terminal(nam
 def test_every_option_that_the_makefile_reads_is_known_to_it() -> None:
     [known] = re.findall(r"^OPTIONS = (.+)$", MAKEFILE, re.MULTILINE)
     assert set(re.findall(r"^([A-Z_]+) =$", MAKEFILE, re.MULTILINE)) <= set(known.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("data LIMIT=3", "`make data` does not read LIMIT. It takes: RECIPE SEEDS ROWS "),
+        ("data sft LIMIT=3", "`make data sft` does not read LIMIT. It takes: RECIPE SEEDS ROWS "),
+        ("clean ROWS=3", "`make clean` does not read ROWS. It takes: no option."),
+        ("sft RECIPE='b c'", "RECIPE=b c is no name"),
+        ("sft RECIPE='x;ls'", "RECIPE=x;ls is no name"),
+        ("data RECIPE=a:b", "RECIPE=a:b is no name"),
+        ('infer NAME="it\'s"', "NAME=it's is no name"),
+        ("sft CONFIG='$HOME'", "CONFIG=$HOME is no name"),
+        ("sft NAME='a#b'", "NAME=a#b is no name"),
+    ],
+)
+def test_make_says_what_a_target_takes(words: str, told: str) -> None:
+    run = subprocess.run(["make", "-n", *shlex.split(words)], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert told in run.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["sft ROWS=9 NAME='my try'", "data infer LIMIT=3 TEACHER=x", ".venv/dev PYTHON=python3", "ROWS=3"],
+)
+def test_make_takes_what_one_of_its_targets_reads(words: str) -> None:
+    run = subprocess.run(["make", "-n", *shlex.split(words)], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_recipe_that_is_named_by_its_file_is_trained_on_where_it_was_built() -> None:
+    sft = ["make", "-n", "sft", "RECIPE=recipes/alpaca.yaml"]
+    run = subprocess.run(sft, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "train 'smollm2-135m' --data 'runs/alpaca'" in run.stdout
+    assert run.stdout.count("datagen build 'recipes/alpaca.yaml'") <= 1  # there may be one here
+
+
+def test_a_file_with_blanks_in_its_name_is_one_file(tmp_path: Path) -> None:
+    whole = tmp_path / "my eval.jsonl"
+    for given in (whole, tmp_path / "a b"):
+        whole.touch()
+        data = ["make", "-n", "data", f"DECONTAMINATE={given}"]
+        run = subprocess.run(data, cwd=ROOT, capture_output=True, text=True, check=True)
+        files = re.findall(r"--decontaminate '(.+?)'", run.stdout)
+        assert files == ([str(given)] if given == whole else str(given).split())
+
+
+JOINED = MAKEFILE.replace("\\\n", " ")
+RULES = dict(re.findall(r"^([\w./$()]+):(?!=)(.*(?:\n\t.*)*)", JOINED, re.MULTILINE))
+"""What stands in the rule of each target: what it needs, and its lines."""
+
+DEFINED = dict(re.findall(r"^(\w+) = (.*)", JOINED, re.MULTILINE))
+
+
+def options_read(text: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """The options that a rule reads: in its lines, in what it needs, and in the target that it makes."""
+    variables = set(re.findall(r"\$\((\w+)", text)) - seen
+    needed = {word for word in re.split(r"[\s,]+|\)(?=\s|$)", text.partition("\n")[0]) if word in RULES} - (
+        TARGETS - FIRST
+    )
+    needed |= set(re.findall(r"\$\(MAKE\) --\S+ (\w+)", text))
+    found = variables & set(DEFINED["OPTIONS"].split())
+    for name in variables:
+        found |= options_read(f"\n{DEFINED.get(name, '')}", seen | {name})
+    for target in needed - seen:
+        found |= options_read(RULES[target], seen | {target})
+    return found
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS - FIRST))
+def test_a_target_takes_every_option_that_its_rule_reads(target: str) -> None:
+    takes = DEFINED.get(f"{target}_takes", "")
+    while "$(" in takes:
+        takes = re.sub(r"\$\((\w+)\)", lambda match: DEFINED[match[1]], takes)
+    assert options_read(RULES[target]) <= set(takes.split())
 
 
 def test_the_readme_shows_what_a_build_prints(tmp_path: Path) -> None:

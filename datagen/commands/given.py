@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.console.progress import note, warn
+from datagen.console.typed import typed
 from datagen.errors import QueryError, UserError
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ def recipe_named(
     from datagen.recipe.check import check
     from datagen.recipe.load import RecipeError, load, scaled
     from datagen.recipe.narrow import left_out_lines, narrowed
+    from datagen.sources import SOURCES
 
     problems = check(name, notes)
     if problems:
         raise RecipeError(problems)
-    recipe = narrowed(load(name), _words(sources), _words(licenses))
+    whole = load(name)
+    by_license = dict.fromkeys(source.LICENSE for source in SOURCES.values())
+    recipe = narrowed(
+        whole, _names("--sources", sources, whole.sources), _names("--licenses", licenses, by_license)
+    )
     for line in left_out_lines(recipe):
         warn(f"{line}{'; the other tasks get their rows' if recipe.groups else ''}")
     if rows and rows < len(recipe.tasks):
@@ -58,9 +64,18 @@ def seeds_of(where: str, recipe: Loaded, runs: Path) -> Path:
     return find_seeds(where, recipe.sources, runs, note)
 
 
-def _words(text: str | None) -> list[str]:
-    """The names in a list that blanks or commas part."""
-    return (text or "").replace(",", " ").split()
+def _names(option: str, text: str | None, known: Collection[str]) -> list[str]:
+    """The names in a list that commas or blanks part; a known one may hold blanks itself.
+
+    Raises UserError where a list is given that holds none: that would ask for nothing, and get everything.
+    """
+    parts = [part.strip() for part in (text or "").split(",")]
+    names = [name for part in parts for name in ([part] if part in known else part.split())]
+    if text is not None and not names:
+        raise UserError(
+            f"{typed(option)} `{text}` names none: write some of {', '.join(known)}, or leave it out"
+        )
+    return names
 
 
 def own_seeds(run: Path, where: str | None) -> Path | None:

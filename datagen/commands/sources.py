@@ -90,7 +90,7 @@ def rows(name: str, seeds: str, say: Say) -> str:
     with open_seeds(sources, where, 0, say=say) as opened:
         columns = columns_of(opened.connection, f"from {name}")
         with bounded(opened.connection, name, kind="table"):
-            shown = opened.connection.sql(f"select {_shown(source, table)} from {name} limit {_ROWS}")
+            shown = opened.connection.sql(f"from {name} limit {_ROWS}")
             found = shown.fetchall()
     parts = ["\n".join(_columns(name, _what(source, table), columns))]
     width = max(map(len, columns)) + 2
@@ -125,10 +125,10 @@ def check(seeds: Path) -> tuple[str, int]:
         try:
             with open_seeds({name: module.Options()}, seeds, 0, say=said.append) as opened:
                 counts = [
-                    f"{table} {opened.connection.sql(f'from {name}.{table}').count('*').fetchall()[0][0]:,}"
+                    f"{table}: {opened.connection.sql(f'from {name}.{table}').count('*').fetchall()[0][0]:,}"
                     for table in module.TABLES
                 ]
-            state = f"whole: rows of {', '.join(counts)}"
+            state = f"whole. Rows: {', '.join(counts)}"
         except UserError as error:
             broken += 1
             state = f"{error}\n  {module.DOWNLOAD}"
@@ -153,14 +153,6 @@ def _what(source: str, table: str) -> str:
         return f"found in a text by {table}_in(text, language)"
     layouts = SOURCES[source].TABLES
     return layouts[table].file if table in layouts else staged(source)[table].comment
-
-
-def _shown(source: str, table: str) -> str:
-    """SQL of all columns of a table, those that name people without what is in them."""
-    layouts = SOURCES[source].TABLES if source in SOURCES else {}
-    private = sorted(layouts[table].private) if table in layouts else []
-    replaced = ", ".join(f"'not shown' as {column}" for column in private)
-    return f"* replace ({replaced})" if replaced else "*"
 
 
 def _value(value: Any) -> str:

@@ -256,6 +256,14 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     if drawn == available:
         why = f", and {left_out:,} of these were left out" if left_out else ""
         return f"{short} its query gives {available:,} from these seeds{why}"
+    spare = task["rejected"].get(SPARE)
+    lacking = [side for side in task["wanted"] if task["kept"].get(side, 0) < task["wanted"][side]]
+    if spare and len(lacking) == 1:
+        other = next(side for side in task["wanted"] if side not in lacking)
+        return (
+            f"{short} {left_out:,} of {drawn:,} drawn were left out, and the {spare:,} spare"
+            f" belong to {other} by their groups"
+        )
     return (
         f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
         f"Its query gives {available - drawn:,} more: ask for more `rows`, or have it give only rows that "

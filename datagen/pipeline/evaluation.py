@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datagen.dedup.decontaminate import Evaluation
+from datagen.errors import UserError
+from datagen.recipe.load import NO_EVALUATION
 from datagen.recipe.model import Recipe
 from datagen.shopbench.evaluation import read_evaluation
 from datagen.sources.database import Seeds
@@ -30,8 +32,17 @@ def own_tests(opened: Seeds, source: str) -> list[str]:
 
 
 def read_evaluations(recipe: Recipe) -> list[Evaluation]:
-    """The questions of files. Raises UserError where one cannot be read."""
-    return [one for name in recipe.decontaminate for one in read_evaluation(Path(name))]
+    """The questions of files, by their paths where two have one name. Raises UserError for a bad one."""
+    files = [Path(name) for name in recipe.decontaminate]
+    for path in files:
+        if not path.exists():
+            raise UserError(f"{path}: {NO_EVALUATION}")
+    alike = Counter(path.name for path in files)
+    return [
+        one
+        for path in files
+        for one in read_evaluation(path, path.name if alike[path.name] == 1 else str(path))
+    ]
 
 
 def rows_by_set(repeated: Iterable[str | None]) -> dict[str, int]:

@@ -74,7 +74,7 @@ CODES = {
     "column_type": "a column of the wrong type",
     "duplicate_column": "two columns have one name",
     "taken_column": "a column's name is the build's own, or the template language's",
-    "private_column": "a column names people",
+    "private_column": "a column tells people apart",
     "unknown_template": "no template of this name",
     "step_conflict": "included recipes have different tables of one name for the teacher",
     "column_kind": "a kind of column that the teacher cannot fill",
@@ -334,9 +334,11 @@ def _columns(document: Document, loc: Loc, query: str, seen: _Seen) -> dict[str,
 
 
 def _check_private(document: Document, loc: Loc, columns: Collection[str]) -> None:
-    """Note columns that would bring people's names into rows, or to the teacher; `tables` may have them."""
+    """Note columns that would tell people apart in rows, or to the teacher; `tables` may have them."""
     for name in sorted(_PRIVATE & {*columns}):
-        message = f"the query returns `{name}`, which names people: leave it out. Queries may join by it"
+        message = (
+            f"the query returns `{name}`, which tells people apart: leave it out; queries may join by it"
+        )
         document.problem(document.inside(loc, 1, 1), "private_column", message)
 
 

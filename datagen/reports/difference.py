@@ -6,6 +6,7 @@ from typing import Any
 
 from datagen.console.text import heading, table
 from datagen.recipe.model import Recipe
+from datagen.reject_reasons import SPARE
 from datagen.reports.report import shares
 
 
@@ -28,11 +29,12 @@ def difference(runs: tuple[Path, Path], recipes: tuple[Recipe, Recipe], manifest
 
 
 def _facts(task: Mapping[str, Any] | None) -> tuple[int, int, float | str]:
-    """Rows kept and left out, and the best shortcut; nothing of a task that a run has not."""
+    """Rows kept, rows left out (not spare ones), best shortcut; nothing of a task that a run has not."""
     if task is None:
         return 0, 0, ""
     scores = [found["score"] for found in (task["shortcuts"] or {"found": []})["found"]]
-    return sum(task["kept"].values()), sum(task["rejected"].values()), max(scores, default="")
+    left_out = sum(rows for reason, rows in task["rejected"].items() if reason != SPARE)
+    return sum(task["kept"].values()), left_out, max(scores, default="")
 
 
 def _beside(ones: Iterable[Any], others: Iterable[Any]) -> list[Any]:

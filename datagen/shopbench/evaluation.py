@@ -18,29 +18,27 @@ from datagen.schema import TaskType
 from datagen.shopbench.questions import read_questions
 
 
-def read_evaluation(path: Path) -> list[Evaluation]:
-    """The questions of a file. Raises UserError where there are none, or where it cannot be read."""
+def read_evaluation(path: Path, name: str) -> list[Evaluation]:
+    """The questions of a file, as those of `name`.
+
+    Raises UserError where there are none, or where it cannot be read.
+    """
     if path.is_dir():
         raise UserError(
             f"{path}: a folder. Name a file of evaluation questions, such as {path}/questions.jsonl"
         )
     if path.suffix != ".txt":
         return [
-            parsed(one.prompt, f"{path.name}:{one.id}", one.task_type, one.target)
-            for one in read_questions(path)
+            parsed(one.prompt, f"{name}:{one.id}", one.task_type, one.target) for one in read_questions(path)
         ]
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Name a file of evaluation questions") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}). Save the file in UTF-8") from None
     blocks = re.split(r"\n[^\S\n]*\n", text)
     blocks = blocks if len(blocks) > 1 else text.split("\n")
     found = [
-        parsed(block, f"{path.name}:{number}")
-        for number, block in enumerate(blocks, start=1)
-        if block.strip()
+        parsed(block, f"{name}:{number}") for number, block in enumerate(blocks, start=1) if block.strip()
     ]
     if not found:
         raise UserError(f"{path}: holds no text")

@@ -15,7 +15,7 @@ from datagen.console.progress import Say
 from datagen.sources import seed_files
 from datagen.sources.query import quoted
 from datagen.sources.source import Table
-from datagen.storage.files import read_json, writable, write_json
+from datagen.storage.files import beside, drop_left, read_json, writable, write_json
 from datagen.storage.known_hashes import look
 
 LARGE = 32 * 2**20
@@ -38,7 +38,8 @@ def columns_of_files(
     if not (kept.is_file() and notes.is_file()):
         say(f"Reading {', '.join(path.name for path in paths)} into columns, once ...")
         told: list[str] = []
-        parsed, partial = (kept.with_name(f".{kept.name}.{os.getpid()}{end}") for end in ("-parsed", ""))
+        parsed, partial = (Path(f"{beside(kept)}{end}") for end in ("parsed", "typed"))
+        drop_left(home)
         try:
             relation = seed_files.scan(connection, name, paths, table, told.append, parsed)
             if seed_files.as_parsed(connection, relation, parsed, table):

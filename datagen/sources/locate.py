@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from datagen.console.progress import Say
 from datagen.errors import UserError
 from datagen.sources import SOURCES
+from datagen.storage.files import beside, drop_left
 from datagen.suggest import nearest
 
 SAMPLE, HUB = "sample", "hub"
@@ -149,7 +150,8 @@ def _unreachable(source: str, error: Exception) -> UserError:
 def _whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, renamed to `folder` when it is whole; if another process was first, its one stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    drop_left(folder.parent)
+    unfinished = Path(tempfile.mkdtemp(prefix=beside(folder).name, dir=folder.parent))
     unfinished.chmod(0o755)  # mkdtemp lets nobody else read
     try:
         yield unfinished

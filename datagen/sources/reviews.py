@@ -79,14 +79,16 @@ class Options(BaseModel):
 def views(options: Options) -> dict[str, str]:
     """The SELECT behind each seed table, over relations named like the tables with a `_file` suffix.
 
-    `category` is the file's. Of `details`, an object or the text of one, `keys` and `values` go together.
+    `category` is the file's. `user_id` is a number for the user, as no user's own may reach a row by any way.
+    Of `details`, an object or the text of one, `keys` and `values` go together.
     """
     category = r"regexp_extract(filename, '(?:meta_)?(\w+)\.jsonl', 1) as category"
     details = "if(json_type(details) = 'VARCHAR', json_extract_string(details, '$'), details::varchar)"
     details = f"case when json_valid({details}) and json_type({details}) = 'OBJECT' then {details}::json end"
     chosen = f" where category in ({', '.join(map(quoted, options.category))})" if options.category else ""
     return {
-        "reviews": f"select {category}, * exclude (filename) from reviews_file{chosen}",
+        "reviews": f"select {category}, * exclude (filename) replace (draw(user_id) as user_id)"
+        f" from reviews_file{chosen}",
         "items": f"select {category}, * exclude (filename) replace (try_cast(price as double) as price,"
         f" {details} as details) from items_file{chosen}",
     }

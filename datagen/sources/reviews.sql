@@ -118,9 +118,9 @@ from reviews.details semi join reviews.attributes using (category, name) group b
 -- Who reviewed which items in which week, of users who are drawn by chance so that they wrote about 1,500,000 reviews. `buyer`
 -- is a number for the user.
 create table reviews.purchases as
-select distinct draw(user_id) as buyer, timestamp // 604800000 as week, parent_asin as product_id
+select distinct user_id as buyer, timestamp // 604800000 as week, parent_asin as product_id
 from reviews.reviews semi join (select product_id as parent_asin from reviews.products) using (parent_asin)
-where draw(user_id) < (select 1500000 / count(*) from reviews.reviews) * 18446744073709551616;
+where user_id < (select 1500000 / count(*) from reviews.reviews) * 18446744073709551616;
 
 -- What such a user bought within a week: `basket` is a number for user and week. Baskets have two to ten items; those of whom
 -- writes more in a week are no purchases of that week.

@@ -23,7 +23,7 @@ class Table:
     columns may be missing, and are null then. `key` are the columns that no two rows have in common: rows
     that do are one, listed twice. `number` is a column by which the publisher counts rows, where a copy may
     have begun anew. `values` says of a column what it may hold, each with other spellings, in lower case.
-    `private` columns name people: queries may join by them, and nobody is shown them.
+    `private` columns tell people apart: queries may join by them, and return none of them.
     `without` tells what is given up where there is no such file; a table that does not say so needs its
     file.
     """

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,30 @@ def writable(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"{folder}: no folder can be made there ({error.strerror}). Name another") from error
     return folder
+
+
+def beside(path: Path) -> Path:
+    """A hidden name beside `path` for what this process has not finished; `drop_left` knows it."""
+    return path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}-")
+
+
+def drop_left(folder: Path) -> None:
+    """Remove what processes of this machine left unfinished in a folder when they were killed."""
+    mark = f".{os.uname().nodename}-"
+    for path in folder.glob(f".*{mark}*-*"):
+        process = path.name.rpartition(mark)[2].partition("-")[0]
+        if process.isdecimal() and not _alive(int(process)):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def sha256(path: Path) -> str:

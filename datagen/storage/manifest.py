@@ -38,7 +38,12 @@ def read_manifest(run: Path) -> dict[str, Any]:
         name = run.resolve().stem
         near = [*sorted(run.glob(f"*/{MANIFEST}")), Path("runs", name, MANIFEST)]
         found = next((other.parent for other in near if other.is_file()), None)
-        advice = f"name one, as in {found}" if found else f"`make data RECIPE={name}` makes it one"
+        if found:
+            advice = f"name one, as in {found}"
+        elif name in names("recipes"):
+            advice = f"`make data RECIPE={name}` makes it one"
+        else:
+            advice = among(name, _finished(Path("runs")))
         raise UserError(f"{path}: no such file. {run} is not a finished run: {advice}")
     manifest = read_json(path, "Build the run again")
     if manifest.get("schema_version") != SCHEMA_VERSION:
@@ -60,10 +65,13 @@ def run_folder(name: Path, runs: Path = Path("runs")) -> Path:
             return found
     if name.name in names("recipes"):
         raise UserError(f"{name}: no such run yet: `make data RECIPE={name.name}` builds it")
-    known = sorted(path.parent.relative_to(runs).as_posix() for path in runs.glob(f"*/{MANIFEST}"))
     raise UserError(
-        f"{name}: no such run, nor is there one of that name in {runs}/: {among(name.name, known)}"
+        f"{name}: no such run, nor is there one of that name in {runs}/: {among(name.name, _finished(runs))}"
     )
+
+
+def _finished(runs: Path) -> list[str]:
+    return sorted(path.parent.relative_to(runs).as_posix() for path in runs.glob(f"*/{MANIFEST}"))
 
 
 def latest_run(runs: Path) -> Path:

@@ -24,6 +24,14 @@ TASK: dict[str, Any] = {
         ),
         ({"kept": {"train": 5, "test": 1}}, ""),
         (
+            {
+                **{"kept": {"train": 3, "test": 1}, "drawn": {"train": 20, "test": 5}},
+                **{"available": {"train": 90, "test": 5}, "rejected": {"over_rows": 4, "duplicate": 17}},
+            },
+            "2 rows fewer than wanted: 17 of 25 drawn were left out, and the 4 spare belong to test by their"
+            " groups",
+        ),
+        (
             {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
             "2 rows fewer than wanted: its query gives 25 from these seeds",
         ),

@@ -108,6 +108,18 @@ def test_rows_that_a_file_asks_are_left_out_with_the_evidence(here: Path, name: 
     assert name in show(run, first["key"], None, first["task"])
 
 
+def test_files_of_one_name_are_told_apart(here: Path) -> None:
+    picked = every_tenth()
+    Path("more").mkdir()
+    Path("more/asked.jsonl").write_text(as_lines(picked[:2]), encoding="utf-8")
+    Path("asked.jsonl").write_text(as_lines(picked[2:5]), encoding="utf-8")
+    Path("other.jsonl").write_text(as_lines(picked[5:]), encoding="utf-8")
+    manifest = decontaminated("more/asked.jsonl", "asked.jsonl", str(Path("other.jsonl").resolve()))
+    asked = {"more/asked.jsonl": 2, "asked.jsonl": 3, "other.jsonl": len(picked) - 5}
+    assert manifest["evaluation"] == asked
+    assert manifest["contaminated"].keys() == asked.keys()
+
+
 def test_the_lock_knows_the_file_and_a_rebuild_reads_it(here: Path) -> None:
     Path("asked.jsonl").write_text(as_lines(every_tenth()), encoding="utf-8")
     before = decontaminated("asked.jsonl")
@@ -169,6 +181,11 @@ def test_a_source_s_own_test_counts(here: Path, monkeypatch: pytest.MonkeyPatch,
         ("data.zip", "no zip", "data.zip: not a zip file that can be read"),
         ("asked.txt", " \n\n ", "asked.txt: holds no text"),
         ("missing.txt", None, "missing.txt: no such file. Name a file of evaluation questions"),
+        (
+            "missing.jsonl",
+            None,
+            "missing.jsonl: no such file. Name a file of evaluation questions, from where",
+        ),
         ("seeds", None, "seeds: a folder. Name a file of evaluation questions"),
     ],
 )

@@ -126,18 +126,32 @@ def test_no_half_written_file_is_left(many: Path) -> None:
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}), f"schema version {SCHEMA_VERSION + 1}, this is"),
         (json.dumps({"tasks": {}}), "schema version None"),
         ("{", "not JSON"),
-        (None, "make data RECIPE=mine"),
+        (None, "mine is not a finished run: known: none"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_says_what_to_do(
-    tmp_path: Path, text: str | None, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
 ) -> None:
-    run = tmp_path / "mine"
+    monkeypatch.chdir(tmp_path)
+    run = Path("mine")
     run.mkdir()
     if text is not None:
         (run / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_manifest(run)
+
+
+def test_a_folder_that_is_no_run_is_built_only_where_a_recipe_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/dogs", "docs", "esci_mcq"):
+        Path(folder).mkdir(parents=True)
+    Path("runs/dogs/manifest.json").write_text("{}")
+    with pytest.raises(UserError, match="docs is not a finished run: did you mean `dogs`"):
+        read_manifest(Path("docs"))
+    with pytest.raises(UserError, match="not a finished run: `make data RECIPE=esci_mcq` makes it one"):
+        read_manifest(Path("esci_mcq"))
 
 
 @pytest.mark.parametrize("name", ["runs", "esci_mcq", "recipes/esci_mcq.yaml"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from datagen.cli import main
+from datagen.reject_reasons import SPARE
 from datagen.storage.files import write_json
 from datagen.storage.manifest import MANIFEST, read_manifest
 
@@ -25,6 +26,16 @@ def test_a_run_is_as_itself_and_unlike_another(shop_run: Path, tmp_path: Path) -
     [line] = [line for line in unlike.splitlines() if line.startswith(changed)]
     assert f"{kept:,}" in line
     assert f"{kept + 1_000:,}" in line
+
+
+def test_spare_rows_are_not_left_out(shop_run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(shop_run, tmp_path / "other"))
+    manifest = read_manifest(other)
+    for task in manifest["tasks"].values():
+        task["rejected"][SPARE] = task["rejected"].get(SPARE, 0) + 7
+    write_json(manifest, other / MANIFEST)
+    told = CliRunner().invoke(main, ["report", "--diff", str(shop_run), str(other)]).output
+    assert f"{len(manifest['tasks'])} of {len(manifest['tasks'])} tasks have the same numbers" in told
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The folder behind `--seeds`: a folder, the sample or the hub; made or fetched once, and whole."""
 
 import json
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from datagen.errors import UserError
 from datagen.sources import sample
 from datagen.sources.esci import TABLES, Options
 from datagen.sources.locate import find_seeds, remember, remembered
+from datagen.storage.files import beside
 
 ESCI = {"esci": Options()}
 
@@ -48,6 +51,20 @@ def test_two_that_write_the_sample_at_once_leave_one_whole(tmp_path: Path) -> No
         one, two = pool.map(lambda _: find_seeds("sample", ESCI, tmp_path), range(2))
     assert one == two
     assert list((tmp_path / "seeds").iterdir()) == [one]
+
+
+@pytest.mark.usefixtures("small_sample")
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    seeds = tmp_path / "seeds"
+    mine = beside(seeds / "hub").with_name(f"{beside(seeds / 'hub').name}abc")
+    left = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
+    for folder in (mine, left):
+        (folder / "esci").mkdir(parents=True)
+    (seeds / f"{left.name}-parsed").touch()
+    made = find_seeds("sample", ESCI, tmp_path)
+    assert {*seeds.iterdir()} == {mine, made}
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
