@@ -22,9 +22,9 @@ ADAPTERS =
 ADAPTER = finetune/runs/$(or $(NAME),$(basename $(notdir $(CONFIG)))-$(notdir $(DATA)))
 # A recipe may be named by its file, too.
 DATA = runs/$(notdir $(RECIPE:.yaml=))
-QUESTIONS = $(if $(TRAINED_ON),runs/$(TRAINED_ON),$(DATA))
 # The data set that a training was of, unless RECIPE names another.
 TRAINED_ON = $(if $(findstring command line,$(origin RECIPE)),,$(shell sed -n 's/^ *"data": "\(.*\)",*$$/\1/p' '$(ADAPTER)/run.json' 2>/dev/null))
+QUESTIONS = $(if $(TRAINED_ON),runs/$(TRAINED_ON),$(DATA))
 LIMIT =
 MINUTES = 5
 TRACK =
@@ -60,10 +60,10 @@ infer_takes = $(training_takes) LIMIT MINUTES
 serve_takes = $(training_takes) PORT
 quantize_takes = $(training_takes) LIMIT MARGIN SAMPLES
 submit_takes = $(training_takes) TRACK LIMIT
-results_takes = ADAPTERS QUESTIONS RECIPE SEEDS LIMIT SAMPLES CALIBRATE $(models_take)
+results_takes = $(training_takes) ADAPTERS LIMIT SAMPLES CALIBRATE
 test_takes = ARGS PYTHON
 check_takes = PYTHON
-bench_takes = NAME ROWS MODEL MINUTES QUESTIONS RECIPE SEEDS $(models_take)
+bench_takes = $(training_takes) ROWS MODEL MINUTES
 constraints_takes = PYTHON
 TAKEN = $(foreach goal,$(MAKECMDGOALS) $(FOR),$(or $($(goal)_takes),$(if $(filter clean help,$(goal)),,$(OPTIONS))))
 UNREAD = $(firstword $(filter-out $(TAKEN) $(OTHERS),$(if $(MAKECMDGOALS),$(GIVEN))))
@@ -83,6 +83,11 @@ $(error $(ODDLY)=$(value $(ODDLY)) is no name: write one of letters, digits and 
 endif
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))
+# `make data esci_mcq` would build the default data set before it says that there is no such target.
+STRAY = $(firstword $(filter $(RECIPES),$(MAKECMDGOALS)))
+ifneq ($(STRAY),)
+$(error `$(STRAY)` is a recipe, no target: write RECIPE=$(STRAY))
+endif
 BENCHMARKS = $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 BIN = .venv/bin
 MOST = $(if $(LIMIT),--limit '$(LIMIT)',--minutes '$(MINUTES)')

@@ -129,6 +129,12 @@ def test_make_refuses_an_option_that_it_does_not_have(words: str, told: str) -> 
     assert "`make help` explains them" in run.stderr
 
 
+def test_a_recipe_is_no_target() -> None:
+    run = subprocess.run(["make", "-n", "data", "esci_mcq"], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "write RECIPE=esci_mcq" in run.stderr
+
+
 def test_make_takes_what_is_its_own_or_stands_in_the_environment() -> None:
     words = ["-j2", "CC=gcc", "SHELL=/bin/sh", "CFLAGS=-O2", "MAKEFLAGS=-s", "HF_TOKEN=x", "OPENAI_API_KEY=x"]
     environment = {**os.environ, "RECIPES": "x", "ROW": "5"}

@@ -322,6 +322,8 @@ SAYS = "A large thing for plants of any height."
         (f"We are a family of potters. {SAYS} It has four feet of steel.", None),
         ("Acme was born at the sea. It has been true to its passions ever since, all the time.", None),
         ("Item type: thing, large. Box dimensions: 14 x 3 x 11 inch, and a weight of 3 lbs.", None),
+        (f"{SAYS} It¡¯s a pot that has four feet of steel.", None),
+        (f"{SAYS} It’s a pot that has four feet of steel.", f"{SAYS} It’s a pot that has four feet of steel."),
         (f"{SAYS[2:]} It has four feet of steel that no rain will ever harm.", None),
         (f"{SAYS[:-1]} and of any size, of steel that no rain or frost will ever harm.", None),
     ],
@@ -340,6 +342,7 @@ def test_a_description_is_of_the_product_in_full_sentences(
         ("us", "Silicone Baking Mat, Set of 2", True),
         ("us", "Tapete de silicona para hornear, juego de 2", False),
         ("us", "OOKU水彩色鉛筆48色セット", False),
+        ("us", "Baking Mat that donâ€™t stick, Set of 2", False),
         ("es", "The North Face Camiseta Easy, hombre", True),
         ("es", "Cookware Set with Pots and Pans, 15 pieces", False),
         ("jp", "SwitchBot スマートリモコン ハブミニ", True),
@@ -495,3 +498,10 @@ def test_a_judgement_that_words_do_not_bear_out_is_no_question(
     with open_seeds(recipe.sources, seeds, recipe.seed, tables=recipe.tables) as opened:
         found = opened.of("relation").execute(recipe.tasks["relation"].query).fetchall()
     assert bool(found) == kept
+
+
+def test_having_all_words_does_not_tell_the_exact_product(market: Path, tmp_path: Path) -> None:
+    rows = drawn_from_market(tmp_path, market, "esci_relations/is_exact")
+    whole = [set(row["query"].lower().split()) <= set(row["title"].lower().split()) for row in rows]
+    assert len(rows) > 100
+    assert sum(whole) < 0.05 * len(rows)

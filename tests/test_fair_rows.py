@@ -9,7 +9,7 @@ import pytest
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from tests.test_esci_rows import rows_of
-from tests.test_item_rows import ITEM, REVIEW, write_lines
+from tests.test_item_rows import ITEM, REVIEW, read_lines, write_lines
 
 Rows = list[dict[str, Any]]
 
@@ -311,3 +311,46 @@ def test_what_a_pendant_is_made_of_is_no_color(tmp_path: Path) -> None:
     write_lines(tmp_path / "reviews" / "Toys.jsonl", [REVIEW])
     found = {row["text"] for row in drawn(tmp_path, "reviews_attributes", "value_of_attribute")}
     assert found == {titles[1]}
+
+
+def write_texts(seeds: Path, texts: list[str], **change: Any) -> Path:
+    """A review a text, each of its own item."""
+    reviews = [
+        {**REVIEW, "text": text, "parent_asin": f"B{place:09}", **change} for place, text in enumerate(texts)
+    ]
+    write_lines(seeds / "reviews" / "Toys.jsonl", [*read_lines(seeds, "Toys.jsonl"), *reviews])
+    write_lines(seeds / "reviews" / "meta_Toys.jsonl", [ITEM])
+    return seeds
+
+
+def test_few_complaints_are_not_the_wrong_options_of_all_praise(tmp_path: Path) -> None:
+    praise = ["Great color", "Great smell", "Great taste", "Great sound", "Great price", "Great battery"]
+    write_texts(tmp_path, [f"{text} for {days} days in a row" for text in praise for days in range(3, 30)])
+    complaints = ["The material is awful, all of it", "The delivery was awful, all of it"]
+    write_texts(tmp_path, complaints, rating=1.0, timestamp=1)
+    rows = drawn(tmp_path, "reviews_sentiment", "aspect_snippet")
+    assert 1 <= len(rows) <= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "aspects"),
+    [
+        (
+            "It is so warm and great. My aunt has one of these. I bought it in May. We went to Rome.",
+            ["warmth"],
+        ),
+        (
+            "The warm weather is great here. My aunt has one of these. I bought it in May. We went to Rome.",
+            [],
+        ),
+        ("It is so warm and great. It was hot all day, too. I bought it in May. We went to Rome.", []),
+        (
+            "I love the other style as well. My aunt has one of these. I bought it in May. We went to Rome.",
+            [],
+        ),
+    ],
+)
+def test_one_phrase_alone_tells_of_an_aspect(tmp_path: Path, text: str, aspects: list[str]) -> None:
+    write_texts(tmp_path, [text])
+    for task in ("keyphrase", "keyphrase_choice"):
+        assert [row["aspect"] for row in drawn(tmp_path, "reviews_texts", task)] == aspects

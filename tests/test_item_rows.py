@@ -289,3 +289,36 @@ def test_what_goes_with_a_third_thing_alone_is_no_complement(market: Path, tmp_p
     pairs = [(of_shelf[row["category"]], of_shelf[row["correct"]]) for row in rows]
     astray = [pair for pair in pairs if not {pair, pair[::-1]} & goes]
     assert len(astray) <= 0.15 * len(pairs), astray
+
+
+def write_titles(seeds: Path, told: dict[str, dict[str, str]]) -> Path:
+    """Items with these titles and details."""
+    rows = [
+        {**ITEM, "parent_asin": f"B{place:09}", "title": title, "details": details}
+        for place, (title, details) in enumerate(told.items())
+    ]
+    write_lines(seeds / "reviews" / "meta_Toys.jsonl", rows)
+    write_lines(seeds / "reviews" / "Toys.jsonl", [REVIEW])
+    return seeds
+
+
+def test_a_value_to_copy_is_the_only_one_in_the_title(tmp_path: Path) -> None:
+    told = {
+        "A set of oak blocks for the floor": {"Material": "Oak"},
+        "A cotton bag of oak blocks": {"Material": "Cotton"},
+        "Red blocks for boys and toddlers": {"Department": "Boys"},
+        "Breathable bag for blocks with a filter pocket": {"Special Feature": "Breathable"},
+        "A reusable bag for many blocks": {"Reusability": "Reusable"},
+    }
+    rows = rows_of(write_titles(tmp_path, told), "reviews_attributes/value_of_attribute", tmp_path)
+    assert [(row["name"], row["entities"]) for row in rows] == [("material", ["oak"])]
+
+
+def test_nobody_names_the_attribute_of_whom_a_thing_is_for(tmp_path: Path) -> None:
+    details = {"Department": "womens", "Material": "cotton"}
+    features = ["This womens hat goes with whatever you wear", "Knitted from cotton for the whole summer"]
+    seeds = write_titles(tmp_path, {"A hat for the beach": details})
+    path = seeds / "reviews" / "meta_Toys.jsonl"
+    write_lines(path, [{**row, "features": features} for row in read_lines(seeds, "meta_*.jsonl")])
+    rows = rows_of(seeds, "reviews_attributes/attribute_name", tmp_path)
+    assert [row["reference"] for row in rows] == ["material"]

@@ -271,6 +271,10 @@ def amounts(opened: Seeds) -> list[tuple[str, float, str, int | None]]:
         ("us", "Dryer 2 lb (999 kg)", []),
         ("us", "Rock 999 kg", []),
         ("us", "X1412 oz", []),
+        ("us", "Radiator fits 00 01 02 Volvo, 1.9 L Turbo", []),
+        ("us", "Running Vest w/ 2 L Bladder", []),
+        ("us", "Bike with heavy 49 lb wheel", []),
+        ("us", "Bike for all, 49 lb", [("weight", 49, "lb", None)]),
         ("us", "Water 16.9 fl oz, 24 Bottles", []),  # of one, or of all?
         ("us", "Water 16.9 fl oz, 24 Bottles (Pack of 24)", [("volume", 16.9, "floz", 24)]),
         ("jp", "お茶 500ml 24本入", [("pieces", 24, "piece", None)]),
@@ -303,3 +307,10 @@ def test_no_wording_forbids_the_sum_that_its_rows_show() -> None:
     for task in load("numbers").tasks.values():
         text = (Path("templates") / task.template).read_text(encoding="utf-8")
         assert "as explanation" not in task.query or not re.search(ALONE, text), task.template
+
+
+def test_amounts_are_written_in_the_language_of_their_question() -> None:
+    for name in ("total_amount", "unit_step"):
+        text = (Path("templates") / load("numbers").tasks[name].template).read_text(encoding="utf-8")
+        wordings = [line for line in text.splitlines() if line.startswith("---")]
+        assert text.startswith("--- ") and "---" not in wordings, name

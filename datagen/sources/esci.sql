@@ -228,7 +228,7 @@ from told join units using (language, word);
 -- The one amount of a kind that a title tells: `value` in `unit`, of the `kind` weight, volume, length, pieces or ounces, and `pack`,
 -- how many of these come together; null where the title says nothing of it. `size` is the value in grams, milliliters or millimeters,
 -- `kinds` the number of kinds that the title tells amounts of. Left out are titles that tell two amounts of a kind or two packs, that
--- tell of sets, of what is included or of so many bottles, a weight of paper or for a scale, and amounts that no product of a shop has.
+-- tell of sets, of parts, of what is included or of so many bottles, a weight of paper or for a scale, and amounts that no product of a shop has.
 create table esci.amounts as
 with one as (
     select locale, language, product_id, title, kind, min(unit) as unit, min(word) as word, min(value) as value,
@@ -242,6 +242,7 @@ select * exclude (sound, packs), list_max(packs) as pack, value * unit_size(unit
 from counted where sound and len(packs) < 2 and coalesce(list_max(packs), 1) between 1 and 200 and size between 1
     and case kind when 'weight' then 50000 when 'volume' then 200000 when 'length' then 100000 when 'ounces' then 15000 else 5000 end
     and not (kind = 'pieces' and (value < 2 or value <> floor(value))) and not (kind = 'weight' and of_other_weight(title)) and not of_sets(title)
+    and (kind = 'length' or not of_part(title))
     and (kind in ('pieces', 'length') or coalesce(parts_told(title) = list_max(packs), parts_told(title) is null));
 
 -- Titles that tell one width and one depth, as in `4 x 6 ft`, and no other length: `sides`, the shorter first, in `unit`.

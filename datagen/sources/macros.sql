@@ -13,8 +13,12 @@ create macro shuffled(l, k) as pick(l, len(l), k);
 -- Macros for the texts of shops, in the languages of their marketplaces.
 create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk' then 'en' when 'jp' then 'ja' else lower(locale) end;
 
--- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face.
-create macro in_language(text, language) as case language
+-- Whether a text was read in a wrong encoding once: `It¡¯s`, `donâ€™t`, `PolÃ©`.
+create macro broken(text) as regexp_matches(text, '¡[¯°±®]|â€|[ÃÂ][\x{80}-\x{BF}]|ï¿½|\x{FFFD}');
+
+-- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face. A
+-- broken text is in none.
+create macro in_language(text, language) as not broken(text) and case language
     when 'en' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:para|una|und|für|avec|della)\b|(?: (?:con|del|los|las|por|sin|mujer|hombre|niños|niñas|muy|pero|que|calidad|bien|y)\b.*){2}')
     when 'es' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|und|für|mit|avec|della)\b')
     when 'de' then not regexp_matches(lower(text), '[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}\p{Cyrillic}]| (?:the|and|with|your|for|para|avec|pour|della|per)\b')
@@ -178,6 +182,12 @@ create macro clauses(text) as list_filter(list_transform(
     regexp_split_to_array(text, '[.!?…;]+(?: |$)|,? (?:but|however|though|although) | [-–—]+ '),
     lambda part: regexp_replace(trim(regexp_replace(part, '^[^\p{L}\p{N}"]+|[\s,:.]+$', '', 'g')), '(?i)^(?:and|so|plus|also),? ', '')), lambda part: length(part) > 3);
 
+-- The aspects that a clause names, without words that stand for something else: `warm weather`, `pretty good`, `one other style`.
+create macro aspects_meant(clause) as aspects_in(regexp_replace(clause,
+    '(?i)\bwarm(?:er)? (?:\w+ )?(?:weather|climates?|days?|nights?|months|water|summers?|seasons?|regions?)\b'
+    || '|\b(?:other|another|different|same|both|each|every|many|more|several|two|three|four|next) (?:colou?r|style|design|pattern|shade|size)s?\b'
+    || '|\bpretty (?:nice|good|great|much|well|comf\w*|sturdy|easy|decent|cool|happy|soft|thin|thick|cheap|bad|poor\w*)\b', ' ', 'g'), 'en');
+
 -- The aspects that a customer's text names or may mean, as one text: `small` may tell of the size. And aspects with those that
 -- people tell of in the same words, as softness is comfort or material.
 create macro aspects_hinted(text) as array_to_string(aspects_in(text, 'en') || aspect_hints_in(text, 'en'), ', ');
@@ -263,6 +273,11 @@ create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffe
     and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
 create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
 create macro of_sets(title) as regexp_matches(lower(title), '\+ ?\d|\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
+
+-- Whether a title may tell the amount of a part or of what a product is for: of an engine, a memory, of what it comes `with`.
+create macro of_part(title) as regexp_matches(lower(title), '\b(?:engines?|turbo|radiators?|carburetors?|pistons?|gaskets?|camshaft|turbocharger|(?:fuel|oil|air) (?:filter|pump|injector)s?|exhaust|bladder|reservoir|flywheel|android|tablet|e-?reader|smartphone|memory|ram|ssd)\b'
+    || '|\b(?:fits|for) (?:[a-z]+ ){0,3}(?:(?:19|20)\d\d|\d\d \d\d)\b'
+    || '|(?:\b(?:with|con|includ\w+|plus)|w/) ?(?:[a-z]+ )?\d[\d.,]*[ -]?(?:l|lit\w*|ml|gal\w*|qts?|quarts?|oz|ounces?|lbs?|pounds?|kg|gr?|grams?|fl|p[ck]s?|pieces?|piezas|counts?|ct)\b');
 
 -- Whether the words of a query and a title bear a judgement out (`E` exact, `S` substitute, `C` complement, `I` irrelevant; one in
 -- five reads wrong): an exact product has three in four of the query's words, in English the last one, which mostly names what is

@@ -21,7 +21,7 @@ from plain where length(text) between 20 and 2000 and in_language(text, 'en')
 qualify row_number() over (partition by item, time order by text) = 1
     and row_number() over (partition by lower(text) order by lot, item) = 1;
 
--- What those reviews say in clauses of 2 to 18 words that name an aspect: `aspects` by the list of that name, `opinions` are
+-- What those reviews say in clauses of 2 to 18 words that name an aspect: `aspects` by the list of that name (`aspects_meant`), `opinions` are
 -- `good` or `bad` or both by theirs. `aspect` is the one of them; how a thing looks is none beside another aspect, as
 -- `beautiful` is said of colors and sounds as well. Of 60,000 reviews at most, as many of each number of stars.
 create table reviews.clauses as
@@ -31,7 +31,7 @@ with drawn as (
 ),
 clause as (select * exclude (text), unnest(clauses(text)) as clause from drawn),
 found as (
-    select *, aspects_in(clause, 'en') as aspects from clause where len(string_split(clause, ' ')) between 2 and 18
+    select *, aspects_meant(clause) as aspects from clause where len(string_split(clause, ' ')) between 2 and 18
 )
 select * exclude (lot), opinions_in(clause, 'en') as opinions, draw(key || clause) as lot,
     if(len(aspects) = 1, aspects, list_filter(aspects, lambda aspect: aspect <> 'appearance')) as kept,
@@ -51,7 +51,6 @@ select category, kind, item, held, groups, key, aspects, aspect, sentiment, clau
 from agreed
 where against = 0 and opinions = [word] and length(clause) <= 120
     and not regexp_matches(lower(clause), '\b(?:if|would|could|should|needs?|needed|other colou?rs?|other reviews?|reviewers?|hope|hopefully|wish|until|except|unless|stars?|but|although|my old|the old|other ones?|supposed|weather)\b')
-    and not (aspect = 'appearance' and regexp_matches(lower(clause), '\bpretty (?:nice|good|great|much|well|comf|sturdy|easy|decent|cool|happy|soft|thin|thick|cheap|bad|poor)'))
     and not (sentiment = 'positive' and regexp_matches(lower(clause), '\b(?:a (?:little|bit|tad)|slightly|somewhat|kind of|sort of|not|no|never|nothing|hardly|barely|without)\b|n[''’]t\b'))
     and not (sentiment = 'negative' and regexp_matches(lower(clause), '\b(?:no|never|without)\b'))
 qualify row_number() over (partition by category, lower(clause) order by lot) = 1;

@@ -143,11 +143,48 @@ def test_prices_that_are_not_numbers_are_not_told(tmp_path: Path) -> None:
             "price": "19.99",
         },
     }
-    instruct(tmp_path, {"task": "Product_Matching", "input": json.dumps(pages), "output": "yes"})
+    games = {name: {**page, "title": f"{page['title']} {name}"} for name, page in pages.items()}
+    instruct(
+        tmp_path,
+        {"task": "Product_Matching", "input": json.dumps(pages), "output": "yes"},
+        {"task": "Product_Matching", "input": json.dumps(games), "output": "no"},
+    )
     query = load("ecinstruct_products").tasks["same_product"].query
-    assert asked(tmp_path, "ecinstruct", f"select first, second from ({query})") == [
+    assert asked(tmp_path, "ecinstruct", f"select first, second from ({query}) where answer = 0") == [
         ("word games 3", "word games iii | acme | $19.99")
     ]
+
+
+def test_pairs_of_products_are_not_told_by_words_alone(tmp_path: Path) -> None:
+    def pages(one: str, two: str) -> str:
+        told = {"description": "", "manufacturer": "acme", "price": "5"}
+        return json.dumps({"product 1": {"title": one, **told}, "product 2": {"title": two, **told}})
+
+    def titles(one: str, two: str) -> str:
+        return json.dumps({"Product 1:": one, "Product 2:": two})
+
+    matching, relation = {"task": "Product_Matching"}, {"task": "Product_Relation_Prediction"}
+    options = "['A: also buy', 'B: also view', 'C: similar']"
+    instruct(
+        tmp_path,
+        *[{**matching, "input": pages(f"paint {n}", f"a paint {n}"), "output": "yes"} for n in range(10, 20)],
+        *[
+            {**matching, "input": pages(f"garden {n}", f"ledger of {n + 40}"), "output": "no"}
+            for n in range(10, 20)
+        ],
+        {**matching, "input": pages("chess deluxe", "chess basic"), "output": "no"},
+        {**matching, "input": pages("checkers", "checkers"), "output": "no"},
+        {**relation, "input": titles("Acme oak desk", "Kiwi garden hose"), "options": options, "output": "A"},
+        {**relation, "input": titles("Acme oak shelf", "Kiwi shelf lamp"), "options": options, "output": "A"},
+        {**relation, "input": titles("Acme oak bench", "Kiwi elm bench"), "options": options, "output": "B"},
+    )
+    tasks = load("ecinstruct_products").tasks
+    same = asked(tmp_path, "ecinstruct", f"select first, answer from ({tasks['same_product'].query})")
+    assert sorted(answer for _, answer in same) == [0, 0, 1, 1]
+    assert [first for first, _ in same if "chess" in first]
+    query = tasks["product_relation"].query
+    found = asked(tmp_path, "ecinstruct", f"select first, answer from ({query}) order by answer")
+    assert found == [("Acme oak shelf", 0), ("Acme oak bench", 1)]
 
 
 def test_test_splits_are_texts_to_keep_away_from(tmp_path: Path) -> None:
