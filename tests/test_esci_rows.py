@@ -323,7 +323,10 @@ SAYS = "A large thing for plants of any height."
         ("Acme was born at the sea. It has been true to its passions ever since, all the time.", None),
         ("Item type: thing, large. Box dimensions: 14 x 3 x 11 inch, and a weight of 3 lbs.", None),
         (f"{SAYS} It¡¯s a pot that has four feet of steel.", None),
-        (f"{SAYS} It’s a pot that has four feet of steel.", f"{SAYS} It’s a pot that has four feet of steel."),
+        (
+            f"{SAYS} It’s a pot that has four feet of steel.",
+            f"{SAYS} It’s a pot that has four feet of steel.",
+        ),
         (f"{SAYS[2:]} It has four feet of steel that no rain will ever harm.", None),
         (f"{SAYS[:-1]} and of any size, of steel that no rain or frost will ever harm.", None),
     ],

@@ -313,4 +313,5 @@ def test_amounts_are_written_in_the_language_of_their_question() -> None:
     for name in ("total_amount", "unit_step"):
         text = (Path("templates") / load("numbers").tasks[name].template).read_text(encoding="utf-8")
         wordings = [line for line in text.splitlines() if line.startswith("---")]
-        assert text.startswith("--- ") and "---" not in wordings, name
+        assert text.startswith("--- "), name
+        assert "---" not in wordings, name
