@@ -129,7 +129,7 @@ def test_values_are_cited_and_what_a_page_hides_cannot_be_inferred(tmp_path: Pat
 
 
 def test_prices_that_are_not_numbers_are_not_told(tmp_path: Path) -> None:
-    pages = {
+    pages: dict[str, dict[str, Any]] = {
         "product 1": {
             "title": "word games 3",
             "description": float("nan"),
