@@ -73,9 +73,9 @@ def train(config: str, data: Path, name: str | None, settings: tuple[str, ...], 
     Example:
       finetune train smollm2-135m --data runs/esci_mcq --set lr=1e-4 --name slow
     """
-    from datagen.storage.manifest import run_folder
-    from finetune.config import load
-
+    with _leaving_at_once():
+        from datagen.storage.manifest import run_folder
+        from finetune.config import load
     loaded, data = load(config, settings), run_folder(data)
     run = below(runs, name or f"{Path(config).stem}-{data.resolve().name}")
     with _leaving_at_once():
