@@ -3,6 +3,8 @@
 Every code that a `Reject` or a stage gives a row stands here.
 """
 
+from collections.abc import Mapping
+
 SPARE = "over_rows"
 """The one reason that finds no fault with a row: it was drawn as a spare and not needed."""
 
@@ -104,6 +106,11 @@ REASONS = {code: text for stage in STAGES.values() for code, text in stage.items
 def explain(reason: str) -> str:
     """The sentence of a code; the code itself where it is not known."""
     return REASONS.get(reason, reason.replace("_", " "))
+
+
+def left_out(rejected: Mapping[str, int]) -> int:
+    """How many rows were left out for a fault, of those by reason: all but spare ones."""
+    return sum(rows for reason, rows in rejected.items() if reason != SPARE)
 
 
 def stage_of(reason: str) -> str:

@@ -12,7 +12,7 @@ from datagen.commands.preview import TaskPlan, TaskPreview
 from datagen.console.text import aside, block, heading, shortened, table
 from datagen.console.typed import typed
 from datagen.recipe.model import Recipe
-from datagen.reject_reasons import SPARE, explain
+from datagen.reject_reasons import SPARE, explain, left_out
 from datagen.reports.shortcuts import Measured
 from datagen.teacher.ask import Teacher
 from datagen.teacher.budget import BATCH_SHARE, price_date, price_of
@@ -255,20 +255,20 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     if few and task["rejected"].get(SPARE):
         given = ", ".join(f"{task['available'][side]:,} belong to {side}" for side in few)
         return f"{short} of the {available:,} rows that these seeds give, {given} by their groups"
-    left_out = sum(count for reason, count in task["rejected"].items() if reason != SPARE)
+    lost = left_out(task["rejected"])
     if drawn == available:
-        why = f", and {left_out:,} of these were left out" if left_out else ""
+        why = f", and {lost:,} of these were left out" if lost else ""
         return f"{short} its query gives {available:,} from these seeds{why}"
     spare = task["rejected"].get(SPARE)
     lacking = [side for side in task["wanted"] if task["kept"].get(side, 0) < task["wanted"][side]]
     if spare and len(lacking) == 1:
         other = next(side for side in task["wanted"] if side not in lacking)
         return (
-            f"{short} {left_out:,} of {drawn:,} drawn were left out, and the {spare:,} spare"
+            f"{short} {lost:,} of {drawn:,} drawn were left out, and the {spare:,} spare"
             f" belong to {other} by their groups"
         )
     return (
-        f"{short} {left_out:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
+        f"{short} {lost:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "
         f"Its query gives {available - drawn:,} more: ask for more `rows`, or have it give only rows that "
         "can be kept"
     )

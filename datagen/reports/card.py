@@ -14,7 +14,7 @@ import yaml
 
 from datagen.recipe.model import Loaded
 from datagen.recipe.narrow import left_out_lines
-from datagen.reject_reasons import SPARE, explain
+from datagen.reject_reasons import explain, left_out
 from datagen.schema import LANGUAGES, SHARD, TaskType
 from datagen.sources import SOURCES
 from datagen.storage.manifest import shard_files
@@ -158,8 +158,8 @@ def _tasks(recipe: Loaded, manifest: Mapping[str, Any]) -> str:
     for name, task in recipe.tasks.items():
         counts = manifest["tasks"][name]
         kept = [counts["kept"].get(side, 0) for side in ("train", "test")]
-        left_out = sum(rows for reason, rows in counts["rejected"].items() if reason != SPARE)
-        rows.append([name, _words(task.type), _words(task.track), task.metric, *kept, left_out])
+        kind = (_words(task.type), _words(task.track), task.metric)
+        rows.append([name, *kind, *kept, left_out(counts["rejected"])])
     return _table(["task", "type", "skill", "metric", "train", "test", "left out"], rows)
 
 

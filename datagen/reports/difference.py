@@ -6,7 +6,7 @@ from typing import Any
 
 from datagen.console.text import heading, table
 from datagen.recipe.model import Recipe
-from datagen.reject_reasons import SPARE
+from datagen.reject_reasons import left_out
 from datagen.reports.report import shares
 
 
@@ -33,8 +33,7 @@ def _facts(task: Mapping[str, Any] | None) -> tuple[int, int, float | str]:
     if task is None:
         return 0, 0, ""
     scores = [found["score"] for found in (task["shortcuts"] or {"found": []})["found"]]
-    left_out = sum(rows for reason, rows in task["rejected"].items() if reason != SPARE)
-    return sum(task["kept"].values()), left_out, max(scores, default="")
+    return sum(task["kept"].values()), left_out(task["rejected"]), max(scores, default="")
 
 
 def _beside(ones: Iterable[Any], others: Iterable[Any]) -> list[Any]:
