@@ -212,9 +212,9 @@ check: .venv/dev
 	$(BIN)/datagen check
 
 ## make bench NAME=startup
-##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, build, incremental, dedup, decontaminate,
+##     Run a benchmark; it prints a table, then one line of JSON. NAME=kddcup24, queries, build, incremental, dedup, decontaminate,
 ##     ledger, teacher, startup, train, plan, merge, quantize, engine, serve, answering, classifier or shortcuts.
-##     ROWS=50000 makes the first seven smaller; QUESTIONS="file file" is for the last two, a file for answering; serve takes MINUTES=5.
+##     ROWS=50000 makes the first eight smaller; QUESTIONS="file file" is for the last two, a file for answering; serve takes MINUTES=5.
 bench: named .venv/dev $(if $(filter train plan merge quantize engine serve answering,$(NAME)),.venv/finetune .venv/infer) \
 		$(if $(filter quantize,$(NAME)),.venv/quantize)
 	@$(BIN)/python 'benchmarks/$(NAME).py' $(if $(ROWS),--rows '$(ROWS)') $(if $(filter quantize,$(NAME)),--model '$(MODEL)') \
