@@ -354,3 +354,21 @@ def test_one_phrase_alone_tells_of_an_aspect(tmp_path: Path, text: str, aspects:
     write_texts(tmp_path, [text])
     for task in ("keyphrase", "keyphrase_choice"):
         assert [row["aspect"] for row in drawn(tmp_path, "reviews_texts", task)] == aspects
+
+
+def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
+    """Not of a part of a longer one, of a shade, or of the size of a part."""
+    titles = {
+        "Sofa for Two of Faux Leather": "faux leather",
+        "Armchair of Faux Leather": "faux leather",
+        "Bench of Faux Leather": "faux leather",
+        "Vanity with Two Large Drawers": None,
+        "Long Socks with Stripes, Large": "large",
+        "Watch Band (Rose Gold)": None,
+        "Watch Band (Gold)": "gold",
+        "Bulb of 60 Watts, Soft White": None,
+        "Bulb of 60 Watts, White": "white",
+    }
+    rows = rows_of(tmp_path, "esci_values/value_synonym", [{"product_title": title} for title in titles])
+    found = {row["title"]: row["word"] for row in rows}
+    assert {title: found.get(title) for title in titles} == titles
