@@ -372,3 +372,26 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "esci_values/value_synonym", [{"product_title": title} for title in titles])
     found = {row["title"]: row["word"] for row in rows}
     assert {title: found.get(title) for title in titles} == titles
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "bullet", "right"),
+    [
+        ("material", "Soap Bar for Dry Hair, Plastic Free", "Made without plastic", None),
+        ("material", "Sectional Sofa of Faux Leather", "Made of faux leather", "faux leather"),
+        ("material", "Woven Basket of Bamboo", "Made of bamboo", "bamboo"),
+        ("audience", "Cloud Garland for a Baby Shower", "Made of paper", None),
+        ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
+    ],
+)
+def test_a_value_of_a_title_is_one_of_the_product(
+    tmp_path: Path, kind: str, title: str, bullet: str, right: str | None
+) -> None:
+    page = {"product_title": title, "product_bullet_point": bullet}
+    others = [
+        {"product_title": f"Soft Thing for {name} of {stuff}", "product_bullet_point": f"Made of {stuff}"}
+        for name, stuff in [("Dogs", "Silk"), ("Cats", "Cotton"), ("Women", "Wool"), ("Men", "Paper")]
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", [page] * 4 + others)
+    found = {row["correct"].lower() for row in rows if (row["kind"], row["title"]) == (kind, title)}
+    assert found == ({right} if right else set())
