@@ -395,3 +395,28 @@ def test_a_value_of_a_title_is_one_of_the_product(
     rows = rows_of(tmp_path, "esci_values/value_in_title", [page] * 4 + others)
     found = {row["correct"].lower() for row in rows if (row["kind"], row["title"]) == (kind, title)}
     assert found == ({right} if right else set())
+
+
+@pytest.mark.parametrize(
+    ("clause", "aspect", "phrase"),
+    [
+        ("It fits well and feels very good", "size", "It fits well"),
+        ("Bought for my daughter, fits as expected", "size", "fits as expected"),
+        ("But a very sturdy bag", "quality", "a very sturdy bag"),
+        ("Warm and great", "warmth", "Warm and great"),
+    ],
+)
+def test_a_phrase_about_an_aspect_tells_of_nothing_else(
+    tmp_path: Path, clause: str, aspect: str, phrase: str
+) -> None:
+    write_texts(tmp_path, [f"My aunt has two of these. {clause}. We went to Rome with them and came back."])
+    rows = drawn(tmp_path, "reviews_texts", "keyphrase")
+    assert [(row["aspect"], row["reference"]) for row in rows] == [(aspect, phrase)]
+
+
+def test_a_snippet_to_write_is_about_its_aspect_alone(tmp_path: Path) -> None:
+    write_texts(tmp_path, ["They look great and fit great", "The fit is great, every time"])
+    items = [{**ITEM, "parent_asin": f"B{place:09}"} for place in range(2)]
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
+    rows = drawn(tmp_path, "reviews_texts", "write_snippet")
+    assert [row["reference"] for row in rows] == ["The fit is great, every time"]
