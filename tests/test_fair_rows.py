@@ -265,10 +265,12 @@ def test_options_do_not_differ_by_a_plural_alone(tmp_path: Path) -> None:
 
 def test_stars_that_a_review_contradicts_are_not_asked_for(tmp_path: Path) -> None:
     told = {
-        f"Mine is number {stars} and has a lid, as each of them has there.": stars for stars in range(1, 6)
+        f"Mine is number {stars} and has a {'good lid' if stars > 3 else 'lid'}, as each has there.": stars
+        for stars in range(1, 6)
     }
     for nth in range(9):
         told[f"It is awful and much too small, I had to send {nth} of them back."] = 4
+        told[f"Its band does not go around the heads of {nth} of us, not at all."] = 5
         told[f"What a beautiful thing, all of us love it and have {nth} of them."] = 2
     reviews = [
         {**REVIEW, "title": "", "text": text, "rating": float(stars), "parent_asin": f"B{place:09}"}
@@ -420,3 +422,12 @@ def test_a_snippet_to_write_is_about_its_aspect_alone(tmp_path: Path) -> None:
     write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
     rows = drawn(tmp_path, "reviews_texts", "write_snippet")
     assert [row["reference"] for row in rows] == ["The fit is great, every time"]
+
+
+def test_what_is_not_good_is_no_average_review(tmp_path: Path) -> None:
+    texts = ["It is awful to clean, and it is not a great one", "It is awful to clean, and it is pretty"]
+    write_texts(tmp_path, texts, rating=3.0)
+    write_texts(tmp_path, [f"A great bag, all {n} of us love it" for n in "345"], rating=5.0, timestamp=1)
+    write_texts(tmp_path, [f"An awful bag, {n} of us hated it" for n in "345"], rating=1.0, timestamp=2)
+    rows = drawn(tmp_path, "reviews_sentiment", "sentiment")
+    assert [row["text"] for row in rows if row["answer"] == 1] == texts[1:]
