@@ -270,7 +270,7 @@ create macro of_other_amount(previous, language) as regexp_full_match(previous,
 
 -- Whether a title is about what is eaten dry, about paper (whose weight is that of a ream) or scales, and about sets.
 create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffee|tea|candy|chocolates?|snacks?|rice|pasta|nuts|almonds|cashews|powder|seeds|chips|cookies|crackers|beans|cheese|sugar|salt|flour|cereal|granola|pepper|spices?|seasoning|jerky|popcorn|raisins|oats|oatmeal|(?:dog|cat) food)\b')
-    and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
+    and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|\bbrews?\b|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
 create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
 create macro of_sets(title) as regexp_matches(lower(title), '\+ ?\d|\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
 
