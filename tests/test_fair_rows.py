@@ -431,3 +431,20 @@ def test_what_is_not_good_is_no_average_review(tmp_path: Path) -> None:
     write_texts(tmp_path, [f"An awful bag, {n} of us hated it" for n in "345"], rating=1.0, timestamp=2)
     rows = drawn(tmp_path, "reviews_sentiment", "sentiment")
     assert [row["text"] for row in rows if row["answer"] == 1] == texts[1:]
+
+
+@pytest.mark.parametrize(
+    ("query", "entities"),
+    [
+        ("toilet paper bulk", []),
+        ("paper plates bulk", ["paper"]),
+        ("flower girl dress", []),
+        ("girl dress long", ["girl"]),
+        ("three women novel", []),
+    ],
+)
+def test_a_word_of_the_wanted_thing_s_name_is_no_attribute(
+    tmp_path: Path, query: str, entities: list[str]
+) -> None:
+    rows = rows_of(tmp_path, "esci_ner/attribute_in_query", [{"product_title": query.title()}], [query])
+    assert [row["entities"][0] for row in rows] == entities
