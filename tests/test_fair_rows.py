@@ -383,6 +383,8 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
         ("material", "Sectional Sofa of Faux Leather", "Made of faux leather", "faux leather"),
         ("material", "Woven Basket of Bamboo", "Made of bamboo", "bamboo"),
         ("audience", "Cloud Garland for a Baby Shower", "Made of paper", None),
+        ("audience", "Tee with a Baby Bump", "Made of cotton", None),
+        ("audience", "The Missing Women of the Isle", "Made of paper", None),
         ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
     ],
 )
@@ -391,7 +393,7 @@ def test_a_value_of_a_title_is_one_of_the_product(
 ) -> None:
     page = {"product_title": title, "product_bullet_point": bullet}
     others = [
-        {"product_title": f"Soft Thing for {name} of {stuff}", "product_bullet_point": f"Made of {stuff}"}
+        {"product_title": f"Soft Thing of {stuff} for {name}", "product_bullet_point": f"Made of {stuff}"}
         for name, stuff in [("Dogs", "Silk"), ("Cats", "Cotton"), ("Women", "Wool"), ("Men", "Paper")]
     ]
     rows = rows_of(tmp_path, "esci_values/value_in_title", [page] * 4 + others)
