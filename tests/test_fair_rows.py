@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from datagen.prompts.template import load_template
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from tests.test_esci_rows import rows_of
@@ -461,3 +462,16 @@ def test_a_word_of_the_wanted_thing_s_name_is_no_attribute(
 ) -> None:
     rows = rows_of(tmp_path, "esci_ner/attribute_in_query", [{"product_title": query.title()}], [query])
     assert [row["entities"][0] for row in rows] == entities
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks"), [("audience", "Whom is it for?"), ("color", "What color does it have?")]
+)
+def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
+    template = load_template(Path("templates/multiple_choice/value_in_title.j2"))
+    slots = dict.fromkeys(template.slots, "") | {
+        "title": "Tea Mug",
+        "kind": kind,
+        "listing": "0. a\n1. b",
+    }
+    assert asks in template.render(0, slots)
