@@ -1,6 +1,6 @@
 """The starter recipe and template that `datagen new` writes. They build on the sample shop at once.
 
-The first ones stand here, with comments. For another source or type they are those of the shipped task with
+Some stand in `starters`, with comments. For another source or type they are those of the shipped task with
 the shortest query, so that whatever a starter shows is what works.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 from duckdb import DuckDBPyConnection
 
+from datagen.commands.starters import STARTERS
 from datagen.config.document import Document, read
 from datagen.errors import UserError
 from datagen.paths import find, folders, names
@@ -21,51 +22,6 @@ from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
 from datagen.sources.query import STEPS, reads
 from datagen.suggest import among
-
-RECIPE = """\
-# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
-name: {name}
-description: Pick the product that a shopper looked for.
-sources: {{esci: {{locale: [us]}}}}
-tasks:
-  {task}:
-    type: multiple_choice
-    track: user_behavior_alignment
-    template: multiple_choice/{name}.j2
-    rows: 500
-    shortcut: 0.7 # a build warns where an answer without skill scores more, as counting words might
-    # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
-    # `groups` keep a query on one side of train and test; any further column is a slot of the template.
-    # `overlap` is the share of the query's words in a title: few in the right one, many in wrong ones.
-    # `datagen sources esci` lists its tables and columns.
-    query: |
-      with option as (
-        select query_id, query, split,
-          arg_min(title, {{overlap: overlap, lot: lot}}) filter (label = 'E') as correct,
-          list(title order by overlap desc, lot) filter (label <> 'E')[:3] as distractors
-        from esci.titled group by all
-      )
-      select query_id as key, ['query:' || query_id] as groups, * from option
-      where correct is not null and len(distractors) = 3
-"""
-
-TEMPLATE = """\
-{# All wordings of one prompt, a line `---` between them. Each row takes one by chance. #}
-A customer searched for "{{ query }}". Which of these products were they looking for?
-{{ listing }}
-Answer with the number only.
----
-Search: {{ query }}
-{{ listing }}
-Give the number of the product that fits best.
----
-Someone in a shop asks for: {{ query }}
-The shelf holds {{ count }} products:
-{{ listing }}
-Which one do you hand over? Say its number and nothing else.
-"""
-
-TASK = "best_match"
 
 ORIGIN = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
@@ -90,9 +46,9 @@ class Model(NamedTuple):
         return self.document.data["tasks"][self.task].get(key, self.document.data.get(key))
 
     def length(self) -> tuple[int, int, str]:
-        """Sources and lines that one has to read to understand it."""
+        """Sources and words that one has to read to understand it."""
         texts = [self.value("query"), *(self.document.data["tables"][name] for name in self.tables)]
-        return len(self.sources), sum(text.count("\n") + 1 for text in texts), self.task
+        return len(self.sources), sum(len(re.findall(r"\w+", text)) for text in texts), self.task
 
 
 def write_starter(
@@ -105,8 +61,9 @@ def write_starter(
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
-    if source == "esci" and task_type is TaskType.MULTIPLE_CHOICE:
-        recipe, template = RECIPE.format(name=name, task=TASK), TEMPLATE
+    if (source, task_type) in STARTERS:
+        starter = STARTERS[source, task_type]
+        recipe, template = starter.recipe.replace("NAME", name), starter.template
     else:
         recipe, template = _copied(name, _model(source, task_type))
     texts = {
