@@ -355,7 +355,8 @@ def test_a_preview_without_rows_says_so_and_fails_as_a_build_does(here: Path, of
         assert ("error: recipe shop: no row " in result.stderr) is of_all
         if command == "preview":
             assert "its query gives no rows from these seeds" in result.stdout
-            assert re.search(r"^warning: \w+: its query gives no rows from these seeds$", result.stderr, re.M)
+            told = r"^warning: \w+: its query gives no rows from these seeds\. Rows .*: esci\.\w+ [1-9]\d*"
+            assert re.search(told, result.stderr, re.M)
     assert codes == [int(of_all)] * 2
 
 

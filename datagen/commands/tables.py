@@ -258,6 +258,9 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     lost = left_out(task["rejected"])
     if drawn == available:
         why = f", and {lost:,} of these were left out" if lost else ""
+        why = why or (
+            "" if available else f", `{_command()} preview --task NAME` counts the rows that it reads"
+        )
         return f"{short} its query gives {available:,} from these seeds{why}"
     spare = task["rejected"].get(SPARE)
     lacking = [side for side in task["wanted"] if task["kept"].get(side, 0) < task["wanted"][side]]
