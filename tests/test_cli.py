@@ -360,6 +360,14 @@ def test_a_preview_without_rows_says_so_and_fails_as_a_build_does(here: Path, of
     assert codes == [int(of_all)] * 3
 
 
+def test_a_wrong_value_is_named_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = run("build", "esci_mcq", "--max-cost", "abc")
+    assert (wrong.exit_code, "Invalid value for '--max-cost'" in wrong.stderr) == (2, True)
+    monkeypatch.setenv("MAKELEVEL", "1")
+    wrong = run("build", "esci_mcq", "--max-cost", "abc")
+    assert (wrong.exit_code, wrong.stderr.startswith("error: MAX_COST: 'abc' is not ")) == (2, True)
+
+
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:
     text = output("sources")
     for name, module in SOURCES.items():
