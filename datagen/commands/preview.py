@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.console.progress import Say
+from datagen.console.text import with_counts
 from datagen.pipeline import steps
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
@@ -171,8 +172,8 @@ def _one(recipe: Recipe, opened: Seeds, name: str, rows: int, path: Path) -> tup
 
 def _dry(opened: Seeds, task: str, sql: str) -> str:
     """What is known of a query that gives nothing: the tables that it reads may have no rows themselves."""
-    counts = [f"{name} {rows:,}" for name, rows in rows_read(opened, task, sql).items()]
-    return f"its query gives no rows from these seeds. Rows of the tables that it reads: {', '.join(counts)}"
+    counts = with_counts(rows_read(opened, task, sql))
+    return f"its query gives no rows from these seeds. Rows of the tables that it reads: {counts}"
 
 
 def _shortcuts(task: Task, examples: pa.Table) -> shortcuts.Measured | None:
