@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from datagen.prompts.template import load_template
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from tests.test_esci_rows import rows_of
@@ -370,6 +371,7 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
         "Watch Band (Gold)": "gold",
         "Bulb of 60 Watts, Soft White": None,
         "Bulb of 60 Watts, White": "white",
+        "Glasses for Red Wine": None,
     }
     rows = rows_of(tmp_path, "esci_values/value_synonym", [{"product_title": title} for title in titles])
     found = {row["title"]: row["word"] for row in rows}
@@ -383,16 +385,28 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
         ("material", "Sectional Sofa of Faux Leather", "Made of faux leather", "faux leather"),
         ("material", "Woven Basket of Bamboo", "Made of bamboo", "bamboo"),
         ("audience", "Cloud Garland for a Baby Shower", "Made of paper", None),
+        ("color", "Glass Bottle in Off White", "Made of glass", None),
+        ("audience", "Tee with a Baby Bump", "Made of cotton", None),
+        ("audience", "The Missing Women of the Isle", "Made of paper", None),
         ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
     ],
 )
 def test_a_value_of_a_title_is_one_of_the_product(
     tmp_path: Path, kind: str, title: str, bullet: str, right: str | None
 ) -> None:
-    page = {"product_title": title, "product_bullet_point": bullet}
+    page = {"product_title": title, "product_bullet_point": bullet, "product_color": "White"}
     others = [
-        {"product_title": f"Soft Thing for {name} of {stuff}", "product_bullet_point": f"Made of {stuff}"}
-        for name, stuff in [("Dogs", "Silk"), ("Cats", "Cotton"), ("Women", "Wool"), ("Men", "Paper")]
+        {
+            "product_title": f"Soft {color} Thing of {stuff} for {name}",
+            "product_bullet_point": f"Made of {stuff}",
+            "product_color": color,
+        }
+        for name, stuff, color in [
+            ("Dogs", "Silk", "Blue"),
+            ("Cats", "Cotton", "Pink"),
+            ("Women", "Wool", "Black"),
+            ("Men", "Paper", "Green"),
+        ]
     ]
     rows = rows_of(tmp_path, "esci_values/value_in_title", [page] * 4 + others)
     found = {row["correct"].lower() for row in rows if (row["kind"], row["title"]) == (kind, title)}
@@ -448,3 +462,16 @@ def test_a_word_of_the_wanted_thing_s_name_is_no_attribute(
 ) -> None:
     rows = rows_of(tmp_path, "esci_ner/attribute_in_query", [{"product_title": query.title()}], [query])
     assert [row["entities"][0] for row in rows] == entities
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks"), [("audience", "Whom is it for?"), ("color", "What color does it have?")]
+)
+def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
+    template = load_template(Path("templates/multiple_choice/value_in_title.j2"))
+    slots = dict.fromkeys(template.slots, "") | {
+        "title": "Tea Mug",
+        "kind": kind,
+        "listing": "0. a\n1. b",
+    }
+    assert asks in template.render(0, slots)

@@ -30,8 +30,8 @@ create macro readable_lines(text, language) as list_filter(
     list_transform(string_split(text, chr(10)), lambda line: trim(regexp_replace(line, '<[^>]*>|\s', ' ', 'g'))),
     lambda line: length(line) between 10 and 400 and not regexp_matches(line, '&#?\w+;|&#\d') and in_language(line, language));
 
--- Data of the parcel, the item's number and the like, which fit any page.
-create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
+-- Data of the parcel, the item's number, how to wash it and the like, which fit any page.
+create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|(?:garment |easy |product |wash )?care(?: instructions?)?:|(?:hand|machine) wash[^.]{0,60}$|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
 -- What a seller promises or offers, and what is no property: it fits any page as well.
 create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|\brestock|same.day shipping|\d ?% off\b|\bcoupons?\b|customers? is king|\bentrega (?:a|en) españa|\bcompradores\b|\b(?:su|tu) pedido\b|保証|返品|返金|当店|ご注文|正規販売品|ポイントは|お問い合わせ|ご連絡|イメージです|商品の説明');
@@ -57,7 +57,8 @@ create macro headed_lines(text) as list_filter(
         and regexp_full_match(part.heading, '(?:[\p{L}&''-]+ ){1,4}[\p{L}&''-]+')
         and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;|(?i:\bcontact us\b|\bnotes?: )')
         and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
-        and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b'));
+        and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b')
+        and not regexp_matches(part.heading, '^(?:superior|careful|well|functional|universal|fashionable|unique|great|stylish|thoughtful|smart|new) (?:design|feel|look)$|^save your money$|^included? with'));
 
 create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
 create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
