@@ -281,6 +281,6 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         (
             f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why})",
             *_faults(plan, parts),
-            "`datagen preview` shows single rows",
+            "`datagen preview` shows single rows" if reasons else "`datagen preview` counts what they read",
         )
     )
