@@ -475,3 +475,17 @@ def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
         "listing": "0. a\n1. b",
     }
     assert asks in template.render(0, slots)
+
+
+@pytest.mark.parametrize(("rival", "asked"), [("Crafty Minds", False), ("Mindful Craft", True)])
+def test_a_title_that_begins_with_a_known_brand_may_tell_its_own(
+    tmp_path: Path, rival: str, asked: bool
+) -> None:
+    title = "Crafty Minds Paper Journal for School"
+    silent = [{"product_title": title, "product_brand": "Nordwell"}] * 20
+    told = [
+        {"product_title": f"{brand} Paper Journal for School", "product_brand": brand}
+        for brand in [rival, *(f"Maker{nth}" for nth in range(90))]
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if row["title"] == title]) == asked
