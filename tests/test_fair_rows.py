@@ -489,3 +489,26 @@ def test_a_title_that_begins_with_a_known_brand_may_tell_its_own(
     ]
     rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
     assert bool([row for row in rows if row["title"] == title]) == asked
+
+
+@pytest.mark.parametrize(
+    ("title", "asked"),
+    [("折りたたみ 自転車 20インチ (WHITE)", False), ("折りたたみ 自転車 20インチ (P008N)", True)],
+)
+def test_a_color_in_another_language_is_told(tmp_path: Path, title: str, asked: bool) -> None:
+    here = {"product_locale": "jp", "product_brand": None}
+    silent = [{**here, "product_title": title, "product_color": "ホワイト"}] * 20
+    colors = ["ブラック", "レッド", "ブルー", "グリーン"] * 20
+    told = [
+        {**here, "product_title": f"防水の厚手カバー 自転車用 大きめ {color}", "product_color": color}
+        for color in colors
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if (row["kind"], row["title"]) == ("color", title)]) == asked
+
+
+def test_seeds_of_flax_are_no_linen(tmp_path: Path) -> None:
+    titles = ["Proteína en polvo con semillas de lino", "Vestido largo para el verano de lino"]
+    pages = [{"product_title": title, "product_locale": "es"} for title in titles]
+    rows = rows_of(tmp_path, "esci_values/value_synonym", pages)
+    assert [row["title"] for row in rows] == titles[1:]

@@ -78,6 +78,7 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("of_seller('We charge a 40% restock fee')", True),
         ("of_seller('Unas tres semanas de entrega a España')", True),
         ("of_seller('書類を当店にお送りください')", True),
+        ("of_seller('Precio mínimo en los 30 días previos a la oferta')", True),
         ("broken('Clear on top£¬and on the sides')", True),
         ("broken('Holds £10 in coins')", False),
         ("headed_lines('Easy to clean: All of it goes into dishwashers. Note: dry it well.')", []),
