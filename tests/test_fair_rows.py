@@ -388,6 +388,7 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
         ("color", "Glass Bottle in Off White", "Made of glass", None),
         ("audience", "Tee with a Baby Bump", "Made of cotton", None),
         ("audience", "The Missing Women of the Isle", "Made of paper", None),
+        ("audience", "Kid Safe Weed Killer for Lawns", "Made of vinegar", None),
         ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
     ],
 )
