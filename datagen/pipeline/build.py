@@ -183,6 +183,7 @@ def _keep(plan: Plan, supply: Supply, made: Worded) -> tuple[dict[str, list[str]
         repeats = made.repeats()
         if plan.evaluations:
             repeats = selection.decontaminated(repeats, made.contaminated())
+        repeats = selection.same_prompts(examples, repeats, made.prompts())
         decisions = selection.decide(examples, repeats, plan.recipe.max_per_key)
         passed = selection.counted(examples, decisions)
         lacking = supply.lacking(passed)
