@@ -125,6 +125,7 @@ def open_seeds(
             "autoload_known_extensions": False,
             "python_enable_replacements": False,  # else a query could read our Python variables
             "errors_as_json": True,  # with the byte that they are about
+            "disabled_optimizers": "cte_filter_pusher",  # it asks filters on a `materialized` part twice
         }
     )
     try:

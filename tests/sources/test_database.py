@@ -192,3 +192,12 @@ def test_a_missing_source_is_one_error_that_says_how_to_do_without(tmp_path: Pat
         open_seeds(sources, tmp_path, 0),
     ):
         pass
+
+
+def test_a_filter_on_a_materialized_part_is_asked_once(cage: duckdb.DuckDBPyConnection) -> None:
+    query = (
+        "with page as materialized (select lower(product_title) as title from esci.products)"
+        " select title from page where regexp_matches(title, 'm.g')"
+    )
+    [(_, plan)] = cage.execute(f"explain (format json) {query}").fetchall()
+    assert plan.count("regexp_matches") == 1, plan

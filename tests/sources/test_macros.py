@@ -110,6 +110,7 @@ def cage() -> Iterator[duckdb.DuckDBPyConnection]:
         ("overlap(['men', 'dog', 'bed'], 'Women (Dogs): bed', 'en')", 2 / 3),
         ("overlap(['ベッ', 'ッド', '犬用'], '犬ベ ッド', 'ja')", 2 / 3),
         ("overlap([], 'any', 'en')", None),
+        ("found_in(['rug', 'mug'], 'Red MUGS')", ["mug"]),
         ("known_brand(' Halden ')", "Halden"),
         ("known_brand('N/A')", None),
         ("known_brand('Generic')", None),
