@@ -96,6 +96,7 @@ def output(*arguments: str) -> str:
         (["sources", "esci.titles", "--seeds", "nowhere"], 1, "error: seeds nowhere: no such folder"),
         (["sources", "--check", "nowhere"], 1, "nowhere: no such folder"),
         (["sources", "--check", "."], 1, "none of the folders esci, "),
+        (["sources", "--check", "seeds/esci"], 1, "the folder of esci itself. Name the one above: seeds"),
     ],
 )
 def test_a_mistake_is_explained_in_one_line(

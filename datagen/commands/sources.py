@@ -109,6 +109,8 @@ def check(seeds: Path) -> tuple[str, int]:
     if not seeds.is_dir():
         raise UserError(f"{seeds}: no such folder. Give the one in which {next(iter(SOURCES))}/ lies")
     if not any((seeds / name).is_dir() for name in SOURCES):
+        if seeds.name in SOURCES:
+            raise UserError(f"{seeds}: the folder of {seeds.name} itself. Name the one above: {seeds.parent}")
         raise UserError(
             f"{seeds}: none of the folders {', '.join(SOURCES)} is in it. `datagen sources` says where "
             "to get their files"

@@ -44,6 +44,10 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
         if not paths and table.without:
             continue
         if not paths:
+            if location.name == source and table_files(location, table):
+                raise UserError(
+                    f"{location}: the folder of {source} itself. Name the one above: {location.parent}"
+                )
             raise UserError(
                 f"{folder / table.file}: no such file. Seeds of {source} are laid out as their publisher "
                 f"does ({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
@@ -67,10 +71,15 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
 
 
 def table_files(folder: Path, table: Table) -> list[Path]:
-    """The files of a table in its source's folder, by name: what its first pattern that fits any matches."""
+    """The files of a table in its source's folder, by name: what its first pattern that fits any matches.
+
+    Of several files some may still be packed; of one that is there in both forms, the unpacked one is taken.
+    """
     for pattern in (table.file, *table.others):
-        if paths := sorted(path for path in folder.glob(pattern) if path.is_file()):
-            return paths
+        patterns = [other for other in table.others if other == f"{pattern}.gz"] + [pattern]
+        paths = [path for one in patterns for path in folder.glob(one) if path.is_file()]
+        if paths:
+            return sorted({str(path).removesuffix(".gz"): path for path in paths}.values())
     return []
 
 
@@ -115,7 +124,8 @@ def scan(
         if missing:
             raise UserError(
                 f"{path}: lacks the column {', '.join(missing)}; it has {_some(has)}; "
-                f"expected are {', '.join(table.columns)}. Is it the publisher's file of this name?"
+                f"expected are {_some([name for name in table.columns if name != 'filename'])}. "
+                "Is it the publisher's file of this name?"
             )
         if parsed:
             texts = ", ".join(f'"{name}"' for name in table.columns if name in {*has, "filename"})

@@ -73,6 +73,23 @@ def test_reviews_are_json_lines_of_any_number_of_categories(tmp_path: Path, name
     assert [f"{items}: 1 of its rows left out" in line for line in told] == [True]
 
 
+def test_some_files_may_still_be_packed(tmp_path: Path) -> None:
+    for name, stars in [("Toys.jsonl", 4.0), ("Toys.jsonl.gz", 3.0), ("Books.jsonl.gz", 2.0)]:
+        put(tmp_path / "reviews" / name, json.dumps({**REVIEW, "rating": stars}) + "\n")
+    put(tmp_path / "reviews" / "meta_Toys.jsonl", json.dumps(ITEM) + "\n")
+    found, _ = rows(tmp_path, "reviews", "select category, rating from reviews.reviews order by 1")
+    assert found == [("Books", 2.0), ("Toys", 4.0)]
+
+
+def test_the_folder_of_one_source_is_not_that_of_all(tmp_path: Path) -> None:
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps({"stars": 4}) + "\n")
+    put(tmp_path / "reviews" / "meta_Toys.jsonl", json.dumps(ITEM) + "\n")
+    with pytest.raises(UserError, match=rf"the folder of reviews itself. Name the one above: {tmp_path}"):
+        rows(tmp_path / "reviews", "reviews", "from reviews.items")
+    with pytest.raises(UserError, match="it has stars; expected are rating, title"):
+        rows(tmp_path, "reviews", "from reviews.items")
+
+
 def test_a_category_without_a_file_is_named(tmp_path: Path) -> None:
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
     put(tmp_path / "reviews" / "Books.jsonl", json.dumps(REVIEW) + "\n")
