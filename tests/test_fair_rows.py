@@ -388,6 +388,7 @@ def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
         ("color", "Glass Bottle in Off White", "Made of glass", None),
         ("audience", "Tee with a Baby Bump", "Made of cotton", None),
         ("audience", "The Missing Women of the Isle", "Made of paper", None),
+        ("audience", "Kid Safe Weed Killer for Lawns", "Made of vinegar", None),
         ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
     ],
 )
@@ -475,3 +476,40 @@ def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
         "listing": "0. a\n1. b",
     }
     assert asks in template.render(0, slots)
+
+
+@pytest.mark.parametrize(("rival", "asked"), [("Crafty Minds", False), ("Mindful Craft", True)])
+def test_a_title_that_begins_with_a_known_brand_may_tell_its_own(
+    tmp_path: Path, rival: str, asked: bool
+) -> None:
+    title = "Crafty Minds Paper Journal for School"
+    silent = [{"product_title": title, "product_brand": "Nordwell"}] * 20
+    told = [
+        {"product_title": f"{brand} Paper Journal for School", "product_brand": brand}
+        for brand in [rival, *(f"Maker{nth}" for nth in range(90))]
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if row["title"] == title]) == asked
+
+
+@pytest.mark.parametrize(
+    ("title", "asked"),
+    [("折りたたみ 自転車 20インチ (WHITE)", False), ("折りたたみ 自転車 20インチ (P008N)", True)],
+)
+def test_a_color_in_another_language_is_told(tmp_path: Path, title: str, asked: bool) -> None:
+    here = {"product_locale": "jp", "product_brand": None}
+    silent = [{**here, "product_title": title, "product_color": "ホワイト"}] * 20
+    colors = ["ブラック", "レッド", "ブルー", "グリーン"] * 20
+    told = [
+        {**here, "product_title": f"防水の厚手カバー 自転車用 大きめ {color}", "product_color": color}
+        for color in colors
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if (row["kind"], row["title"]) == ("color", title)]) == asked
+
+
+def test_seeds_of_flax_are_no_linen(tmp_path: Path) -> None:
+    titles = ["Proteína en polvo con semillas de lino", "Vestido largo para el verano de lino"]
+    pages = [{"product_title": title, "product_locale": "es"} for title in titles]
+    rows = rows_of(tmp_path, "esci_values/value_synonym", pages)
+    assert [row["title"] for row in rows] == titles[1:]

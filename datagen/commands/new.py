@@ -1,7 +1,8 @@
 """The starter recipe and template that `datagen new` writes. They build on the sample shop at once.
 
-Some stand in `starters`, with comments. For another source or type they are those of the shipped task with
-the shortest query, so that whatever a starter shows is what works.
+Some are written out in `starters/`, with comments, where the shipped tasks are too much to begin with. For
+another source or type they are those of the shipped task with the shortest query, so that whatever a
+starter shows is what works.
 """
 
 import re
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 import yaml
 from duckdb import DuckDBPyConnection
 
-from datagen.commands.starters import STARTERS
 from datagen.config.document import Document, read
 from datagen.errors import UserError
 from datagen.paths import find, folders, names
@@ -22,6 +22,9 @@ from datagen.sources import SOURCES
 from datagen.sources.database import open_layout
 from datagen.sources.query import STEPS, reads
 from datagen.suggest import among
+
+STARTERS = Path(__file__).parent / "starters"
+"""Recipes `<source>.<type>.yaml` of one task over one staging table, and templates. NAME is their name."""
 
 ORIGIN = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
@@ -61,9 +64,10 @@ def write_starter(
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
-    if (source, task_type) in STARTERS:
-        starter = STARTERS[source, task_type]
-        recipe, template = starter.recipe.replace("NAME", name), starter.template
+    written = STARTERS / f"{source}.{task_type}.yaml"
+    if written.is_file():
+        recipe = written.read_text(encoding="utf-8").replace("NAME", name)
+        template = written.with_suffix(".j2").read_text(encoding="utf-8")
     else:
         recipe, template = _copied(name, _model(source, task_type))
     texts = {

@@ -177,7 +177,8 @@ def _check_tasks(document: Document, layout: Callable[[tuple[str, ...]], DuckDBP
     if not isinstance(tasks, dict):
         return
     known = tuple(sources) if isinstance(sources, dict) and sources.keys() <= SOURCES.keys() else ()
-    seen = _Seen(layout(known), tables_of(known))
+    # one layout of all sources for all recipes: it takes long to make, and `tables` are what a query may read
+    seen = _Seen(layout(tuple(SOURCES) if known else ()), tables_of(known))
     with _step_tables(document, seen), _own_tables(document, seen):
         for name, task in tasks.items():
             if isinstance(task, dict):

@@ -125,6 +125,7 @@ def open_seeds(
             "autoload_known_extensions": False,
             "python_enable_replacements": False,  # else a query could read our Python variables
             "errors_as_json": True,  # with the byte that they are about
+            "disabled_optimizers": "cte_filter_pusher",  # it asks filters on a `materialized` part twice
         }
     )
     try:
@@ -175,7 +176,7 @@ def open_layout(sources: Mapping[str, BaseModel]) -> Iterator[duckdb.DuckDBPyCon
             for name, table in SOURCES[source].TABLES.items():
                 columns = ", ".join(f'"{column}" {kind}' for column, kind in table.columns.items())
                 connection.execute(f"create table {source}.{name}_file ({columns})")
-            _create_views(connection, source, options)
+            _create_views(connection, source, options, rows=False)
         _enter(connection, "")
         _close_cage(connection, [])
         yield connection
@@ -221,12 +222,22 @@ def _create_tables(
     return found
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, source: str, options: BaseModel, *, rows: bool = True
+) -> None:
     for name, select in SOURCES[source].views(options).items():
         inner = re.sub(r"\b(\w+_file)\b", rf"{source}.\1", select)
-        connection.execute(f"create view {source}.{name} as {inner}")
+        connection.execute(f"create view {source}.{name} as {inner if rows else _typed(connection, inner)}")
     for name, table in staged(source).items():
-        connection.execute(f"create view {source}.{name} as {table.select}")
+        select = table.select if rows else _typed(connection, table.select)
+        connection.execute(f"create view {source}.{name} as {select}")
+
+
+def _typed(connection: duckdb.DuckDBPyConnection, select: str) -> str:
+    """A SELECT with the columns of another: each query that reads a view binds all below it anew."""
+    columns = connection.execute(f"describe {select}").fetchall()
+    nulls = (f'null::{kind} as "{name}"' for name, kind, *_ in columns)
+    return f"select {', '.join(nulls)}"
 
 
 def _enter(connection: duckdb.DuckDBPyConnection, scope: str) -> None:

@@ -44,12 +44,16 @@ select *, bullet_points(points, language) as bullets from esci.shelf;
 
 -- Up to 60,000 American products whose description may be of full sentences, which are few.
 create view esci.described as
-with page as materialized (
-    select product_locale as locale, product_id, product_description as description, product_bullet_point as points from esci.products
+with drawn as (  -- by their ids, as a sort would copy the texts
+    select product_locale, product_id from esci.products
     where product_locale = 'us' and length(product_description) between 60 and 2000
         and regexp_matches(product_description, '^\s*[\p{Lu}\p{N}"<]') and regexp_matches(product_description, '[.!>]\s*$')
         and not regexp_matches(product_description, ':[^:]*:|//|[►•●■★✔✅➤]')
-    qualify row_number() over (order by draw(product_id), product_id) <= 60000
+    order by draw(product_id), product_id limit 60000
+),
+page as materialized (
+    select product_locale as locale, product_id, product_description as description, product_bullet_point as points
+    from esci.products semi join drawn using (product_locale, product_id)
 )
 select distinct titles.*, description, points from esci.titles join page using (locale, product_id);
 
@@ -67,11 +71,11 @@ select titles.*, parts from esci.titles join headed using (locale, product_id) w
 -- The text of every query and its words (`words_of`), where it is not for adults alone, which a task can ask how much of a title they are. `musts` are those that a product
 -- can't do without: words with a digit, and the brands of exact products that the query names, the first word of each.
 create table esci.queries as
-with named as (
-    select locale, query_id, list(distinct maker(brand) order by maker(brand)) as makers
-    from esci.judged join esci.titles using (locale, language, product_id)
-    where label = 'E' and length(maker(brand)) > 2
-        and (contains(' ' || lower(query) || ' ', ' ' || maker(brand) || ' ') or language = 'ja' and contains(lower(query), maker(brand)))
+with made as materialized (select locale, product_id, maker(brand) as maker from esci.titles where length(maker(brand)) > 2),
+named as (
+    select locale, query_id, list(distinct maker order by maker) as makers
+    from esci.judged join made using (locale, product_id)
+    where label = 'E' and contains(' ' || lower(query) || ' ', if(language = 'ja', maker, ' ' || maker || ' '))
     group by locale, query_id
 )
 select locale, min(language) as language, min(split) as split, query_id, min(query) as query, words_of(min(query), min(language)) as words,
@@ -85,24 +89,30 @@ having len(adult_in(min(query), min(language))) = 0;
 -- is irrelevant none (of Japanese, hardly a pair of characters). What is told in sentences was judged at random where it is no exact product's.
 create table esci.titled as
 with asked as materialized (  -- or else queries would meet all pages of their marketplace
-    select judged.*, words, musts from esci.judged join (select locale, query_id, words, musts from esci.queries) using (locale, query_id)
+    select judged.*, heads, musts from esci.judged join (
+        select locale, query_id, [begun(word, language) for word in words] as heads, musts from esci.queries) using (locale, query_id)
 ),
 page as (
-    select asked.*, product_ticket, title, brand, color, lacking(words, title, language) as lacks,
-        ((len(words) - len(lacks)) / nullif(len(words), 0))::float as overlap, concat_ws(' ', title, brand, color) as told
+    select asked.*, product_ticket, title, brand, color, searched(title, language) as text, concat_ws(' ', brand, color) as beside
     from asked join (
         select * exclude (language) rename (ticket as product_ticket) from esci.titles where in_language(title, language)
     ) using (locale, product_id)
 ),
-shared as (  -- a text is searched only where the title's share does not tell already
-    select *, case when (label = 'E' and overlap < 0.5 or label = 'I' and overlap = 0) and (brand is not null or color is not null)
-        then (len(words) - len(lacking(lacks, concat_ws(' ', brand, color), language))) / nullif(len(words), 0)
-        else overlap end as share
+met as (
+    select * exclude (text), list_filter(heads, lambda head: not contains(text, head)) as lacks,
+        ((len(heads) - len(lacks)) / nullif(len(heads), 0))::float as overlap
     from page
+),
+shared as (  -- a text is searched only where the title's share does not tell already
+    select *, case when (label = 'E' and overlap < 0.5 or label = 'I' and overlap = 0) and beside <> ''
+        then (len(heads) - len(list_transform([searched(beside, language)],
+            lambda text: list_filter(lacks, lambda head: not contains(text, head)))[1])) / nullif(len(heads), 0)
+        else overlap end as share
+    from met
 )
-select * exclude (words, musts, told, share, lacks), case label
+select * exclude (heads, musts, beside, share, lacks), case label
     when 'E' then case when share < 0.5 then false when musts = [] then true
-        else len([word for word in musts if not contains(lower(told), word)]) = 0 end
+        else len(found_in(musts, title || ' ' || beside)) = len(musts) end
     when 'S' then overlap > 0 and overlap < 1
     when 'C' then overlap > 0 and length(query) <= 80
     else share < if(language = 'ja', 0.2, 0.01) and length(query) <= 80 end as backed
@@ -167,7 +177,7 @@ clean as (
         and not (regexp_matches(text, '[<>]|&#?\w+;|&#\d') or of_seller(text) or of_parcel(text))
 )
 select *, regexp_extract_all(lower(title), '[\p{L}\p{N}]{4,}') as words,
-    len([word for word in words if contains(lower(bullet), word)]) as shared
+    len(found_in(words, bullet)) as shared
 from clean;
 
 -- For every query others of the same split that share a word with it: up to sixteen for each of its words, by their `query_id`.

@@ -71,28 +71,29 @@ from tied where lift >= 3 group by all;
 
 -- Sessions of three products or more with titles, up to 4,000 of each marketplace, where what came last (`after`) has the brand or a
 -- word of its kind in common with what was there `before` it, or one that goes with it in other sessions: else the shopper thought of
--- something new, which nobody can guess. `ids` are all, `shared` is the number of words in common. `field` are the words of all
--- their kinds, and of what goes with them. `steady` are those where each product has to do with the one before it in that way.
+-- something new, which nobody can guess. `ids` are all, `shared` is the number of words in common. `heads` are the words of all
+-- their kinds. `steady` are those where each product has to do with the one before it in that way.
 create table m2.visits as
 with drawn as (
     select locale, session from m2.steps group by locale, session having count(*) >= 3 and bool_or(last)
     qualify row_number() over (partition by locale order by min(lot), session) <= 6000
 ),
-tie as materialized (from m2.ties),
-step as materialized (
-    select steps.*, title, brand, words, price, lag(id) over viewed as previous, lag(brand) over viewed as worn,
-        row_number() over viewed as nth, count(*) over (partition by locale, session) as items
-    from m2.steps semi join drawn using (locale, session) join m2.pages using (locale, language, id)
+seen as (
+    select steps.*, title, brand, words, price, coalesce(kinds, []) as kinds, lag(id) over viewed as previous, lag(brand) over viewed as worn,
+        lag(coalesce(kinds, []), 1, []) over viewed as earlier, row_number() over viewed as nth, count(*) over (partition by locale, session) as items
+    from m2.steps semi join drawn using (locale, session) join m2.pages using (locale, language, id) left join m2.themes using (locale, id)
     window viewed as (partition by locale, session order by place)
 ),
-kind as materialized (
-    select locale, id, list(word) as kinds, list(word) || flatten(list(close)) as akin
-    from (select locale, id, unnest(kinds) as word from m2.themes semi join step using (locale, id)) left join tie using (locale, word) group by locale, id
+step as materialized (
+    select *, coalesce(worn = brand, false) or list_has_any(earlier, kinds) as alike from seen
+),
+tied as (
+    select distinct locale, previous, id from (
+        select * exclude (kinds), unnest(kinds) as word from (select locale, previous, id, kinds, unnest(earlier) as former from step where not alike))
+        semi join (select locale, word as former, unnest(close) as word from m2.ties) using (locale, former, word)
 ),
 linked as (
-    select step.*, coalesce(own.kinds, []) as kinds,
-        coalesce(worn = brand, false) or coalesce(list_has_any(former.akin, own.kinds), false) as linked
-    from step left join kind as own using (locale, id) left join (select locale, id as previous, akin from kind) as former using (locale, previous)
+    select step.*, alike or tied.id is not null as linked from step left join tied using (locale, previous, id)
 ),
 visit as (
     select locale, language, session, lot, list(id order by place) as ids,
@@ -105,19 +106,14 @@ visit as (
 chosen as materialized (
     select * from visit where len(list_distinct([lower(item.title) for item in shown])) = len(ids)
     qualify row_number() over (partition by locale order by lot, session) <= 4000
-),
-fielded as (
-    select locale, session, list_distinct(list(word) || flatten(list(others))) as field
-    from (select locale, session, unnest(list_distinct(flatten([item.kinds for item in shown]))) as word from chosen)
-        left join tie using (locale, word) group by locale, session
 )
-select chosen.* exclude (shown, steady), coalesce(field, []) as field, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
+select * exclude (shown, steady), list_distinct(flatten([item.kinds for item in shown])) as heads, locale || '/' || session as key, ['session:' || locale || ':' || session] as groups,
     [item.title for item in before][-5:] as titles, list_distinct(flatten([item.words for item in before])) as said,
     len(list_intersect(said, after.words)) as shared, steady
-from chosen left join fielded using (locale, session);
+from chosen;
 
 -- For each visit what it did not come to, of other kinds: products that ended others there, of other brands, never seen in one
--- session with its last two, without a word of its `field`. `near` share words with the session all the same, as of colors or of whom
+-- session with its last two, without a word of its `heads` or one tied to them. `near` share words with the session all the same, as of colors or of whom
 -- it is for, those with most of them first, which are `nearest` words; `popular` share none, and are of the price of what came last,
 -- by chance. Titles.
 create table m2.lures as
@@ -147,9 +143,11 @@ apart as (
     select candidate.* from candidate anti join met using (locale, session, id) anti join m2.steps using (locale, session, id)
 ),
 worded as (select locale, session, id, unnest(words) as word from apart join m2.pages using (locale, id)),
-akin as (
-    select distinct locale, session, id from worded semi join (select locale, session, unnest(field) as word from m2.visits) using (locale, session, word)
+field as (
+    select locale, session, unnest([word] || coalesce(others, [])) as word
+    from (select locale, session, unnest(heads) as word from m2.visits) left join m2.ties using (locale, word)
 ),
+akin as (select distinct locale, session, id from worded semi join field using (locale, session, word)),
 scored as (
     select other.locale, other.session, other.id, pages.title, len(list_intersect(said, pages.words)) as shared
     from (from apart anti join akin using (locale, session, id)) as other join m2.pages using (locale, id) join (
@@ -230,10 +228,10 @@ with worded as (
     from m2.told join m2.akin using (locale, id)
 ),
 scored as (
-    select * exclude (others, said), list_filter(said, lambda word: contains(lower(title), word)) as own,
+    select * exclude (others, said), found_in(said, title) as own,
         list_reverse_sort(list_transform(others, lambda other: {
-            n: len(list_filter(said, lambda word: contains(lower(other.title), word))), title: other.title})) as scores
+            n: len(found_in(said, other.title)), title: other.title})) as scores
     from worded
 )
 select * exclude (own, scores), [other.title for other in scores
-    if len(list_filter(own, lambda word: not contains(lower(other.title), word))) > 0] as titles from scored;
+    if len(found_in(own, other.title)) < len(own)] as titles from scored;

@@ -34,7 +34,7 @@ create macro readable_lines(text, language) as list_filter(
 create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|(?:garment |easy |product |wash )?care(?: instructions?)?:|(?:hand|machine) wash[^.]{0,60}$|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
 -- What a seller promises or offers, and what is no property: it fits any page as well.
-create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|\brestock|same.day shipping|\d ?% off\b|\bcoupons?\b|customers? is king|\bentrega (?:a|en) españa|\bcompradores\b|\b(?:su|tu) pedido\b|保証|返品|返金|当店|ご注文|正規販売品|ポイントは|お問い合わせ|ご連絡|イメージです|商品の説明');
+create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|\brestock|same.day shipping|\d ?% off\b|\bcoupons?\b|customers? is king|\bentrega (?:a|en) españa|\bcompradores\b|\bprecio mínimo\b|\b(?:su|tu) pedido\b|保証|返品|返金|当店|ご注文|正規販売品|ポイントは|お問い合わせ|ご連絡|イメージです|商品の説明');
 
 -- The first six of the lines that say more than that and than what a seller promises, each once.
 create macro bullet_points(text, language) as list_transform([readable_lines(text, language)], lambda lines: list_filter(
@@ -53,15 +53,19 @@ create macro headed_lines(text) as list_filter(
         lambda line: {
             'heading': lower(regexp_replace(line[:instr(line, ': ')], '^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$', '', 'g')),
             'body': regexp_replace(trim(line[instr(line, ': ') + 2:]), '^[\s:：–—-]+', '')}),
-    lambda part: length(part.heading) between 6 and 50 and length(part.body) between 30 and 400
+    lambda part: case when length(part.heading) between 6 and 50 and length(part.body) between 30 and 400  -- `and` alone asks all, in a lambda
         and regexp_full_match(part.heading, '(?:[\p{L}&''-]+ ){1,4}[\p{L}&''-]+')
         and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;|(?i:\bcontact us\b|\bnotes?: )')
         and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
         and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b')
-        and not regexp_matches(part.heading, '^(?:superior|careful|well|functional|universal|fashionable|unique|great|stylish|thoughtful|smart|new) (?:design|feel|look)$|^save your money$|^included? with'));
+        and not regexp_matches(part.heading, '^(?:superior|careful|well|functional|universal|fashionable|unique|great|stylish|thoughtful|smart|new) (?:design|feel|look)$|^save your money$|^included? with') then true end);
 
 create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
 create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
+
+-- Those of some words in small letters that stand in a text, be it within longer ones: of the text in small letters, made once.
+create macro found_in(words, text) as
+    list_transform([lower(text)], lambda small: list_filter(words, lambda single: contains(small, single)))[1];
 
 -- What a text is about, to ask how much of it another one says: its words without stop words and the `s` of plurals; of
 -- Japanese, which has no blanks, every two characters.
@@ -72,12 +76,15 @@ create macro words_of(text, language) as if(language = 'ja',
         regexp_extract_all(strip_accents(lower(text)), '\b([a-z0-9]+?)(?:''?s)?\b', 1),
         lambda word: length(word) > 1 and not list_contains(stops, word)))[1]);
 
+-- A text in which a word of `words_of` is looked for, and how: in Japanese anywhere, else behind a blank.
+create macro searched(text, language) as case language when 'ja' then regexp_replace(lower(text), '\s', '', 'g')
+    else ' ' || replace(replace(replace(replace(replace(replace(if(language = 'en', lower(text), strip_accents(lower(text))),
+        '(', ' '), '[', ' '), '/', ' '), '&', ' '), '"', ' '), '-', ' ') end;  -- in half of a regex's time
+create macro begun(word, language) as if(language = 'ja', word, ' ' || word);
+
 -- Those of some words (`words_of`) that neither stand in a text nor begin a word of it.
-create macro lacking(words, text, language) as list_transform(
-    [case language when 'ja' then regexp_replace(lower(text), '\s', '', 'g')
-        when 'en' then ' ' || regexp_replace(lower(text), '[(\[/&"-]', ' ', 'g')
-        else ' ' || regexp_replace(strip_accents(lower(text)), '[(\[/&"-]', ' ', 'g') end],
-    lambda own: list_filter(words, lambda word: not contains(own, if(language = 'ja', word, ' ' || word))))[1];
+create macro lacking(words, text, language) as list_transform([searched(text, language)],
+    lambda own: list_filter(words, lambda word: not contains(own, begun(word, language))))[1];
 
 -- The share of such words that do; null of no words.
 create macro overlap(words, text, language) as

@@ -10,7 +10,7 @@ with drawn as (
         and length(text) between 20 and 2500 and rating between 1 and 5
     qualify row_number() over (partition by parent_asin order by lot, text) <= 200
 ),
-plain as (
+plain as materialized (
     select category, replace(regexp_replace(category, '^Amazon_', ''), '_', ' ') as kind, item, time, lot,
         rating::int as stars, coalesce(helpful_vote, 0) as votes, review_text(text) as text, review_text(title) as headline
     from drawn

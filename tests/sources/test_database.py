@@ -174,6 +174,14 @@ def test_the_layout_has_the_columns_of_real_seeds(cage: duckdb.DuckDBPyConnectio
             assert columns_of(layout, sql) == columns_of(cage, sql)
 
 
+def test_a_layouts_views_stand_alone() -> None:
+    """Else a check of a recipe takes three times as long."""
+    with open_layout({name: source.Options() for name, source in SOURCES.items()}) as layout:
+        views = layout.execute("select sql from duckdb_views() where not internal").fetchall()
+        assert len(views) > 50
+        assert not [sql for (sql,) in views if " from " in sql.lower()]
+
+
 def test_the_list_of_changing_functions_is_that_of_duckdb() -> None:
     volatile = "select function_name, parameter_types from duckdb_functions() where stability <> 'CONSISTENT'"
     with duckdb.connect() as connection:
@@ -192,3 +200,12 @@ def test_a_missing_source_is_one_error_that_says_how_to_do_without(tmp_path: Pat
         open_seeds(sources, tmp_path, 0),
     ):
         pass
+
+
+def test_a_filter_on_a_materialized_part_is_asked_once(cage: duckdb.DuckDBPyConnection) -> None:
+    query = (
+        "with page as materialized (select lower(product_title) as title from esci.products)"
+        " select title from page where regexp_matches(title, 'm.g')"
+    )
+    [(_, plan)] = cage.execute(f"explain (format json) {query}").fetchall()
+    assert plan.count("regexp_matches") == 1, plan
