@@ -50,10 +50,10 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
                 )
             others = sorted(path.name for path in folder.glob("*"))
             holds = f" The folder holds {_some(others)}." if others else ""
+            files = ", ".join(table.file for table in module.TABLES.values())
             raise UserError(
                 f"{folder / table.file}: no such file.{holds} Seeds of {source} are laid out as their "
-                f"publisher does ({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
-                "SEEDS=sample needs no files"
+                f"publisher does ({module.HOMEPAGE}): {files}; SEEDS=sample needs no files"
             )
         for path in paths:
             with path.open("rb") as file:
