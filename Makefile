@@ -66,8 +66,9 @@ check_takes = PYTHON
 bench_takes = $(training_takes) ROWS MODEL MINUTES
 constraints_takes = PYTHON
 TAKEN = $(foreach goal,$(MAKECMDGOALS) $(FOR),$(or $($(goal)_takes),$(if $(filter clean help,$(goal)),,$(OPTIONS))))
-UNREAD = $(firstword $(filter-out $(TAKEN) $(OTHERS),$(if $(MAKECMDGOALS),$(GIVEN))))
+UNREAD = $(firstword $(filter-out $(TAKEN) $(OTHERS),$(GIVEN)))
 ifneq ($(UNREAD),)
+$(if $(MAKECMDGOALS),,$(error `make` alone prints help: say what is to be made with $(UNREAD), as in: make data RECIPE=esci_mcq ROWS=1000))
 $(error `make $(MAKECMDGOALS)` does not read $(UNREAD). It takes: $(or $(filter $(TAKEN),$(OPTIONS)),no option). `make help` explains them)
 endif
 
@@ -80,6 +81,18 @@ ODDLY = $(firstword $(foreach name,$(filter RECIPE NAME CONFIG,$(GIVEN)),$(if $(
 	$(if $(filter RECIPE,$(GIVEN)),$(if $(findstring $(BLANK),$(value RECIPE)),RECIPE)))
 ifneq ($(ODDLY),)
 $(error $(ODDLY)=$(value $(ODDLY)) is no name: write one of letters, digits and `_-./` alone, as in RECIPE=esci_mcq NAME=mine)
+endif
+
+# All others stand between a shell's quotes, but for ARGS, which is a shell's own text.
+TORN = $(firstword $(foreach name,$(filter-out ARGS,$(filter $(OPTIONS),$(GIVEN))),$(if $(findstring ',$(value $(name)))$(findstring $$,$(value $(name))),$(name))))
+ifneq ($(TORN),)
+$(error $(TORN)=$(value $(TORN)) holds a quote or a `$$`, which a shell would take apart: write it without, be it by a link to the file)
+endif
+
+# An empty one of these would stand for its default, or for a folder above.
+EMPTY = $(firstword $(foreach name,$(filter RECIPE CONFIG MODEL PORT ADAPTER QUESTIONS MINUTES,$(GIVEN)),$(if $(strip $(value $(name))),,$(name))))
+ifneq ($(EMPTY),)
+$(error $(EMPTY)= is empty: give it a value, or leave it out)
 endif
 
 RECIPES = $(sort $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml)))

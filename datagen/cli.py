@@ -134,8 +134,6 @@ def preview(
         for number, found in enumerate(preview.preview(loaded, where, rows, task, say=warn)):
             click.echo(("\n" if number else "") + tables.previewed(found))
             shown += len(found.rows)
-            if not found.looked_at:
-                warn(f"{found.name}: its query gives no rows from these seeds")
     if not shown:
         raise UserError(
             f"recipe {recipe}: no row to show, as none would be kept. `datagen sources NAME.TABLE` prints "

@@ -85,7 +85,7 @@ STAGES = {
         CONTAMINATED: "asks what a question of an evaluation set asks",
     },
     "content": {
-        "duplicate": "the same content as another row",
+        "duplicate": "the same content as another row, or a prompt that reads the same",
         "near_duplicate": "nearly the same content as another row, with the same answer",
         "label_conflict": "the same content as another row, with another answer: both go",
     },

@@ -349,14 +349,23 @@ def test_a_preview_without_rows_says_so_and_fails_as_a_build_does(here: Path, of
         text = text.replace(f"from esci.{table}", f"from (from esci.{table} where false) as {table}")
     recipe.write_text(text, encoding="utf-8")
     codes = []
-    for command in ("preview", "build"):
+    for command in ("preview", "build", "plan"):
         result = run(command, "shop", "--seeds", "seeds")
         codes.append(result.exit_code)
-        assert ("error: recipe shop: no row " in result.stderr) is of_all
+        assert bool(re.search("^error: recipe shop: .*no row ", result.stderr, re.M)) is of_all
         if command == "preview":
             assert "its query gives no rows from these seeds" in result.stdout
-            assert re.search(r"^warning: \w+: its query gives no rows from these seeds$", result.stderr, re.M)
-    assert codes == [int(of_all)] * 2
+            told = r"^warning: \w+: its query gives no rows from these seeds\. Rows .*: esci\.\w+ [1-9]\d*"
+            assert re.search(told, result.stderr, re.M)
+    assert codes == [int(of_all)] * 3
+
+
+def test_a_wrong_value_is_named_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = run("build", "esci_mcq", "--max-cost", "abc")
+    assert (wrong.exit_code, "Invalid value for '--max-cost'" in wrong.stderr) == (2, True)
+    monkeypatch.setenv("MAKELEVEL", "1")
+    wrong = run("build", "esci_mcq", "--max-cost", "abc")
+    assert (wrong.exit_code, wrong.stderr.startswith("error: MAX_COST: 'abc' is not ")) == (2, True)
 
 
 def test_sources_lists_tables_and_writes_a_sample(here: Path) -> None:

@@ -175,6 +175,11 @@ def test_every_option_that_the_makefile_reads_is_known_to_it() -> None:
         ('infer NAME="it\'s"', "NAME=it's is no name"),
         ("sft CONFIG='$HOME'", "CONFIG=$HOME is no name"),
         ("sft NAME='a#b'", "NAME=a#b is no name"),
+        ('data SEEDS="it\'s"', "SEEDS=it's holds a quote"),
+        ("data DECONTAMINATE='$HOME/a'", "DECONTAMINATE=$HOME/a holds a quote or a `$`"),
+        ("data RECIPE=", "RECIPE= is empty"),
+        ("serve ADAPTER=' '", "ADAPTER= is empty"),
+        ("ROWS=3", "`make` alone prints help: say what is to be made with ROWS"),
     ],
 )
 def test_make_says_what_a_target_takes(words: str, told: str) -> None:
@@ -185,7 +190,7 @@ def test_make_says_what_a_target_takes(words: str, told: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["sft ROWS=9 NAME='my try'", "data infer LIMIT=3 TEACHER=x", ".venv/dev PYTHON=python3", "ROWS=3"],
+    ["sft ROWS=9 NAME='my try'", "data infer LIMIT=3 TEACHER=x ROWS=", "test ARGS='-k \"a\"'", "CC=gcc"],
 )
 def test_make_takes_what_one_of_its_targets_reads(words: str) -> None:
     run = subprocess.run(["make", "-n", *shlex.split(words)], cwd=ROOT, capture_output=True, text=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from datagen.prompts.template import load_template
 from datagen.recipe.load import load
 from datagen.sources.database import open_seeds
 from tests.test_esci_rows import rows_of
@@ -265,10 +266,12 @@ def test_options_do_not_differ_by_a_plural_alone(tmp_path: Path) -> None:
 
 def test_stars_that_a_review_contradicts_are_not_asked_for(tmp_path: Path) -> None:
     told = {
-        f"Mine is number {stars} and has a lid, as each of them has there.": stars for stars in range(1, 6)
+        f"Mine is number {stars} and has a {'good lid' if stars > 3 else 'lid'}, as each has there.": stars
+        for stars in range(1, 6)
     }
     for nth in range(9):
         told[f"It is awful and much too small, I had to send {nth} of them back."] = 4
+        told[f"Its band does not go around the heads of {nth} of us, not at all."] = 5
         told[f"What a beautiful thing, all of us love it and have {nth} of them."] = 2
     reviews = [
         {**REVIEW, "title": "", "text": text, "rating": float(stars), "parent_asin": f"B{place:09}"}
@@ -354,3 +357,159 @@ def test_one_phrase_alone_tells_of_an_aspect(tmp_path: Path, text: str, aspects:
     write_texts(tmp_path, [text])
     for task in ("keyphrase", "keyphrase_choice"):
         assert [row["aspect"] for row in drawn(tmp_path, "reviews_texts", task)] == aspects
+
+
+def test_a_synonym_is_of_the_word_that_the_title_means(tmp_path: Path) -> None:
+    """Not of a part of a longer one, of a shade, or of the size of a part."""
+    titles = {
+        "Sofa for Two of Faux Leather": "faux leather",
+        "Armchair of Faux Leather": "faux leather",
+        "Bench of Faux Leather": "faux leather",
+        "Vanity with Two Large Drawers": None,
+        "Long Socks with Stripes, Large": "large",
+        "Watch Band (Rose Gold)": None,
+        "Watch Band (Gold)": "gold",
+        "Bulb of 60 Watts, Soft White": None,
+        "Bulb of 60 Watts, White": "white",
+        "Glasses for Red Wine": None,
+    }
+    rows = rows_of(tmp_path, "esci_values/value_synonym", [{"product_title": title} for title in titles])
+    found = {row["title"]: row["word"] for row in rows}
+    assert {title: found.get(title) for title in titles} == titles
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "bullet", "right"),
+    [
+        ("material", "Soap Bar for Dry Hair, Plastic Free", "Made without plastic", None),
+        ("material", "Sectional Sofa of Faux Leather", "Made of faux leather", "faux leather"),
+        ("material", "Woven Basket of Bamboo", "Made of bamboo", "bamboo"),
+        ("audience", "Cloud Garland for a Baby Shower", "Made of paper", None),
+        ("color", "Glass Bottle in Off White", "Made of glass", None),
+        ("audience", "Tee with a Baby Bump", "Made of cotton", None),
+        ("audience", "The Missing Women of the Isle", "Made of paper", None),
+        ("audience", "Kid Safe Weed Killer for Lawns", "Made of vinegar", None),
+        ("audience", "Car Mirror for a Baby in the Back", "Made of glass", "baby"),
+    ],
+)
+def test_a_value_of_a_title_is_one_of_the_product(
+    tmp_path: Path, kind: str, title: str, bullet: str, right: str | None
+) -> None:
+    page = {"product_title": title, "product_bullet_point": bullet, "product_color": "White"}
+    others = [
+        {
+            "product_title": f"Soft {color} Thing of {stuff} for {name}",
+            "product_bullet_point": f"Made of {stuff}",
+            "product_color": color,
+        }
+        for name, stuff, color in [
+            ("Dogs", "Silk", "Blue"),
+            ("Cats", "Cotton", "Pink"),
+            ("Women", "Wool", "Black"),
+            ("Men", "Paper", "Green"),
+        ]
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", [page] * 4 + others)
+    found = {row["correct"].lower() for row in rows if (row["kind"], row["title"]) == (kind, title)}
+    assert found == ({right} if right else set())
+
+
+@pytest.mark.parametrize(
+    ("clause", "aspect", "phrase"),
+    [
+        ("It fits well and feels very good", "size", "It fits well"),
+        ("Bought for my daughter, fits as expected", "size", "fits as expected"),
+        ("But a very sturdy bag", "quality", "a very sturdy bag"),
+        ("Warm and great", "warmth", "Warm and great"),
+    ],
+)
+def test_a_phrase_about_an_aspect_tells_of_nothing_else(
+    tmp_path: Path, clause: str, aspect: str, phrase: str
+) -> None:
+    write_texts(tmp_path, [f"My aunt has two of these. {clause}. We went to Rome with them and came back."])
+    rows = drawn(tmp_path, "reviews_texts", "keyphrase")
+    assert [(row["aspect"], row["reference"]) for row in rows] == [(aspect, phrase)]
+
+
+def test_a_snippet_to_write_is_about_its_aspect_alone(tmp_path: Path) -> None:
+    write_texts(tmp_path, ["They look great and fit great", "The fit is great, every time"])
+    items = [{**ITEM, "parent_asin": f"B{place:09}"} for place in range(2)]
+    write_lines(tmp_path / "reviews" / "meta_Toys.jsonl", items)
+    rows = drawn(tmp_path, "reviews_texts", "write_snippet")
+    assert [row["reference"] for row in rows] == ["The fit is great, every time"]
+
+
+def test_what_is_not_good_is_no_average_review(tmp_path: Path) -> None:
+    texts = ["It is awful to clean, and it is not a great one", "It is awful to clean, and it is pretty"]
+    write_texts(tmp_path, texts, rating=3.0)
+    write_texts(tmp_path, [f"A great bag, all {n} of us love it" for n in "345"], rating=5.0, timestamp=1)
+    write_texts(tmp_path, [f"An awful bag, {n} of us hated it" for n in "345"], rating=1.0, timestamp=2)
+    rows = drawn(tmp_path, "reviews_sentiment", "sentiment")
+    assert [row["text"] for row in rows if row["answer"] == 1] == texts[1:]
+
+
+@pytest.mark.parametrize(
+    ("query", "entities"),
+    [
+        ("toilet paper bulk", []),
+        ("paper plates bulk", ["paper"]),
+        ("flower girl dress", []),
+        ("girl dress long", ["girl"]),
+        ("three women novel", []),
+    ],
+)
+def test_a_word_of_the_wanted_thing_s_name_is_no_attribute(
+    tmp_path: Path, query: str, entities: list[str]
+) -> None:
+    rows = rows_of(tmp_path, "esci_ner/attribute_in_query", [{"product_title": query.title()}], [query])
+    assert [row["entities"][0] for row in rows] == entities
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks"), [("audience", "Whom is it for?"), ("color", "What color does it have?")]
+)
+def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
+    template = load_template(Path("templates/multiple_choice/value_in_title.j2"))
+    slots = dict.fromkeys(template.slots, "") | {
+        "title": "Tea Mug",
+        "kind": kind,
+        "listing": "0. a\n1. b",
+    }
+    assert asks in template.render(0, slots)
+
+
+@pytest.mark.parametrize(("rival", "asked"), [("Crafty Minds", False), ("Mindful Craft", True)])
+def test_a_title_that_begins_with_a_known_brand_may_tell_its_own(
+    tmp_path: Path, rival: str, asked: bool
+) -> None:
+    title = "Crafty Minds Paper Journal for School"
+    silent = [{"product_title": title, "product_brand": "Nordwell"}] * 20
+    told = [
+        {"product_title": f"{brand} Paper Journal for School", "product_brand": brand}
+        for brand in [rival, *(f"Maker{nth}" for nth in range(90))]
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if row["title"] == title]) == asked
+
+
+@pytest.mark.parametrize(
+    ("title", "asked"),
+    [("折りたたみ 自転車 20インチ (WHITE)", False), ("折りたたみ 自転車 20インチ (P008N)", True)],
+)
+def test_a_color_in_another_language_is_told(tmp_path: Path, title: str, asked: bool) -> None:
+    here = {"product_locale": "jp", "product_brand": None}
+    silent = [{**here, "product_title": title, "product_color": "ホワイト"}] * 20
+    colors = ["ブラック", "レッド", "ブルー", "グリーン"] * 20
+    told = [
+        {**here, "product_title": f"防水の厚手カバー 自転車用 大きめ {color}", "product_color": color}
+        for color in colors
+    ]
+    rows = rows_of(tmp_path, "esci_values/value_in_title", silent + told)
+    assert bool([row for row in rows if (row["kind"], row["title"]) == ("color", title)]) == asked
+
+
+def test_seeds_of_flax_are_no_linen(tmp_path: Path) -> None:
+    titles = ["Proteína en polvo con semillas de lino", "Vestido largo para el verano de lino"]
+    pages = [{"product_title": title, "product_locale": "es"} for title in titles]
+    rows = rows_of(tmp_path, "esci_values/value_synonym", pages)
+    assert [row["title"] for row in rows] == titles[1:]

@@ -200,6 +200,7 @@ def test_what_no_title_tells_cannot_be_inferred(sample: dict[str, list[dict[str,
     }
     for row in sample["amount_told"]:
         assert (row["correct"] == unknown) != (unknown in row["distractors"])
+        assert not [text for text in [row["correct"], *row["distractors"]] if re.search(r"\.\d+ items", text)]
         assert bool(re.search(words[row["attribute"]], row["title"])) == (row["correct"] != unknown), row
         if row["correct"] != unknown:
             assert re.search(rf"(?<![\d.]){re.escape(row['correct'].split()[0])}(?![\d])", row["title"]), row

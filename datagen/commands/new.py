@@ -1,7 +1,8 @@
 """The starter recipe and template that `datagen new` writes. They build on the sample shop at once.
 
-The first ones stand here, with comments. For another source or type they are those of the shipped task with
-the shortest query, so that whatever a starter shows is what works.
+Some are written out in `starters/`, with comments, where the shipped tasks are too much to begin with. For
+another source or type they are those of the shipped task with the shortest query, so that whatever a
+starter shows is what works.
 """
 
 import re
@@ -22,50 +23,8 @@ from datagen.sources.database import open_layout
 from datagen.sources.query import STEPS, reads
 from datagen.suggest import among
 
-RECIPE = """\
-# `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
-name: {name}
-description: Pick the product that a shopper looked for.
-sources: {{esci: {{locale: [us]}}}}
-tasks:
-  {task}:
-    type: multiple_choice
-    track: user_behavior_alignment
-    template: multiple_choice/{name}.j2
-    rows: 500
-    shortcut: 0.7 # a build warns where an answer without skill scores more, as counting words might
-    # One row a query. `key` names the row; `correct` and `distractors` make the question; `split` and
-    # `groups` keep a query on one side of train and test; any further column is a slot of the template.
-    # `overlap` is the share of the query's words in a title: few in the right one, many in wrong ones.
-    # `datagen sources esci` lists its tables and columns.
-    query: |
-      with option as (
-        select query_id, query, split,
-          arg_min(title, {{overlap: overlap, lot: lot}}) filter (label = 'E') as correct,
-          list(title order by overlap desc, lot) filter (label <> 'E')[:3] as distractors
-        from esci.titled group by all
-      )
-      select query_id as key, ['query:' || query_id] as groups, * from option
-      where correct is not null and len(distractors) = 3
-"""
-
-TEMPLATE = """\
-{# All wordings of one prompt, a line `---` between them. Each row takes one by chance. #}
-A customer searched for "{{ query }}". Which of these products were they looking for?
-{{ listing }}
-Answer with the number only.
----
-Search: {{ query }}
-{{ listing }}
-Give the number of the product that fits best.
----
-Someone in a shop asks for: {{ query }}
-The shelf holds {{ count }} products:
-{{ listing }}
-Which one do you hand over? Say its number and nothing else.
-"""
-
-TASK = "best_match"
+STARTERS = Path(__file__).parent / "starters"
+"""Recipes `<source>.<type>.yaml` of one task over one staging table, and templates. NAME is their name."""
 
 ORIGIN = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
@@ -90,9 +49,9 @@ class Model(NamedTuple):
         return self.document.data["tasks"][self.task].get(key, self.document.data.get(key))
 
     def length(self) -> tuple[int, int, str]:
-        """Sources and lines that one has to read to understand it."""
+        """Sources and words that one has to read to understand it."""
         texts = [self.value("query"), *(self.document.data["tables"][name] for name in self.tables)]
-        return len(self.sources), sum(text.count("\n") + 1 for text in texts), self.task
+        return len(self.sources), sum(len(re.findall(r"\w+", text)) for text in texts), self.task
 
 
 def write_starter(
@@ -105,8 +64,10 @@ def write_starter(
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"`{name}`: a recipe's name is lower-case letters, digits and `_`, a letter first")
-    if source == "esci" and task_type is TaskType.MULTIPLE_CHOICE:
-        recipe, template = RECIPE.format(name=name, task=TASK), TEMPLATE
+    written = STARTERS / f"{source}.{task_type}.yaml"
+    if written.is_file():
+        recipe = written.read_text(encoding="utf-8").replace("NAME", name)
+        template = written.with_suffix(".j2").read_text(encoding="utf-8")
     else:
         recipe, template = _copied(name, _model(source, task_type))
     texts = {

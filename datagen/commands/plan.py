@@ -12,9 +12,15 @@ from datagen.teacher.ledger import spent_on
 
 
 def of_build(recipe: Loaded, seeds: Path, runs: Path, *, say: Say) -> Iterator[str]:
-    """The tables of a whole build: its rows by task, and the teacher's asks by step."""
+    """The tables of a whole build: its rows by task, and the teacher's asks by step.
+
+    Raises UserError where no row is to be expected, once that is told.
+    """
+    hope = False
     try:
-        yield tables.planned(preview.plan(recipe, seeds, say=say))
+        plans = list(preview.plan(recipe, seeds, say=say))
+        hope = any(plan.share for plan in plans)
+        yield tables.planned(plans)
     except UserError as error:
         if not recipe.steps:  # else its tasks stand on tables that are yet to be filled
             raise
@@ -24,6 +30,9 @@ def of_build(recipe: Loaded, seeds: Path, runs: Path, *, say: Say) -> Iterator[s
         yield "\n" + tables.costs(teacher_of(recipe), estimates)
         for line in tables.over_limit(teacher_of(recipe), estimates, spent_on(runs / LEDGER, recipe.name)):
             say(line)
+        hope |= any(one.asks for one in estimates)
+    if not hope:
+        raise UserError(f"recipe {recipe.name}: no row to expect, as none of those looked at would be kept")
 
 
 def of_asks(

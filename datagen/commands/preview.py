@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.console.progress import Say
+from datagen.console.text import with_counts
 from datagen.pipeline import steps
 from datagen.pipeline.render import EXAMPLE, job_of, word
 from datagen.pipeline.sampling import SIDES, Drawn, draw, quotas, with_spare
-from datagen.pipeline.shared_tables import shared, turns
+from datagen.pipeline.shared_tables import rows_read, shared, turns
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Loaded, Recipe, Task
 from datagen.recipe.narrow import tasks_named
@@ -151,6 +152,8 @@ def worded(
         for name, rows in wanted.items():
             with shared(opened, name, of_tasks[name]):
                 found = _one(recipe, opened, name, rows, Path(folder) / "drawn.arrow")
+                if not sum(found[0].available.values()):
+                    say(f"{name}: {_dry(opened, name, recipe.tasks[name].query)}")
             yield name, *found
 
 
@@ -165,6 +168,12 @@ def _one(recipe: Recipe, opened: Seeds, name: str, rows: int, path: Path) -> tup
     none = (EXAMPLE.empty_table(), REJECT.empty_table())
     examples, rejects = (pa.concat_tables(tables) for tables in zip(none, *batches, strict=True))
     return drawn, examples.sort_by("id"), rejects.sort_by("key")
+
+
+def _dry(opened: Seeds, task: str, sql: str) -> str:
+    """What is known of a query that gives nothing: the tables that it reads may have no rows themselves."""
+    counts = with_counts(rows_read(opened, task, sql))
+    return f"its query gives no rows from these seeds. Rows of the tables that it reads: {counts}"
 
 
 def _shortcuts(task: Task, examples: pa.Table) -> shortcuts.Measured | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.commands.preview import TaskPlan, TaskPreview
-from datagen.console.text import aside, block, heading, shortened, table
+from datagen.console.text import aside, block, heading, shortened, table, with_counts
 from datagen.console.typed import typed
 from datagen.recipe.model import Recipe
 from datagen.reject_reasons import SPARE, explain, left_out
@@ -109,11 +109,11 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
         others = f" and {len(more) - _NAMED} more" if len(more) > _NAMED else ""
         lines.append(
             f"{sum(more.values()):,} rows that tasks lack were taken over by others: "
-            + ", ".join(f"{name} {more[name]:,}" for name in most)
+            + with_counts({name: more[name] for name in most})
             + others
         )
     if manifest["contaminated"]:
-        of_sets = ", ".join(f"{name} {rows:,}" for name, rows in manifest["contaminated"].items())
+        of_sets = with_counts(manifest["contaminated"])
         lines.append(f"contaminated rows ask what these evaluation sets ask: {of_sets}")
     if manifest["made_up"]:
         lines.append("its seeds are the made-up shop: good for trying things out, not for training")
@@ -258,6 +258,9 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     lost = left_out(task["rejected"])
     if drawn == available:
         why = f", and {lost:,} of these were left out" if lost else ""
+        why = why or (
+            "" if available else f", `{_command()} preview --task NAME` counts the rows that it reads"
+        )
         return f"{short} its query gives {available:,} from these seeds{why}"
     spare = task["rejected"].get(SPARE)
     lacking = [side for side in task["wanted"] if task["kept"].get(side, 0) < task["wanted"][side]]

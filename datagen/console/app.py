@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from datagen.console.typed import typed
 from datagen.errors import UserError
 
 INTERRUPTED = 130
@@ -55,6 +56,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except click.BadParameter as error:
+            name = typed(error.param.opts[0]) if isinstance(error.param, click.Option) else ""
+            if not name.endswith("="):  # else it was make that wrote the option
+                raise
+            click.echo(f"error: {name.rstrip('=')}: {error.message}", err=True)
             ctx.exit(error.exit_code)
         except (KeyboardInterrupt, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "Query interrupted" not in str(error):

@@ -4,7 +4,7 @@ Widths are counted in terminal cells; a Japanese character takes two. Where the 
 `click.echo` removes the colours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -46,6 +46,11 @@ def shortened(text: str, characters: int = 200) -> str:
     """The text on one line, cut to so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= characters else line[: characters - 1] + "…"
+
+
+def with_counts(counts: Mapping[str, int]) -> str:
+    """Names, each with its number: `a 1,200, b 3`."""
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
 
 
 def cut(text: str, width: int, lines: int) -> str:

@@ -183,6 +183,7 @@ def _keep(plan: Plan, supply: Supply, made: Worded) -> tuple[dict[str, list[str]
         repeats = made.repeats()
         if plan.evaluations:
             repeats = selection.decontaminated(repeats, made.contaminated())
+        repeats = selection.same_prompts(examples, repeats, made.prompts())
         decisions = selection.decide(examples, repeats, plan.recipe.max_per_key)
         passed = selection.counted(examples, decisions)
         lacking = supply.lacking(passed)
@@ -281,6 +282,6 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         (
             f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why})",
             *_faults(plan, parts),
-            "`datagen preview` shows single rows",
+            "`datagen preview` shows single rows" if reasons else "`datagen preview` counts what they read",
         )
     )

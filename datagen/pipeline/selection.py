@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen import dedup
+from datagen.dedup.exact import DUPLICATE
 from datagen.dedup.ragged import sorted_unique
 from datagen.pipeline.sampling import Cell
 from datagen.reject_reasons import CONTAMINATED, SPARE
@@ -49,6 +50,25 @@ def decontaminated(repeats: pa.Table, questions: list[str | None]) -> pa.Table:
     of = pa.array(questions, pa.string())
     reason = pc.if_else(of.is_valid(), CONTAMINATED, repeats["reason"].combine_chunks())
     return pa.table([reason, pc.coalesce(of, repeats["of"].combine_chunks())], schema=dedup.RESULT)
+
+
+def same_prompts(examples: pa.Table, repeats: pa.Table, prompts: npt.NDArray[np.uint64]) -> pa.Table:
+    """dedup.RESULT rows where what reads as an earlier row does is its duplicate; `prompts` are hashes.
+
+    Such rows differ in a slot that their wording leaves out, and so in content.
+    """
+    order = _order(examples)
+    order = order[_bools(repeats["reason"].is_null())[order]]
+    _, first, number = np.unique(prompts[order], return_index=True, return_inverse=True)
+    partner = np.full(len(examples), -1)
+    partner[order] = np.where(first[number] < np.arange(len(order)), order[first[number]], -1)
+    again = pa.array(partner >= 0)
+    of = examples["id"].take(pa.array(partner, mask=partner < 0)).combine_chunks()
+    columns = [column.combine_chunks() for column in (repeats["reason"], repeats["of"])]
+    return pa.table(
+        [pc.if_else(again, DUPLICATE, columns[0]), pc.if_else(again, of, columns[1])],
+        schema=dedup.RESULT,
+    )
 
 
 def counted(examples: pa.Table, decisions: pa.Table) -> dict[Cell, int]:

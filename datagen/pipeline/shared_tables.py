@@ -71,6 +71,19 @@ def shared(seeds: Seeds, task: str, turn: Turn) -> Iterator[None]:
         connection.execute(f"drop table {table.sql_name}")
 
 
+def rows_read(seeds: Seeds, reader: str, sql: str) -> dict[str, int]:
+    """The rows of the tables that a query names; of one without a row also those of what it reads itself."""
+    found = {}
+    for name in sorted(reads(seeds.of(reader), sql)):
+        with bounded(seeds.of(reader), reader):
+            [(found[name],)] = seeds.of(reader).execute(f"select count(*) from {name}").fetchall()
+    for table in _read_by(seeds, reader, sql):
+        name = f"{table.schema}.{table.name}" if not table.reader else table.name
+        if not found[name]:
+            found |= rows_read(seeds, table.reader, table.select)
+    return found
+
+
 def _several_times(order: list[Table], direct: Mapping[str | Table, list[Table]]) -> set[Table]:
     """The tables that would be computed twice or more; `order` has each after those that it reads."""
     kept = set[Table]()

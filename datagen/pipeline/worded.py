@@ -5,6 +5,8 @@ from concurrent.futures import Executor, Future
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from datagen import dedup
@@ -28,6 +30,7 @@ class Worded:
         self.decided: list[Path] = []
         self._at_work: dict[Path, Future[None]] = {}
         self._contents: list[str] = []
+        self._prompts: list[npt.NDArray[np.uint64]] = []
         self._texts: dict[int, dedup.Read] = {}
         self._known = _known_contents(plan)
 
@@ -64,6 +67,14 @@ class Worded:
             write_arrow(found.replace_schema_metadata({CONTENTS: "\n".join(self._contents)}), path)
         self.decided.append(path)
         return read_arrow(path).cast(dedup.RESULT)
+
+    def prompts(self) -> npt.NDArray[np.uint64]:
+        """A hash of each example's prompt."""
+        for part in self.parts[len(self._prompts) :]:
+            texts = read_arrow(part.examples)["prompt"].to_pylist()
+            hashes = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in texts)
+            self._prompts.append(np.frombuffer(hashes, np.uint64))
+        return np.concatenate(self._prompts)
 
     def contaminated(self) -> list[str | None]:
         """For each example the evaluation question that it repeats, from a file where it was asked before."""

@@ -56,6 +56,7 @@ def unordered(tree: Any) -> Iterator[tuple[Node, str]]:
     """Nodes of a query's syntax tree that depend on the order of rows, and what is wrong with each."""
     for node in nodes_of(tree):
         yield from ((node, message) for message in _problems(node))
+        yield from _cut(node)
     instead = "write `{}(... order by ...)`{}, or let `pick` or `shuffled` choose from it in this query"
     for node in _looked_at(tree, _handed_on(tree), looked=True):
         name = node.get("function_name")
@@ -133,14 +134,19 @@ def _problems(node: Node) -> Iterator[str]:
         yield _follows(f"{name} over rows", "add `order by` to its window")
     if node.get("ref_type") == "POSITIONAL":
         yield _follows("positional join", "join on a key")
+
+
+def _cut(node: Node) -> Iterator[tuple[Node, str]]:
+    """What cuts a SELECT's rows without an order, at its part that has a place: the SELECT has none."""
     modifiers = {modifier["type"]: modifier for modifier in node.get("modifiers", [])}
     orders = modifiers.get("ORDER_MODIFIER", {}).get("orders", [])
     if "LIMIT_MODIFIER" in modifiers and not orders:
         instead = "add `order by`, or leave it out"
-        yield f"a limit without an order gives other rows from run to run: {instead}"
+        message = f"a limit without an order gives other rows from run to run: {instead}"
+        yield modifiers["LIMIT_MODIFIER"], message
     targets = modifiers.get("DISTINCT_MODIFIER", {}).get("distinct_on_targets", [])
     if targets and not _further(orders, targets):
-        yield _follows("distinct on", "add `order by` with what tells its rows apart")
+        yield targets[0], _follows("distinct on", "add `order by` with what tells its rows apart")
 
 
 def _follows(name: str, instead: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
+from datagen.console.text import with_counts
 from datagen.prompts.token_estimate import estimated_tokens
 from datagen.recipe.model import Recipe, Task
 from datagen.reject_reasons import CONTAMINATED, SPARE, explain
@@ -253,8 +254,7 @@ def _reasons(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
             if reason != SPARE:
                 found.setdefault(reason, Counter())[task] += rows
     ordered = sorted(found.items(), key=lambda pair: (-pair[1].total(), pair[0]))
-    sets = ", ".join(f"{name} {rows:,}" for name, rows in manifest["contaminated"].items())
-    told = {CONTAMINATED: f"{explain(CONTAMINATED)}: {sets}"}
+    told = {CONTAMINATED: f"{explain(CONTAMINATED)}: {with_counts(manifest['contaminated'])}"}
     return [
         {
             "code": code,

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from datagen.errors import UserError
 from datagen.schema import SCHEMA_VERSION, TaskType, Track
-from datagen.storage.manifest import MANIFEST, read_manifest
+from datagen.storage.manifest import MANIFEST, read_manifest, run_folder
 
 COPY = "questions.parquet"
 """The file in which a run of infer keeps its questions."""
@@ -89,8 +89,8 @@ def read_questions(source: Path) -> list[Asked]:
     A data set below runs/ may be named without it. Raises UserError where there are none, or where one cannot
     be read: with file and line.
     """
-    if not source.exists() and (Path("runs") / source / MANIFEST).is_file():
-        source = Path("runs") / source
+    if not source.exists() and not source.suffix:
+        source = run_folder(source)
     if not source.exists():
         raise UserError(
             f"{source}: no such file or folder. Name a JSON Lines file of questions, or a run that "

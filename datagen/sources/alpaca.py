@@ -25,7 +25,7 @@ TABLES = {
 }
 
 HUB_ID = "yahma/alpaca-cleaned"
-HUB_BY: tuple[str, ...] = ()
+FILES_BY: dict[str, str] = {}
 
 
 class Options(BaseModel):

@@ -156,10 +156,10 @@ def add_filled(opened: Seeds, name: str, table: pa.Table) -> None:
     opened.connection.unregister("filled by a teacher")
 
 
-def files_of(sources: Iterable[str], location: Path) -> dict[str, dict[str, list[Path]]]:
+def files_of(sources: Mapping[str, BaseModel], location: Path) -> dict[str, dict[str, list[Path]]]:
     """The files of some sources below `location`. Raises UserError where one is missing."""
     check_folders(sources, location)
-    return {source: seed_files(source, location) for source in sources}
+    return {source: seed_files(source, location, options) for source, options in sources.items()}
 
 
 @contextmanager

@@ -36,7 +36,7 @@ TABLES = {
 }
 
 HUB_ID = "NingLab/ECInstruct"
-HUB_BY: tuple[str, ...] = ()
+FILES_BY: dict[str, str] = {}
 
 
 class Options(BaseModel):

@@ -79,7 +79,7 @@ ENTITIES = {"&quot;": '"', "&#39;": "''", "&apos;": "''", "&lt;": "<", "&gt;": "
 
 HUB_ID = "tasksource/esci"
 """One joined table with the labels spelled out; the publisher itself has no data set on the hub."""
-HUB_BY: tuple[str, ...] = ()
+FILES_BY: dict[str, str] = {}
 
 HUB_LABELS = {"Exact": "E", "Substitute": "S", "Complement": "C", "Irrelevant": "I"}
 

@@ -109,7 +109,7 @@ def _fetched(source: str, options: BaseModel, home: Path, say: Say) -> Path:
             f"seeds hub: {source} is not on the hub. "
             f"Get its files from {module.HOMEPAGE} and give their folder"
         )
-    chosen = options.model_dump(include=set(module.HUB_BY), exclude_defaults=True)
+    chosen = options.model_dump(include=set(module.FILES_BY), exclude_defaults=True)
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
     folder = home / (f"{source}-{digest}" if chosen else source)
     if not folder.is_dir():

@@ -57,7 +57,7 @@ TABLES = {
 }
 
 HUB_ID = ""
-HUB_BY: tuple[str, ...] = ()
+FILES_BY: dict[str, str] = {}
 
 FILLER = 40_000_000
 """Prices from here on stand for none: the publisher writes 40000000.07."""

@@ -13,8 +13,8 @@ create macro shuffled(l, k) as pick(l, len(l), k);
 -- Macros for the texts of shops, in the languages of their marketplaces.
 create macro language(locale) as case lower(locale) when 'us' then 'en' when 'uk' then 'en' when 'jp' then 'ja' else lower(locale) end;
 
--- Whether a text was read in a wrong encoding once: `It¡¯s`, `donâ€™t`, `PolÃ©`.
-create macro broken(text) as regexp_matches(text, '¡[¯°±®]|â€|[ÃÂ][\x{80}-\x{BF}]|ï¿½|\x{FFFD}');
+-- Whether a text was read in a wrong encoding once: `It¡¯s`, `light£¬soft`, `donâ€™t`, `PolÃ©`.
+create macro broken(text) as regexp_matches(text, '¡[¯°±®]|£[¬º¨©¡»]|â€|[ÃÂ][\x{80}-\x{BF}]|ï¿½|\x{FFFD}');
 
 -- Words that the shop's language does not have and its neighbours can't do without; not as the first, as in The North Face. A
 -- broken text is in none.
@@ -30,11 +30,11 @@ create macro readable_lines(text, language) as list_filter(
     list_transform(string_split(text, chr(10)), lambda line: trim(regexp_replace(line, '<[^>]*>|\s', ' ', 'g'))),
     lambda line: length(line) between 10 and 400 and not regexp_matches(line, '&#?\w+;|&#\d') and in_language(line, language));
 
--- Data of the parcel, the item's number and the like, which fit any page.
-create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
+-- Data of the parcel, the item's number, how to wash it and the like, which fit any page.
+create macro of_parcel(line) as regexp_matches(lower(line), '^[^\p{L}]*(?:country of origin|made in [\w .]{2,20}$|(?:item )?package (?:dimension|length|width|height|weight|quantity)|model number|part number|isbn|condition:|notes:|product type|(?:garment |easy |product |wash )?care(?: instructions?)?:|(?:hand|machine) wash[^.]{0,60}$|梱包|外装|原産国|生産国|型番|品番|商品重量|製品重量|jan ?コード|país de origen|(?:dimensiones|peso|medidas) del (?:paquete|embalaje|producto)|número de (?:modelo|pieza))');
 
 -- What a seller promises or offers, and what is no property: it fits any page as well.
-create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|保証|返品|返金|お問い合わせ|ご連絡|イメージです|商品の説明');
+create macro of_seller(line) as regexp_matches(lower(line), 'satisf|guarant|warrant|money back|refund|contact us|customer service|after.?sales?\b|logistics|(?:fast|free|quick) (?:shipping|delivery)|(?:check out|search|visit|browse) our|\bour (?:other|store|shop)\b|\benv[ií]os\b|転売|公式|feel free|risk free|no risk|gift|description|actual colou?r|warm prompt|garant[ií]a|descripci[oó]n|atenci[oó]n al cliente|regalo perfecto|idea de regalo|\brestock|same.day shipping|\d ?% off\b|\bcoupons?\b|customers? is king|\bentrega (?:a|en) españa|\bcompradores\b|\bprecio mínimo\b|\b(?:su|tu) pedido\b|保証|返品|返金|当店|ご注文|正規販売品|ポイントは|お問い合わせ|ご連絡|イメージです|商品の説明');
 
 -- The first six of the lines that say more than that and than what a seller promises, each once.
 create macro bullet_points(text, language) as list_transform([readable_lines(text, language)], lambda lines: list_filter(
@@ -55,9 +55,10 @@ create macro headed_lines(text) as list_filter(
             'body': regexp_replace(trim(line[instr(line, ': ') + 2:]), '^[\s:：–—-]+', '')}),
     lambda part: case when length(part.heading) between 6 and 50 and length(part.body) between 30 and 400  -- `and` alone asks all, in a lambda
         and regexp_full_match(part.heading, '(?:[\p{L}&''-]+ ){1,4}[\p{L}&''-]+')
-        and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;')
+        and not regexp_matches(part.heading, '--') and not regexp_matches(part.body, '<|&#?\w+;|(?i:\bcontact us\b|\bnotes?: )')
         and not regexp_matches(part.heading, '^(please|why|about|what|who|how|for|made for|good to)\b|\bquality|\bdetails$|\bperfect|\bbest\b|confidence|satisf|\btips\b|^shop\b|^well made$|^top rated$|\bvalue$|\bstandards$')
-        and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b') then true end);
+        and not regexp_matches(part.heading, '\b(pls|notes?|notice|att?ention|prompt|reminder|service|customers?|shipping|delivery|logistics|warranty|guaranteed?|refund|returns?|no risk|risk.?free|after.?sales?|advantage|gifts?)\b')
+        and not regexp_matches(part.heading, '^(?:superior|careful|well|functional|universal|fashionable|unique|great|stylish|thoughtful|smart|new) (?:design|feel|look)$|^save your money$|^included? with') then true end);
 
 create macro long_words(text) as regexp_extract_all(lower(text), '\p{L}{4,}');
 create macro word_stems(text) as list_transform(long_words(text), lambda word: word[:4]);
@@ -171,7 +172,7 @@ create macro sentences(text) as
     list_transform(regexp_extract_all(text, '(?:[^.!?]|[.!?][^ .!?])+[.!?]+'), lambda part: trim(part));
 
 -- Whether a sentence tells of the shop and its service, not of the product; English.
-create macro of_shop(sentence) as regexp_matches(sentence, '\b[Ww]e\b|\bus\b|(?i:\b(?:customers?|founded|years of experience|refunds?|guarantee[ds]?|warranty|satisf\w+|please|welcome to|shipping|gifts?|commit+ed to|not(?:e|ice):|our (?:company|team|mission|focus|artists?|store|goal)\b))');
+create macro of_shop(sentence) as regexp_matches(sentence, '\b[Ww]e\b|\bus\b|(?i:\b(?:customers?|founded|years of experience|refunds?|guarantee[ds]?|warranty|satisf\w+|please|welcome to|shipping|gifts?|commit+ed to|not(?:e|ice):|our (?:company|team|mission|focus|artists?|store|goal|line)\b))');
 
 -- Words of three letters or more, without an English plural's `s`.
 create macro singulars(text) as regexp_extract_all(lower(text), '\b(\p{L}{3,}?)s?\b', 1);
@@ -277,7 +278,7 @@ create macro of_other_amount(previous, language) as regexp_full_match(previous,
 
 -- Whether a title is about what is eaten dry, about paper (whose weight is that of a ream) or scales, and about sets.
 create macro of_food(title) as regexp_matches(lower(title), '\b(?:noodles?|coffee|tea|candy|chocolates?|snacks?|rice|pasta|nuts|almonds|cashews|powder|seeds|chips|cookies|crackers|beans|cheese|sugar|salt|flour|cereal|granola|pepper|spices?|seasoning|jerky|popcorn|raisins|oats|oatmeal|(?:dog|cat) food)\b')
-    and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
+    and not regexp_matches(lower(title), 'liquid|bottle|mugs?\b|cups?\b|drink|water|scoop|container|canister|maker|tumbler|jars?\b|bowl|feeder|grinder|dispenser|creamer|\bbrews?\b|lotion|scrub|brush|coated|steel|insulated|hair|skin|\bwax\b|\bfl\b');
 create macro of_other_weight(title) as regexp_matches(lower(title), '\bscales?\b|báscula|スケール|grinder|molinillo|ミル\b|weighted|envelope|\bpaper\b|card ?stock|\bpapel\b|papier|\bcarta\b|用紙|封筒');
 create macro of_sets(title) as regexp_matches(lower(title), '\+ ?\d|\bset of \d|\d[ -]?(?:piece )?sets?\b|\bjuego de \d|\d ?er[ -]set\b|includ|incluye|\d ?/ \d|\d \d+[ -]?packs?\b');
 

@@ -40,7 +40,7 @@ TABLES = {
 }
 
 HUB_ID = "cais/mmlu"
-HUB_BY: tuple[str, ...] = ()
+FILES_BY: dict[str, str] = {}
 
 
 class Options(BaseModel):

@@ -60,8 +60,7 @@ TABLES = {
 
 HUB_ID = "McAuley-Lab/Amazon-Reviews-2023"
 
-
-HUB_BY: tuple[str, ...] = ("category",)
+FILES_BY = {"category": r"(?:meta_)?(\w+)\.jsonl"}
 
 
 class Options(BaseModel):
@@ -82,7 +81,7 @@ def views(options: Options) -> dict[str, str]:
     `category` is the file's. `user_id` is a number for the user, as no user's own may reach a row by any way.
     Of `details`, an object or the text of one, `keys` and `values` go together.
     """
-    category = r"regexp_extract(filename, '(?:meta_)?(\w+)\.jsonl', 1) as category"
+    category = f"regexp_extract(filename, {quoted(FILES_BY['category'])}, 1) as category"
     details = "if(json_type(details) = 'VARCHAR', json_extract_string(details, '$'), details::varchar)"
     details = f"case when json_valid({details}) and json_type({details}) = 'OBJECT' then {details}::json end"
     chosen = f" where category in ({', '.join(map(quoted, options.category))})" if options.category else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from pydantic import BaseModel
 
 from datagen.console.progress import Say
 from datagen.console.text import shortened
@@ -18,6 +19,7 @@ from datagen.errors import UserError
 from datagen.sources import SOURCES
 from datagen.sources.query import first_line, quoted
 from datagen.sources.source import Table
+from datagen.suggest import among
 
 
 def check_folders(sources: Iterable[str], location: Path) -> None:
@@ -32,7 +34,7 @@ def check_folders(sources: Iterable[str], location: Path) -> None:
         )
 
 
-def seed_files(source: str, location: Path) -> dict[str, list[Path]]:
+def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, list[Path]]:
     """The files of each table of a source below `location`, checked to be there and to be data."""
     folder = location / source
     module = SOURCES[source]
@@ -52,6 +54,14 @@ def seed_files(source: str, location: Path) -> dict[str, list[Path]]:
                 head = file.read(64)
             if head.startswith(b"version https://git-lfs"):
                 raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
+        for option, pattern in module.FILES_BY.items():
+            there = {value: None for path in paths for value in re.findall(pattern, path.name)}
+            for value in getattr(options, option) or ():
+                if value not in there:
+                    raise UserError(
+                        f"{folder / table.file}: no such file of the {option} `{value}`: "
+                        f"{among(value, there)}. Put it there, or leave it out of the recipe's `sources`"
+                    )
         found[name] = paths
     return found
 

@@ -63,8 +63,8 @@ class Source(Protocol):
     HUB_ID: str
     """The data set on the Hugging Face hub; empty where there is none."""
 
-    HUB_BY: tuple[str, ...]
-    """Options that decide which of its files are fetched from there."""
+    FILES_BY: dict[str, str]
+    """Options that choose among its files, each with the pattern of its value in a file's name."""
 
     TABLES: dict[str, Table]
     """Seed table -> the publisher's file."""

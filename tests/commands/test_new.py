@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.commands.new import _models, write_starter
+from datagen.commands.new import STARTERS, _models, write_starter
 from datagen.commands.preview import preview
 from datagen.errors import UserError
 from datagen.recipe.check import check
@@ -32,7 +32,10 @@ def test_every_starter_passes_the_check(here: Path, source: str) -> None:
         assert source in loaded.sources
 
 
-@pytest.mark.parametrize(("source", "kind"), [("mmlu", "generation"), ("esci", "ranking")])
+WRITTEN = [tuple(path.stem.split(".")) for path in sorted(STARTERS.glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("source", "kind"), [("mmlu", "generation"), ("esci", "ranking"), *WRITTEN])
 def test_a_starter_gives_rows(here: Path, shop: Path, source: str, kind: str) -> None:
     write_starter("mine", source, TaskType(kind))
     [found] = preview(load("mine"), shop / "seeds", 1)

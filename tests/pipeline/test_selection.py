@@ -14,6 +14,25 @@ from datagen.recipe.load import load, scaled
 ONE_SOURCE = [name for name in names("recipes") if name.startswith("esci_") and "_all" not in name]
 
 
+HIDING = """\
+name: mugs
+description: Mugs whose shop only some of the wordings tell.
+sources: {esci: {}}
+tasks:
+  brand:
+    type: named_entity_recognition
+    track: shopping_concept_understanding
+    template: named_entity_recognition/mugs.j2
+    rows: 100
+    query: |
+      with mug as (
+        select product_id, row_number() over (order by product_id) as nth from esci.titles where locale = 'us'
+      )
+      select product_id as key, product_id as shop, 'Acme mug ' || nth // 2 as text, ['Acme'] as entities
+      from mug where nth < 80
+"""
+
+
 @pytest.fixture(scope="module", params=ONE_SOURCE)
 def shipped_run(shop: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shipped recipe, built in small."""
@@ -47,3 +66,20 @@ def test_nothing_stands_on_both_sides(shop: Path, shipped_run: Path) -> None:
             sides.setdefault((locale, subject), set()).add(side)
     assert sides
     assert [subject for subject, of in sides.items() if len(of) > 1] == []
+
+
+def test_rows_that_read_the_same_are_one_row(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wordings = "Brand of {{ text }}?\n---\n{{ shop }} sells {{ text }}. Which brand?\n"
+    for place, text in [
+        ("recipes/mugs.yaml", HIDING),
+        ("templates/named_entity_recognition/mugs.j2", wordings),
+    ]:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(text, encoding="utf-8")
+    task = build(load("mugs"), shop / "seeds", tmp_path / "runs", workers=1)["tasks"]["brand"]
+    kept = [prompt[-1]["content"] for prompt in pq.read_table("runs/mugs/data")["prompt"].to_pylist()]
+    assert len(kept) == len(set(kept))
+    assert 0 < task["rejected"]["duplicate"] < 40 < len(kept)

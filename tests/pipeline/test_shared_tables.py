@@ -7,7 +7,7 @@ import pytest
 
 from datagen.pipeline.build import build
 from datagen.pipeline.lockfile import read_lock, recipe_of
-from datagen.pipeline.shared_tables import Turn, shared, turns
+from datagen.pipeline.shared_tables import Turn, rows_read, shared, turns
 from datagen.recipe.check import check
 from datagen.recipe.load import load
 from datagen.sources.database import Seeds, open_seeds, sources_of
@@ -120,6 +120,18 @@ def test_each_recipe_of_a_mixture_has_its_own_tables(seeds: Seeds) -> None:
     assert found[0] == found[1]
     assert found[2] == found[3]
     assert found[0] != found[2]
+
+
+def test_where_a_query_runs_dry_is_counted(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipes" / "one.yaml"
+    recipe.write_text(recipe.read_text().replace("label = 'E'", "label = 'X'"))
+    with open_seeds({"esci": Options()}, Path("seeds"), 7, tables=load("both").tables) as opened:
+        sql = queries()["one.second"]
+        assert sum(rows_read(opened, "other.second", sql).values()) > 0
+        found = rows_read(opened, "one.second", sql)
+    assert list(found) == ["exact", "pairs", "esci.judged", "esci.titles"]
+    assert (found["pairs"], found["exact"]) == (0, 0)
+    assert min(found["esci.judged"], found["esci.titles"]) > 0
 
 
 def test_kept_tables_have_the_rows_of_their_views(seeds: Seeds) -> None:

@@ -127,9 +127,12 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
     assert [question.prompt for question in read_questions(tmp_path / "q.jsonl")] == [ROW["input_field"]] * 2
 
 
-def test_what_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
+def test_what_is_not_there_or_empty_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         read_questions(tmp_path / "none.jsonl")
+    with pytest.raises(UserError, match="no such run yet: `make data RECIPE=esci_mcq` builds it"):
+        read_questions(Path("runs/esci_mcq"))
     with pytest.raises(UserError, match="holds no question"):
         read_questions(written(tmp_path / "empty.jsonl", ""))
     (tmp_path / "folder").mkdir()

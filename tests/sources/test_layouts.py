@@ -73,6 +73,18 @@ def test_reviews_are_json_lines_of_any_number_of_categories(tmp_path: Path, name
     assert [f"{items}: 1 of its rows left out" in line for line in told] == [True]
 
 
+def test_a_category_without_a_file_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
+    put(tmp_path / "reviews" / "Books.jsonl", json.dumps(REVIEW) + "\n")
+    put(tmp_path / "reviews" / "meta_Toys.jsonl", json.dumps(ITEM) + "\n")
+    query = "select category from reviews.items"
+    assert rows(tmp_path, "reviews", query, category=["Toys"])[0] == [("Toys",)]
+    with pytest.raises(UserError, match=r"no such file of the category `Toy`.* did you mean `Toys`\?"):
+        rows(tmp_path, "reviews", query, category=["Toys", "Toy"])
+    with pytest.raises(UserError, match=r"meta_\*\.jsonl: no such file of the category `Books`"):
+        rows(tmp_path, "reviews", query, category=["Books"])
+
+
 def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
     whole = gzip.compress(
