@@ -48,10 +48,12 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
                 raise UserError(
                     f"{location}: the folder of {source} itself. Name the one above: {location.parent}"
                 )
+            others = sorted(path.name for path in folder.glob("*"))
+            holds = f" The folder holds {_some(others)}." if others else ""
+            files = ", ".join(table.file for table in module.TABLES.values())
             raise UserError(
-                f"{folder / table.file}: no such file. Seeds of {source} are laid out as their publisher "
-                f"does ({module.HOMEPAGE}): {', '.join(table.file for table in module.TABLES.values())}; "
-                "SEEDS=sample needs no files"
+                f"{folder / table.file}: no such file.{holds} Seeds of {source} are laid out as their "
+                f"publisher does ({module.HOMEPAGE}): {files}; SEEDS=sample needs no files"
             )
         for path in paths:
             with path.open("rb") as file:
@@ -59,12 +61,12 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
             if head.startswith(b"version https://git-lfs"):
                 raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
         for option, pattern in module.FILES_BY.items():
-            there = {value: None for path in paths for value in re.findall(pattern, path.name)}
+            known = {value: None for path in paths for value in re.findall(pattern, path.name)}
             for value in getattr(options, option) or ():
-                if value not in there:
+                if value not in known:
                     raise UserError(
                         f"{folder / table.file}: no such file of the {option} `{value}`: "
-                        f"{among(value, there)}. Put it there, or leave it out of the recipe's `sources`"
+                        f"{among(value, known)}. Put it there, or leave it out of the recipe's `sources`"
                     )
         found[name] = paths
     return found

@@ -90,6 +90,14 @@ def test_the_folder_of_one_source_is_not_that_of_all(tmp_path: Path) -> None:
         rows(tmp_path, "reviews", "from reviews.items")
 
 
+def test_a_file_of_another_name_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "alpaca" / "alpaca_data.json", "[]")
+    with pytest.raises(
+        UserError, match=r"cleaned\.json: no such file\. The folder holds alpaca_data\.json\. Seeds of"
+    ):
+        rows(tmp_path, "alpaca", "from alpaca.rows")
+
+
 def test_a_category_without_a_file_is_named(tmp_path: Path) -> None:
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
     put(tmp_path / "reviews" / "Books.jsonl", json.dumps(REVIEW) + "\n")
