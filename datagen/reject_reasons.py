@@ -79,7 +79,7 @@ STAGES = {
         "control_character": "a control or text-direction character that a reader cannot see",
         "special_token": "text that imitates a chat template's own tokens",
         "too_long": "more text than a training context holds",
-        "wrong_language": "the seed text is not in the row's language",
+        "wrong_language": "the seed text is not in the row's language: what the query's `language` says",
     },
     "evaluation": {
         CONTAMINATED: "asks what a question of an evaluation set asks",

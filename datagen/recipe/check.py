@@ -75,6 +75,7 @@ CODES = {
     "duplicate_column": "two columns have one name",
     "taken_column": "a column's name is the build's own, or the template language's",
     "private_column": "a column tells people apart",
+    "missing_groups": "the query leaves out the groups of a table that it reads",
     "unknown_template": "no template of this name",
     "step_conflict": "included recipes have different tables of one name for the teacher",
     "column_kind": "a kind of column that the teacher cannot fill",
@@ -316,6 +317,7 @@ def _check_task(document: Document, loc: Loc, task: dict[str, Any], seen: _Seen)
         return  # the model says so
     if columns is not None:
         _check_columns(document, (*loc, "query"), columns, TaskType(kind))
+        _check_groups(document, (*loc, "query"), task["query"], columns, seen)
         _check_slots(document, (*loc, "query"), path, lines, columns, TaskType(kind))
     if template is not None:
         _check_shown(document, template, TaskType(kind))
@@ -375,6 +377,19 @@ def _check_columns(document: Document, loc: Loc, columns: dict[str, str], kind: 
         taken["explanation"] = f"the grader would read it as part of a {kind}'s answer: leave it out"
     for name in taken.keys() & columns.keys():
         document.problem(place, "taken_column", f"the query returns `{name}`: {taken[name]}")
+
+
+def _check_groups(document: Document, loc: Loc, query: str, columns: Collection[str], seen: _Seen) -> None:
+    """Note a query without the groups that a table of its has: nothing else would show that rows leak."""
+    if "groups" in columns:
+        return
+    for table in sorted(reads(seen.connection, query) & {*seen.tables} - seen.broken):
+        if "groups" in seen.connection.sql(f"from {table}").columns:
+            message = (
+                f"`{table}` has `groups`, which the query does not return: without them rows about one"
+                " thing stand in train and in test. Return them, or `[key] as groups` if rows share nothing"
+            )
+            document.problem(document.inside(loc, 1, 1), "missing_groups", message)
 
 
 def _template(document: Document, loc: Loc, name: Any) -> tuple[Template | None, Path, dict[str, int]]:

@@ -369,7 +369,8 @@ def _weighed(document: Document, mixture: Mixture, blend: Loaded) -> dict[str, l
     except BadWeights as bad:
         _note_weights(document, bad.unknown)
         if bad.missing:
-            message = f"no weight for {', '.join(bad.missing)}: give all of a kind one, or none of them"
+            rule = "where one of a kind has a weight (recipes, sources, types or tracks), all need one"
+            message = f"no weight for {', '.join(bad.missing)}: {rule}"
             document.problem(document.key(("weights",)), "missing_weight", message)
         return {}
 
