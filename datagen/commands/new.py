@@ -29,8 +29,11 @@ STARTERS = Path(__file__).parent / "starters"
 ORIGIN = """\
 # `datagen check {name}` names every mistake, `datagen preview {name}` shows a few rows.
 # `datagen sources NAME` lists a source's tables, `datagen sources NAME.TABLE` prints rows of one.
-# Begun from the task `{task}` of `{recipe}`: keep what makes its answers right.
+# Begun from the task `{task}` of `{recipe}`, where a comment says why its answers are right.
+# Seeds of your own: `datagen preview {name} --seeds DIR`.
 """
+
+MIXTURE = "kddcup24"
 
 ROWS = 500
 """Rows of a starter that was copied."""
@@ -104,9 +107,10 @@ def _model(source: str, task_type: TaskType) -> Model:
 
 @cache
 def _models() -> list[Model]:
-    """All tasks of the recipes that ship, whatever a user's own folder holds."""
+    """All tasks of the recipes that `kddcup24` includes, as a user's own may lie in the folder of those."""
     shipped = folders("recipes")[1:]
-    documents = [read(find("recipes", name, shipped)) for name in names("recipes", shipped)]
+    included = read(find("recipes", MIXTURE, shipped)).data["include"]
+    documents = [read(find("recipes", name, shipped)) for name in included]
     documents = [document for document in documents if not document.problems]
     with open_layout({}) as connection:  # which parses; what the queries read need not be there
         return [model for document in documents for model in _models_of(document, connection)]
@@ -136,7 +140,7 @@ def _copied(name: str, model: Model) -> tuple[str, str]:
     kind = model.value("type")
     sources = {source: document.data["sources"][source] for source in sorted(model.sources)}
     head = yaml.safe_dump(
-        {"name": name, "description": document.data["description"]},
+        {"name": name, "description": f"Begun from {model.task}: say in a sentence what it teaches."},
         allow_unicode=True,
         sort_keys=False,
         width=1000,
@@ -156,10 +160,13 @@ def _copied(name: str, model: Model) -> tuple[str, str]:
 
 
 def _block(document: Document, loc: tuple[str, str], changed: dict[str, Any] | None = None) -> str:
-    """The lines of a table or a task with the comment before it, and with other values for some keys."""
+    """The lines of a table or a task, and with other values for some keys.
+
+    The comment before a task stays behind: it may tell of others beside it.
+    """
     lines = document.text.splitlines()
     first = document.keys[loc][0] - 1
-    while lines[first - 1].startswith("  #"):
+    while loc[0] == "tables" and lines[first - 1].startswith("  #"):
         first -= 1
     last = document.nodes[loc].end_mark.line
     last += not lines[last - 1 : last] or document.nodes[loc].end_mark.column > 2

@@ -100,6 +100,10 @@ def built(manifest: Mapping[str, Any], recipe: Recipe, run: Path, seconds: float
     lines += short[:_SHORT_SHOWN]
     if len(short) > _SHORT_SHOWN:
         lines.append(f"{len(short) - _SHORT_SHOWN} more tasks have fewer rows than wanted, too")
+    if dry := next((name for name, task in tasks.items() if not any(task["available"].values())), None):
+        seeds = "" if manifest["made_up"] else " --seeds DIR"
+        preview = f"{_command()} preview {recipe.name} --task {dry}{seeds}"
+        lines.append(f"`{preview}` counts the rows that such a query reads")
     wanted = sum(sum(task["wanted"].values()) for task in tasks.values())
     if kept < wanted and len(tasks) > 1:
         lines.append(f"{kept:,} of {wanted:,} rows: {wanted - kept:,} are missing in all")
@@ -254,13 +258,10 @@ def _shortfall(task: Mapping[str, Any]) -> str:
     ]
     if few and task["rejected"].get(SPARE):
         given = ", ".join(f"{task['available'][side]:,} belong to {side}" for side in few)
-        return f"{short} of the {available:,} rows that these seeds give, {given} by their groups"
+        return f"{short} of the {available:,} rows that these seeds give, {given} by their groups or keys"
     lost = left_out(task["rejected"])
     if drawn == available:
         why = f", and {lost:,} of these were left out" if lost else ""
-        why = why or (
-            "" if available else f", `{_command()} preview --task NAME` counts the rows that it reads"
-        )
         return f"{short} its query gives {available:,} from these seeds{why}"
     spare = task["rejected"].get(SPARE)
     lacking = [side for side in task["wanted"] if task["kept"].get(side, 0) < task["wanted"][side]]
@@ -268,7 +269,7 @@ def _shortfall(task: Mapping[str, Any]) -> str:
         other = next(side for side in task["wanted"] if side not in lacking)
         return (
             f"{short} {lost:,} of {drawn:,} drawn were left out, and the {spare:,} spare"
-            f" belong to {other} by their groups"
+            f" belong to {other} by their groups or keys"
         )
     return (
         f"{short} {lost:,} of {drawn:,} drawn were left out, more than the spare ones make up for. "

@@ -282,6 +282,7 @@ def _nothing_kept(plan: Plan, parts: list[Part]) -> str:
         (
             f"recipe {plan.recipe.name}: no row was kept of {drawn} drawn ({why})",
             *_faults(plan, parts),
-            "`datagen preview` shows single rows" if reasons else "`datagen preview` counts what they read",
+            f"`datagen preview {plan.recipe.name}` "
+            + ("shows single rows" if reasons else "counts what they read, with the same `--seeds`"),
         )
     )

@@ -23,7 +23,8 @@ TASK: dict[str, Any] = {
     [
         (
             {},
-            "1 row fewer than wanted: of the 25 rows that these seeds give, 0 belong to test by their groups",
+            "1 row fewer than wanted: of the 25 rows that these seeds give, 0 belong to test by their groups"
+            " or keys",
         ),
         ({"kept": {"train": 5, "test": 1}}, ""),
         (
@@ -32,7 +33,7 @@ TASK: dict[str, Any] = {
                 **{"available": {"train": 90, "test": 5}, "rejected": {"over_rows": 4, "duplicate": 17}},
             },
             "2 rows fewer than wanted: 17 of 25 drawn were left out, and the 4 spare belong to test by their"
-            " groups",
+            " groups or keys",
         ),
         (
             {"rejected": {}, "wanted": {"train": 25, "test": 2}, "kept": {"train": 25}},
@@ -58,6 +59,8 @@ def test_a_build_says_how_many_rows_all_tasks_lack() -> None:
     recipe = cast(Recipe, SimpleNamespace(name="shop", tasks=["one", "two"]))
     lines = built(manifest, recipe, Path("runs/shop"), 1.0).splitlines()
     assert "10 of 12 rows: 2 are missing in all" in lines
+    manifest["tasks"]["two"]["available"] = {"train": 0, "test": 0}
+    assert "preview shop --task two --seeds DIR` counts the rows" in built(manifest, recipe, Path("x"), 1.0)
     manifest["tasks"]["two"]["kept"] = {"train": 7}
     assert not [
         line for line in built(manifest, recipe, Path("runs/shop"), 1.0).splitlines() if "missing" in line
