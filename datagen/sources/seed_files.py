@@ -3,11 +3,15 @@
 What is odd about a file, and yet read, is told in a line: other spellings, unknown values, repeated keys.
 """
 
+import codecs
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import duckdb
 import numpy as np
@@ -60,6 +64,8 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
                 head = file.read(64)
             if head.startswith(b"version https://git-lfs"):
                 raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
+            if _kind(path) != "parquet":
+                _check_coding(path)
         for option, pattern in module.FILES_BY.items():
             known = {value: None for path in paths for value in re.findall(pattern, path.name)}
             for value in getattr(options, option) or ():
@@ -83,6 +89,21 @@ def table_files(folder: Path, table: Table) -> list[Path]:
         if paths:
             return sorted({str(path).removesuffix(".gz"): path for path in paths}.values())
     return []
+
+
+def _check_coding(path: Path) -> None:
+    """Raise UserError for a file in UTF-16, as its first bytes tell: DuckDB's own message quotes them."""
+    try:
+        with _opened(path) as file:
+            head = file.read(4)
+    except (OSError, EOFError, zlib.error):  # no whole gzip file, as DuckDB will say
+        return
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head:
+        raise UserError(f"{path}: not UTF-8: save it as UTF-8")
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 _AS_IT_IS = "hive_partitioning = false, union_by_name = false"

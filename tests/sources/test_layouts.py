@@ -120,6 +120,26 @@ def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
         rows(tmp_path, "reviews", "select 1")
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("alpaca/alpaca_data_cleaned.json", "ecinstruct/dataset.json", "m2/sessions_train.csv"),
+        *("mmlu/data/dev/law_dev.csv", "reviews/Toys.jsonl", "reviews/Toys.jsonl.gz"),
+    ],
+)
+def test_a_file_in_utf_16_is_named(tmp_path: Path, name: str, coding: str) -> None:
+    source = name.partition("/")[0]
+    for other in ("reviews/meta_Toys.jsonl", "m2/products_train.csv", "mmlu/data/test/law_test.csv"):
+        put(tmp_path / other, "id\n")
+    data = '[{"instruction": "Hi"}]\n'.encode(coding)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(UserError, match=r"^[^\0]*: not UTF-8: save it as UTF-8$") as error:
+        rows(tmp_path, source, "select 1")
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+
+
 def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
     put(tmp_path / "mmlu/data/dev/law_dev.csv", 'A "b"?,None,NA,0,,C\r\n"Two\nlines",1,2,3,4,D\r\n')
     put(tmp_path / "mmlu/data/test/law_test.csv", "Held out,1,2,3,4,A\n")
