@@ -10,6 +10,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -102,6 +103,19 @@ def _check_coding(path: Path) -> None:
         raise UserError(f"{path}: not UTF-8: save it as UTF-8")
 
 
+def _check_text(path: Path) -> None:
+    """Raise UserError for a file that is not UTF-8, with the first line that is not."""
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
+    with suppress(EOFError, zlib.error), _opened(path) as file:
+        while part := file.read(_HEADER_BYTES):
+            try:
+                decoder.decode(part)
+            except UnicodeDecodeError as error:
+                line = lines + error.object.count(b"\n", 0, error.start)
+                raise UserError(f"{path}:{line}: not UTF-8: save it as UTF-8") from None
+            lines += part.count(b"\n")
+
+
 def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
@@ -134,12 +148,8 @@ def scan(
     """
     path, kind = paths[0], _kind(paths[0])
     try:
-        if kind == "csv" and len(paths) > 1:
-            # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end.
-            for path in paths:
-                connection.execute(f"select count(*) from {_csv(connection, [path], table)[0]}")
-        if len(paths) > 1:
-            path = paths[0].with_name(f"{paths[0].name} and {len(paths) - 1} more")
+        named = paths[0].with_name(f"{path.name} and {len(paths) - 1} more") if len(paths) > 1 else path
+        path = named
         reader, has = _READERS[kind](connection, paths, table)
         missing = [
             name for name in table.columns if name not in {*has, "filename"} and name not in table.optional
@@ -150,6 +160,12 @@ def scan(
                 f"expected are {_some([name for name in table.columns if name != 'filename'])}. "
                 "Is it the publisher's file of this name?"
             )
+        if kind == "csv":
+            # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end,
+            # and looks for bytes that are no text in those columns alone that a query reads.
+            for path in paths:
+                connection.execute(f"select count(columns(*)) from {_csv(connection, [path], table)[0]}")
+            path = named
         if parsed:
             texts = ", ".join(f'"{name}"' for name in table.columns if name in {*has, "filename"})
             connection.execute(
@@ -166,7 +182,10 @@ def scan(
         if kind in ("json", "jsonl"):
             relation = _readable(connection, path, table, relation, say)
         return _keyed(connection, table_name, path, table, relation, say) if table.key else relation
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "utf-8" in str(error).lower():
+            for one in paths if kind != "parquet" else ():
+                _check_text(one)
         raise UserError(
             f"{path}: cannot be read: {first_line(error).rstrip('. ')}. Is it cut off? Fetch it again"
         ) from None
@@ -268,6 +287,8 @@ def _header(path: Path) -> list[str]:
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
     names = next(csv.reader(io.StringIO(head)), [])
+    if any("\ufffd" in name for name in names):
+        _check_text(path)
     if not names:
         raise UserError(f"{path}: cannot be read: it is empty. Fetch it again")
     return [name.strip() for name in names]

@@ -140,6 +140,22 @@ def test_a_file_in_utf_16_is_named(tmp_path: Path, name: str, coding: str) -> No
     assert str(error.value).startswith(f"{tmp_path / name}: ")
 
 
+HEAD = ",".join(SOURCES["m2"].TABLES["products"].columns)
+
+
+@pytest.mark.parametrize("place", ["title", "desc", "header"])
+def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path: Path, place: str) -> None:
+    put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
+    spoilt = {"title": "b,UK,Caf\xe9" + "," * 8, "desc": "b,UK,Hat" + "," * 8 + "Caf\xe9"}.get(place, "")
+    lines = [HEAD, *(f"a{number},UK,Hat" + "," * 8 for number in range(50)), spoilt]
+    if place == "header":
+        lines = [f"{HEAD},caf\xe9"]
+    (tmp_path / "m2/products_train.csv").write_bytes("".join(f"{line}\n" for line in lines).encode("latin-1"))
+    line = len(lines)
+    with pytest.raises(UserError, match=rf"products_train\.csv:{line}: not UTF-8: save it as UTF-8$"):
+        rows(tmp_path, "m2", "select 1")
+
+
 def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
     put(tmp_path / "mmlu/data/dev/law_dev.csv", 'A "b"?,None,NA,0,,C\r\n"Two\nlines",1,2,3,4,D\r\n')
     put(tmp_path / "mmlu/data/test/law_test.csv", "Held out,1,2,3,4,A\n")
@@ -207,9 +223,8 @@ def test_large_files_are_parsed_once(
 ) -> None:
     monkeypatch.setattr("datagen.sources.columns.LARGE", 1)
     put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
-    head = ",".join(SOURCES["m2"].TABLES["products"].columns)
     lines = "\n".join(line + "," * 8 for line in f"a,UK,One\nb,DE,Two\n{odd}".splitlines())
-    put(tmp_path / "m2/products_train.csv", f"{head}\n{lines}\n")
+    put(tmp_path / "m2/products_train.csv", f"{HEAD}\n{lines}\n")
     query = "select id, locale from m2.products"
     plain, told = rows(tmp_path, "m2", query)
     with duckdb.connect() as connection:
