@@ -115,8 +115,12 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def first_line(error: Exception) -> str:
-    """DuckDB's message on one line, without quotes from a damaged file."""
-    line = _told(error)[0].splitlines()[0]
+    """DuckDB's message on one line, without quotes from a damaged file; of a CSV file's line the reason."""
+    line, _, rest = _told(error)[0].partition("\n")
+    if line.startswith("CSV Error on Line: "):
+        before = rest.rpartition("\nPossible fixes:")[0] or rest.partition("\nPossible Solution:")[0]
+        reasons = [text for text in before.split("\n")[1:] if text.strip()]
+        line = f"line {line.rpartition(' ')[2]}: {reasons[-1]}" if reasons else line
     return "".join(character if character.isprintable() else "?" for character in line)
 
 

@@ -186,9 +186,20 @@ def scan(
         if isinstance(error, UnicodeDecodeError) or "utf-8" in str(error).lower():
             for one in paths if kind != "parquet" else ():
                 _check_text(one)
-        raise UserError(
-            f"{path}: cannot be read: {first_line(error).rstrip('. ')}. Is it cut off? Fetch it again"
-        ) from None
+        reason = first_line(error).replace(f' in file "{path.resolve()}"', "").rstrip(". ")
+        cut = not _ends_a_line(path) if kind == "csv" else _ENDED.search(reason)
+        advice = "Is it cut off? Fetch it again" if cut else "Mend it, or fetch it again"
+        raise UserError(f"{path}: cannot be read: {reason}. {advice}") from None
+
+
+_ENDED = re.compile("unexpected end|end of file|too small", re.IGNORECASE)
+"""How DuckDB says that the end of a file is missing."""
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read() == b"\n"
 
 
 def as_parsed(connection: duckdb.DuckDBPyConnection, relation: str, parsed: Path, table: Table) -> bool:

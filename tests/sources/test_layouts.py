@@ -156,6 +156,29 @@ def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path: Path, place: st
         rows(tmp_path, "m2", "select 1")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("m2/products_train.csv", 'b,UK,"Hat" x,,,,,,,,\nc,UK,,,,,,,,,\n', "line 2: Value with unterminated"),
+        (
+            "m2/products_train.csv",
+            "b,UK,Hat\nc,UK,,,,,,,,,\n",
+            "line 2: Expected Number of Columns: 11 Found: 3",
+        ),
+        ("alpaca/alpaca_data_cleaned.json", "{}", "Expected top-level JSON array .* is '{'"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_of_an_end_that_is_there(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
+    put(tmp_path / name, (f"{HEAD}\n" if name.endswith(".csv") else "") + text)
+    with pytest.raises(
+        UserError, match=rf"{name}: cannot be read: {said}[^.]*\. Mend it, or fetch it again$"
+    ):
+        rows(tmp_path, name.partition("/")[0], "select 1")
+
+
 def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
     put(tmp_path / "mmlu/data/dev/law_dev.csv", 'A "b"?,None,NA,0,,C\r\n"Two\nlines",1,2,3,4,D\r\n')
     put(tmp_path / "mmlu/data/test/law_test.csv", "Held out,1,2,3,4,A\n")
@@ -205,7 +228,9 @@ def test_a_json_array_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
         tmp_path / "alpaca/alpaca_data_cleaned.json",
         '[{"instruction": "Hi", "input": "", "output": "Ho"}, {"inst',
     )
-    with pytest.raises(UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON"):
+    with pytest.raises(
+        UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON.* Is it cut off"
+    ):
         rows(tmp_path, "alpaca", "select count(*) from alpaca.rows where output = 'x'")
 
 
