@@ -286,11 +286,20 @@ def _readable(
     It reads the whole of the files, so that damage is theirs and not a query's.
     """
     empty = " and ".join(f'"{name}" is null' for name in table.columns if name != "filename")
-    [(unread,)] = connection.execute(f"select count(*) from ({relation}) where {empty}").fetchall()
-    if unread:
-        say(f"{path}: {unread:,} of its rows left out, which are no JSON objects with such keys")
-        return f"select * from ({relation}) where not ({empty})"
-    return relation
+    file = "filename" if "filename" in table.columns else quoted(path.name)
+    counts = connection.execute(
+        f"select {file}, count(*), count(*) filter ({empty}) as n from ({relation})"
+        " group by 1 having n > 0 order by 1"
+    ).fetchall()
+    for name, rows, unread in counts:
+        one = path.with_name(Path(name).name)
+        if unread == rows:
+            raise UserError(
+                f"{one}: cannot be read: none of its {rows:,} rows is a JSON object with such keys. "
+                "Is it the publisher's file of this name?"
+            )
+        say(f"{one}: {unread:,} of its rows left out, which are no JSON objects with such keys")
+    return f"select * from ({relation}) where not ({empty})" if counts else relation
 
 
 def _header(path: Path) -> list[str]:

@@ -179,6 +179,19 @@ def test_what_is_wrong_is_told_and_nothing_of_an_end_that_is_there(
         rows(tmp_path, name.partition("/")[0], "select 1")
 
 
+def test_a_file_without_one_readable_row_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\nnot json\n")
+    put(tmp_path / "reviews" / "Books.jsonl", "not json\n" * 3)
+    put(tmp_path / "reviews" / "meta_Toys.jsonl", json.dumps(ITEM) + "\n")
+    with pytest.raises(
+        UserError, match=r"/Books\.jsonl: cannot be read: none of its 3 rows is a JSON object"
+    ):
+        rows(tmp_path, "reviews", "select 1")
+    (tmp_path / "reviews" / "Books.jsonl").unlink()
+    _, told = rows(tmp_path, "reviews", "select 1")
+    assert [line for line in told if "1 of its rows left out" in line] == told
+
+
 def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
     put(tmp_path / "mmlu/data/dev/law_dev.csv", 'A "b"?,None,NA,0,,C\r\n"Two\nlines",1,2,3,4,D\r\n')
     put(tmp_path / "mmlu/data/test/law_test.csv", "Held out,1,2,3,4,A\n")
