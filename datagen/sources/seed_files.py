@@ -79,6 +79,25 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
     return found
 
 
+def unpaired(source: str, options: BaseModel, files: Mapping[str, Sequence[Path]]) -> list[str]:
+    """A line for what some tables of a source have a file of, and others none: joins give no row of it."""
+    module, lines = SOURCES[source], []
+    for option, pattern in module.FILES_BY.items():
+        known = {
+            name: {value for path in paths for value in re.findall(pattern, path.name)}
+            for name, paths in files.items()
+            if not getattr(options, option)  # each of those chosen has its files
+        }
+        for name, values in known.items():
+            if missing := sorted(set().union(*known.values()) - values):
+                file = module.TABLES[name].file
+                lines.append(
+                    f"{source}.{name}: no file {file} of {option} {_some(missing)}, as another table has: "
+                    "what joins them gives no row of it"
+                )
+    return lines
+
+
 def table_files(folder: Path, table: Table) -> list[Path]:
     """The files of a table in its source's folder, by name: what its first pattern that fits any matches.
 

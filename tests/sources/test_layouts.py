@@ -70,7 +70,8 @@ def test_reviews_are_json_lines_of_any_number_of_categories(tmp_path: Path, name
     )
     found, told = rows(tmp_path, "reviews", query)
     assert found == [("Toys", None, "Wool", None), ("Toys", None, None, "Red")]
-    assert [f"{items}: 1 of its rows left out" in line for line in told] == [True]
+    assert [f"{items}: 1 of its rows left out" in line for line in told] == [False, True]
+    assert "no file meta_*.jsonl of category Books" in told[0]
 
 
 def test_some_files_may_still_be_packed(tmp_path: Path) -> None:
@@ -108,6 +109,17 @@ def test_a_category_without_a_file_is_named(tmp_path: Path) -> None:
         rows(tmp_path, "reviews", query, category=["Toys", "Toy"])
     with pytest.raises(UserError, match=r"meta_\*\.jsonl: no such file of the category `Books`"):
         rows(tmp_path, "reviews", query, category=["Books"])
+
+
+def test_a_category_with_half_of_its_files_is_told(tmp_path: Path) -> None:
+    for name, row in (("Toys", REVIEW), ("Books", REVIEW), ("meta_Toys", ITEM), ("meta_Games", ITEM)):
+        put(tmp_path / "reviews" / f"{name}.jsonl", json.dumps({**row, "parent_asin": name}) + "\n")
+    _, told = rows(tmp_path, "reviews", "select 1")
+    assert [line.partition(", as")[0] for line in told] == [
+        "reviews.reviews: no file [A-Z]*.jsonl of category Games",
+        "reviews.items: no file meta_*.jsonl of category Books",
+    ]
+    assert rows(tmp_path, "reviews", "select 1", category=["Toys"])[1] == []
 
 
 def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
