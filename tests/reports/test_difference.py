@@ -3,12 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from datagen.cli import main
 from datagen.reject_reasons import SPARE
 from datagen.storage.files import write_json
-from datagen.storage.manifest import MANIFEST, read_manifest
+from datagen.storage.manifest import MANIFEST, read_manifest, shard_files
 
 
 def test_a_run_is_as_itself_and_unlike_another(shop_run: Path, tmp_path: Path) -> None:
@@ -36,6 +37,26 @@ def test_spare_rows_are_not_left_out(shop_run: Path, tmp_path: Path) -> None:
     write_json(manifest, other / MANIFEST)
     told = CliRunner().invoke(main, ["report", "--diff", str(shop_run), str(other)]).output
     assert f"{len(manifest['tasks'])} of {len(manifest['tasks'])} tasks have the same numbers" in told
+
+
+def spoilt(shard: Path, how: str) -> None:
+    data = shard.read_bytes()
+    flipped = data[:4] + bytes(255 - byte for byte in data[4:-5000]) + data[-5000:]
+    shard.write_bytes({"cut": data[:-100], "damaged": flipped, "empty": b""}[how])
+
+
+@pytest.mark.parametrize("how", ["cut", "damaged", "empty"])
+@pytest.mark.parametrize("command", ["report", "show"])
+def test_a_spoilt_shard_is_named(shop_run: Path, tmp_path: Path, command: str, how: str) -> None:
+    other = Path(shutil.copytree(shop_run, tmp_path / "other"))
+    shard = shard_files(other)[0]
+    spoilt(shard, how)
+    words = ["--diff", str(shop_run), str(other)] if command == "report" else ["a", "--run", str(other)]
+    result = CliRunner().invoke(main, [command, *words])
+    assert isinstance(result.exception, SystemExit)
+    assert f"{shard.name}: not a whole Parquet file (" in result.stderr
+    assert result.stderr.endswith("Build the run again\n")
+    assert result.stderr.count("\n") == 1
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
