@@ -63,3 +63,16 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["report", "--diff", str(tmp_path / "a"), str(tmp_path / "b")])
     assert result.exit_code == 1
     assert "a" in result.output
+
+
+def test_one_run_alone_has_its_page_named(shop_run: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["report", shop_run.name, "--runs", str(shop_run.parent)])
+    assert (result.exit_code, result.stdout) == (0, f"{shop_run / 'report.html'}\n")
+    for words, said in (
+        ([], "name one run"),
+        (["a", "--diff", "b", "c"], "name one run"),
+        ([str(tmp_path)], "not a finished run"),
+    ):
+        result = CliRunner().invoke(main, ["report", *words])
+        assert result.exit_code == 1
+        assert said in result.stderr
