@@ -24,7 +24,7 @@ from datagen.errors import UserError
 from datagen.sources import SOURCES
 from datagen.sources.query import first_line, quoted
 from datagen.sources.source import Table
-from datagen.suggest import among
+from datagen.suggest import among, nearest
 
 
 def check_folders(sources: Iterable[str], location: Path) -> None:
@@ -34,9 +34,17 @@ def check_folders(sources: Iterable[str], location: Path) -> None:
     missing = [name for name in sources if name not in there]
     if there and missing:
         raise UserError(
-            f"{location}: no folder for {', '.join(missing)}. `datagen sources` says where to get files; "
-            f"SOURCES={' '.join(there)!r} (or --sources {' '.join(there)!r}) builds from what is there alone"
+            f"{location}: no folder for {', '.join(missing)}{misnamed(location, missing)}. "
+            f"`datagen sources` says where to get files; SOURCES={' '.join(there)!r} (or "
+            f"--sources {' '.join(there)!r}) builds from what is there alone"
         )
+
+
+def misnamed(location: Path, missing: Iterable[str]) -> str:
+    """What to say after sources without a folder: which folders are misspelt ones, as `Reviews` is."""
+    others = [path.name for path in sorted(location.glob("*/")) if path.is_dir() and path.name not in SOURCES]
+    near = [(other, name) for name in missing for other in others if nearest(other, SOURCES) == name]
+    return "".join(f" (it has `{other}`: did you mean `{name}`?)" for other, name in near)
 
 
 def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, list[Path]]:
