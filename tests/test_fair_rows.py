@@ -143,6 +143,28 @@ def test_a_question_needs_no_picture_and_its_signs_are_read_right(tmp_path: Path
     assert [row["text"] for row in drawn(tmp_path, "mmlu", "science")] == asked[:1]
 
 
+def test_no_question_is_of_sex_or_of_a_book_that_is_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "mmlu" / "data" / "val"
+    folder.mkdir(parents=True)
+    asked = {
+        "sociology": [
+            "Which of these is a group of two?",
+            "Is there a law against sex discrimination?",
+            "What do surveys tell of sexual intercourse?",
+            "What does the text's definition of a norm include?",
+            "A norm refers to: (Chapter 10 p. 245)",
+            "What is the best advice in this book?",
+            "Whom does the poet praise in the passage above?",
+        ],
+        "human_sexuality": ["Which group was asked by that survey?"],
+    }
+    for subject, questions in asked.items():
+        with (folder / f"{subject}_val.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([text, "One", "Two", "Three", "Four", "A"] for text in questions)
+    found = {row["text"] for row in drawn(tmp_path, "mmlu", "society")}
+    assert found == set(asked["sociology"][:2])
+
+
 def test_a_wrong_snippet_has_no_word_that_may_tell_of_the_aspect(tmp_path: Path) -> None:
     told = [
         "It is beautiful", "So stylish and I love it", "What an attractive thing", "Very comfortable to wear",
