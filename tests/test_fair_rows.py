@@ -203,6 +203,26 @@ def test_an_answer_is_a_query_without_misspelt_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("locale", "title", "query", "asked"),
+    [
+        ("jp", "スマホケース スポーツ スマホカバー サッカー", "スマホかばー スポーツ", False),
+        ("jp", "スマホケース スポーツ スマホカバー サッカー", "スマホカバー スポーツ", True),
+        ("jp", "防水携帯ケース", "放水 携帯", False),
+        ("jp", "防水携帯ケース", "防水 携帯", True),
+        ("jp", "水泳ゴーグル 子供用ゴーグル 競泳", "子供ゴーグル", True),
+        ("es", "Puzzles de madera, juguete para niña y niños 4 años", "niña de 4 años", False),
+        ("es", "Puzzles de madera, juguete para niña y niños 4 años", "juguete niña 4 años", True),
+    ],
+)
+def test_a_query_to_write_is_well_spelt_and_names_a_thing(
+    tmp_path: Path, locale: str, title: str, query: str, asked: bool
+) -> None:
+    product = {"product_title": title, "product_locale": locale}
+    rows = rows_of(tmp_path, "esci_generation/query_for_foreign_product", [product], [query])
+    assert bool(rows) == asked
+
+
+@pytest.mark.parametrize(
     ("title", "total"),
     [
         ("Udon Noodles, 7.76 oz (Pack of 6)", "46.56 ounces"),
