@@ -520,6 +520,15 @@ def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
     assert asks in template.render(0, slots)
 
 
+@pytest.mark.parametrize("name", ["pieces_left", "packs_needed"])
+def test_nobody_uses_up_a_toy(name: str) -> None:
+    template = load_template(Path(f"templates/multiple_choice/{name}.j2"))
+    slots = dict.fromkeys(template.slots, "3") | {"title": "Toy Bricks, 100 pieces"}
+    asked = [template.render(place, slots) for place in range(len(template.wordings))]
+    assert asked
+    assert not [text for text in asked if "use" in text.lower()]
+
+
 @pytest.mark.parametrize(("rival", "asked"), [("Crafty Minds", False), ("Mindful Craft", True)])
 def test_a_title_that_begins_with_a_known_brand_may_tell_its_own(
     tmp_path: Path, rival: str, asked: bool
