@@ -274,29 +274,41 @@ def show(name: str, run: Path | None, runs: Path, task: str | None, seeds: str |
 
 
 @main.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--diff",
     "pair",
     nargs=2,
-    required=True,
     type=click.Path(path_type=Path),
     metavar="RUN RUN",
     help="Two runs to set side by side.",
 )
 @RUNS
-def report(pair: tuple[Path, Path], runs: Path) -> None:
-    """Set two runs side by side, by tasks and by what they are made of.
+def report(run: Path | None, pair: tuple[Path, Path] | None, runs: Path) -> None:
+    """Name a run's report.html, or set two runs side by side.
 
-    RUN is a folder, or the name of one in --runs. Its own report is report.html in there.
+    RUN is a folder, or the name of one in --runs. Two are compared by tasks and by what they are made of.
 
     \b
-    Example:
+    Examples:
+      datagen report esci_mcq
       datagen report --diff esci_small esci_all
     """
     from datagen.pipeline.lockfile import read_lock, recipe_of
     from datagen.reports.difference import difference
     from datagen.storage.manifest import read_manifest, run_folder
 
+    if run and not pair:
+        page = run_folder(run, runs) / "report.html"
+        if not page.is_file():
+            read_manifest(page.parent)  # which tells what is no finished run
+            raise UserError(f"{page}: no such file. Build the run again")
+        click.echo(page)
+        return
+    if run or not pair:
+        raise UserError(
+            "report: name one run, as in `report esci_mcq`, or two, as in `report --diff RUN RUN`"
+        )
     first, second = pair = run_folder(pair[0], runs), run_folder(pair[1], runs)
     recipes = recipe_of(read_lock(first)), recipe_of(read_lock(second))
     click.echo(difference(pair, recipes, (read_manifest(first), read_manifest(second))))

@@ -244,7 +244,9 @@ def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: 
     ]
     products = [{"product_bullet_point": line} for line in lines]
     lines.append("Easy Grip: Whoever takes it in wet hands is sure to keep it")  # could stand before anything
-    lines.append("Rust Proof: Steel that will not rust in rain or at sea")
+    lines.append("Easy To Use: As easy to put away as it is to take out, for all")  # tells of half of it
+    lines.append("Rustiest Steel: Steel that rusts like none that you have had")
+    lines.append("Rust Proof: Proof against rust in rain or at sea for many years")
     products.append({"product_bullet_point": "\n".join(lines)})
     lines = ["Faux Leather Chairs: Leather that looks and feels like that of a cow"]  # names the product
     products.append({"product_bullet_point": lines[0], "product_title": "Dining Chair"})
@@ -256,9 +258,9 @@ def test_headings_about_the_seller_or_too_long_ones_are_not_asked_for(tmp_path: 
 def test_a_heading_is_in_train_or_in_test(tmp_path: Path, task: str) -> None:
     """Many products share their features' texts: what products in test ask could be learnt by heart."""
     lines = [
-        "Rust Proof: Steel that does not rust at all",
-        "Easy Grip: You grip it firmly, even when it is wet",
-        "Two Lids: Keeps lids of both sizes where you find them",
+        "Rust Proof: Steel that does not rust at all, which we have proof of",
+        "Easy Grip: You grip it firmly, and easily when it is wet",
+        "Two Lids: Keeps two lids of both sizes where you find them",
     ]
     products = [{"product_bullet_point": "\n".join(lines)}] * 20
     rows = rows_of(tmp_path, f"esci_generation/{task}", products)

@@ -143,6 +143,28 @@ def test_a_question_needs_no_picture_and_its_signs_are_read_right(tmp_path: Path
     assert [row["text"] for row in drawn(tmp_path, "mmlu", "science")] == asked[:1]
 
 
+def test_no_question_is_of_sex_or_of_a_book_that_is_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "mmlu" / "data" / "val"
+    folder.mkdir(parents=True)
+    asked = {
+        "sociology": [
+            "Which of these is a group of two?",
+            "Is there a law against sex discrimination?",
+            "What do surveys tell of sexual intercourse?",
+            "What does the text's definition of a norm include?",
+            "A norm refers to: (Chapter 10 p. 245)",
+            "What is the best advice in this book?",
+            "Whom does the poet praise in the passage above?",
+        ],
+        "human_sexuality": ["Which group was asked by that survey?"],
+    }
+    for subject, questions in asked.items():
+        with (folder / f"{subject}_val.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([text, "One", "Two", "Three", "Four", "A"] for text in questions)
+    found = {row["text"] for row in drawn(tmp_path, "mmlu", "society")}
+    assert found == set(asked["sociology"][:2])
+
+
 def test_a_wrong_snippet_has_no_word_that_may_tell_of_the_aspect(tmp_path: Path) -> None:
     told = [
         "It is beautiful", "So stylish and I love it", "What an attractive thing", "Very comfortable to wear",
@@ -178,6 +200,26 @@ def test_an_answer_is_a_query_without_misspelt_words(tmp_path: Path) -> None:
             for row in rows_of(tmp_path / f"{place}{nth}", f"esci_generation/{task}", [product], [query])
         ]
         assert rows == [right]
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "query", "asked"),
+    [
+        ("jp", "スマホケース スポーツ スマホカバー サッカー", "スマホかばー スポーツ", False),
+        ("jp", "スマホケース スポーツ スマホカバー サッカー", "スマホカバー スポーツ", True),
+        ("jp", "防水携帯ケース", "放水 携帯", False),
+        ("jp", "防水携帯ケース", "防水 携帯", True),
+        ("jp", "水泳ゴーグル 子供用ゴーグル 競泳", "子供ゴーグル", True),
+        ("es", "Puzzles de madera, juguete para niña y niños 4 años", "niña de 4 años", False),
+        ("es", "Puzzles de madera, juguete para niña y niños 4 años", "juguete niña 4 años", True),
+    ],
+)
+def test_a_query_to_write_is_well_spelt_and_names_a_thing(
+    tmp_path: Path, locale: str, title: str, query: str, asked: bool
+) -> None:
+    product = {"product_title": title, "product_locale": locale}
+    rows = rows_of(tmp_path, "esci_generation/query_for_foreign_product", [product], [query])
+    assert bool(rows) == asked
 
 
 @pytest.mark.parametrize(
@@ -476,6 +518,15 @@ def test_nobody_asks_what_audience_a_product_has(kind: str, asks: str) -> None:
         "listing": "0. a\n1. b",
     }
     assert asks in template.render(0, slots)
+
+
+@pytest.mark.parametrize("name", ["pieces_left", "packs_needed"])
+def test_nobody_uses_up_a_toy(name: str) -> None:
+    template = load_template(Path(f"templates/multiple_choice/{name}.j2"))
+    slots = dict.fromkeys(template.slots, "3") | {"title": "Toy Bricks, 100 pieces"}
+    asked = [template.render(place, slots) for place in range(len(template.wordings))]
+    assert asked
+    assert not [text for text in asked if "use" in text.lower()]
 
 
 @pytest.mark.parametrize(("rival", "asked"), [("Crafty Minds", False), ("Mindful Craft", True)])

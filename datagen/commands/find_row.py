@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rapidfuzz import fuzz, process
 
 from datagen.errors import UserError
 from datagen.recipe.model import Recipe
 from datagen.schema import SHARD
+from datagen.storage.files import read_shard
 from datagen.suggest import among
 
 PREFIX = re.compile(r"[0-9a-f]{1,32}")
@@ -66,7 +66,7 @@ def _index(run: Path) -> pa.Table:
     place = [("file", pa.dictionary(pa.int32(), pa.string())), ("position", pa.int64())]
     tables = [pa.schema([*columns, *place]).empty_table()]
     for path in sorted([*run.glob("data/*.parquet"), *run.glob("rejects/*.parquet")]):
-        table = pq.read_table(path, columns=[column.name for column in columns])
+        table = read_shard(path, [column.name for column in columns])
         file = pa.repeat(path.relative_to(run).as_posix(), table.num_rows).dictionary_encode()
         positions = pa.array(range(table.num_rows), pa.int64())
         tables.append(table.append_column("file", file).append_column("position", positions))
@@ -74,7 +74,7 @@ def _index(run: Path) -> pa.Table:
 
 
 def _read(run: Path, file: str, position: int) -> Found:
-    return Found(file, position, pq.read_table(run / file).slice(position, 1).to_pylist()[0])
+    return Found(file, position, read_shard(run / file).slice(position, 1).to_pylist()[0])
 
 
 def _ambiguous(name: str, hits: list[dict[str, Any]]) -> str:

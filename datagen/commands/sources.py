@@ -14,7 +14,7 @@ from datagen.sources import SOURCES
 from datagen.sources.database import open_layout, open_seeds, tables_of
 from datagen.sources.locate import find_seeds
 from datagen.sources.query import bounded, columns_of
-from datagen.sources.seed_files import table_files
+from datagen.sources.seed_files import misnamed, table_files
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import COLUMNS, LISTS, lists
 from datagen.suggest import among
@@ -112,8 +112,8 @@ def check(seeds: Path) -> tuple[str, int]:
         if seeds.name in SOURCES:
             raise UserError(f"{seeds}: the folder of {seeds.name} itself. Name the one above: {seeds.parent}")
         raise UserError(
-            f"{seeds}: none of the folders {', '.join(SOURCES)} is in it. `datagen sources` says where "
-            "to get their files"
+            f"{seeds}: none of the folders {', '.join(SOURCES)} is in it{misnamed(seeds, SOURCES)}. "
+            "`datagen sources` says where to get their files"
         )
     parts, broken = [], 0
     for name, module in SOURCES.items():
@@ -121,7 +121,8 @@ def check(seeds: Path) -> tuple[str, int]:
         if not (seeds / name).is_dir():
             files = ", ".join(table.file for table in module.TABLES.values() if not table.without)
             parts.append(
-                f"{heading(name)}  not there. Put {files} into {seeds / name}/, from\n  {module.DOWNLOAD}"
+                f"{heading(name)}  not there{misnamed(seeds, [name])}. "
+                f"Put {files} into {seeds / name}/, from\n  {module.DOWNLOAD}"
             )
             continue
         try:

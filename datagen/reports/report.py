@@ -21,6 +21,7 @@ from datagen.reject_reasons import CONTAMINATED, SPARE, explain
 from datagen.reports.card import limited
 from datagen.reports.shortcuts import FAMILIES, exceeded
 from datagen.schema import LANGUAGES, TaskType
+from datagen.storage.files import read_shard
 from datagen.storage.manifest import shard_files
 from datagen.teacher.gates import GATES
 
@@ -135,7 +136,7 @@ def _languages(made_of: _MadeOf) -> dict[str, Counter[str]]:
 def _made_of(run: Path) -> _MadeOf:
     found: _MadeOf = defaultdict(Counter)
     for file in shard_files(run):
-        table = pq.read_table(file, columns=["task", "language", "source", "license"])
+        table = read_shard(file, ["task", "language", "source", "license"])
         made_of = [pc.binary_join(table[name], "\n") for name in ("source", "license")]
         flat = pa.table(
             [table["task"], table["language"], *made_of], names=["task", "language", "of", "under"]

@@ -23,7 +23,7 @@ from datagen.console.progress import Say
 from datagen.sources import SOURCES
 from datagen.sources.columns import columns_of_files
 from datagen.sources.query import own_name, quoted, reads
-from datagen.sources.seed_files import casts, check_folders, one_file, scan, seed_files
+from datagen.sources.seed_files import casts, check_folders, one_file, scan, seed_files, unpaired
 from datagen.sources.source import MADE_UP
 from datagen.sources.staging import staged
 from datagen.sources.word_lists import LISTS, create_lists, lists
@@ -201,6 +201,8 @@ def _create_tables(
 ) -> list[Path]:
     """Make the tables of a source; gives the files of kept columns that they read."""
     connection.execute(f"create schema {source}")
+    for line in unpaired(source, options, files):
+        say(line)
     found = []
     for name, table in SOURCES[source].TABLES.items():
         full = f"{source}.{name}"

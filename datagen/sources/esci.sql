@@ -193,10 +193,12 @@ beside as (
 select locale, split, query_id, list_distinct(flatten(list(others order by word))) as others from beside group by all;
 
 -- Queries that are not misspelt: all of their words stand in the title of some exact product; of one word alone, it stands there
--- whole. Of a Japanese query half of its pairs of characters do, and each word in katakana.
+-- whole. Of a Japanese query half of its pairs of characters do, each word in katakana, and those that are misspelt most: what stands in
+-- hiragana for katakana (`かばー`), and short words of kanji.
 create table esci.spelled as
 select locale, query_id from esci.titled where label = 'E' and (  -- no `case`, which would ask for the words of every title
-    locale = 'jp' and overlap >= 0.5 and len([word for word in regexp_extract_all(query, '[\p{Katakana}ー]{3,}')
+    locale = 'jp' and overlap >= 0.5 and len([word for word in regexp_extract_all(query, '[\p{Katakana}ー]{3,}|\p{Hiragana}+ー')
+            || list_filter(string_split(query, ' '), lambda part: regexp_full_match(part, '\p{Han}{2,3}'))
         if not contains(replace(title, ' ', ''), word)]) = 0
     or locale <> 'jp' and coalesce(overlap, 1) = 1
         and (contains(query, ' ') or list_has_all(words_of(title, language), words_of(query, language))))
@@ -204,7 +206,7 @@ group by all;
 
 -- For every product a query that it answers exactly, one by chance of those that its page bears out, that ask for nothing
 -- to be absent and are not misspelt: it can be guessed. Three in four of its words stand in the title, as half of the products
--- that have fewer read wrong.
+-- that have fewer read wrong. It names more than an audience, a color or an age.
 create table esci.guesses as
 with fitting as (
     select locale, product_id, min({lot: lot, query_id: query_id, query: query, split: split}) as best
@@ -213,7 +215,9 @@ with fitting as (
         and not regexp_matches(lower(query), '#|\b(?:without|no|not|sin)\b|[\p{Han}\p{Katakana}ー](?:なし|無し)')
     group by all
 )
-select locale, product_id, best.query_id as query_id, best.query as query, best.split as split from fitting;
+select locale, product_id, best.query_id as query_id, best.query as query, best.split as split
+from fitting where locale = 'jp' and length(best.query) > 4  -- has no blanks: the word for what it is may hold an audience
+    or len(type_words(regexp_replace(best.query, '(?i)\d+ ?(?:años?|meses|years?|months?|歳)(?: old)?', ' ', 'g'), language(locale))) > 0;
 
 -- Measures that titles tell (`measures_in`), of up to 100,000 products of each marketplace: every number with a unit, but in a
 -- brand's name. `sound` is

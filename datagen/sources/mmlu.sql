@@ -1,7 +1,8 @@
 -- Questions that stand alone, with four options in any order. `area` puts subjects together: `business`, `science`,
 -- `medicine`, `society`, `humanities`, `everyday`, `arithmetic`, and `reading` for a text with a question. `open` tells
 -- those that can be asked without their options, as they ask for one name or number and answer shortly, `reference` is the right one. Left out are questions about pictures, long
--- ones, those whose signs were read in a wrong encoding, those that stand again with another answer, and those whose options name others by letter (`both A and B`); `all of the
+-- ones, those whose signs were read in a wrong encoding, those that stand again with another answer, those that point at a book or a page that is not shown, the subject of
+-- human sexuality and what is of sex elsewhere, and those whose options name others by letter (`both A and B`); `all of the
 -- above` is written `all of these`, since any order must do.
 create table mmlu.asked as
 with worded as (
@@ -26,7 +27,7 @@ select key, text, options, answer,
         when subject in ('anatomy', 'clinical_knowledge', 'college_medicine', 'medical_genetics', 'nutrition',
             'professional_medicine', 'virology') then 'medicine'
         when subject in ('high_school_geography', 'high_school_government_and_politics', 'high_school_psychology',
-            'human_sexuality', 'professional_psychology', 'security_studies', 'sociology', 'us_foreign_policy') then 'society'
+            'professional_psychology', 'security_studies', 'sociology', 'us_foreign_policy') then 'society'
         when subject in ('formal_logic', 'high_school_european_history', 'high_school_us_history', 'jurisprudence',
             'high_school_world_history', 'international_law', 'logical_fallacies', 'moral_disputes', 'moral_scenarios',
             'philosophy', 'prehistory', 'professional_law', 'world_religions', 'aux_law_90s') then 'humanities'
@@ -47,6 +48,13 @@ from once
 where len(options) = 4 and list_unique(list_transform(options, lambda option: lower(option))) = 4
     and not regexp_matches(lower(text), '\b(?:figure|diagram|graph|picture|photograph|map|table) (?:below|above|shows?'
         || '|at)\b|\b(?:shown|given) (?:below|above)\b|\bfig(?:ure|\.) ?\d|\bfollowing situation:?$')
+    and coalesce(subject, '') <> 'human_sexuality'
+    and not regexp_matches(lower(text || options::varchar), '\b(?:sexual(?:ly)? (?:intercourse|activit\w+|acts?|arous\w+|assault\w*|abuse\w*)'
+        || '|rap(?:e|es|ed|ing|ists?)|incest\w*|molest\w*|p(?:a?e)dophil\w*|porn\w*|prostitut\w*|erotic\w*|erogenous|orgasm\w*|masturbat\w*'
+        || '|ejaculat\w*|erect(?:ile|ions?)|genitals?|genitalia|penis\w*|vagina\w*|clitor\w*|condoms?)\b')
+    and not (length(text) < 400 and regexp_matches(lower(text || options::varchar), '\b(?:chapter \d|p(?:age|\.) ?\d)'
+        || '|\b(?:this|our|your) (?:text)?book\b|\b(?:this|the) text(?:book|[''’]s)?(?:[ ,.?]|$)|\b(?:passage|excerpt|quotation|document|text|paragraph|table|map|cartoon)s?,? (?:above|below)\b'
+        || '|\baccording to (?:the|this) (?:text|author|passage|(?:text)?book|chapter)\b|\bin the (?:passage|excerpt)\b'))
     and not regexp_matches(text || options::varchar, 'â€|‚Ä|Ã[©¨¼¶¤]|\x{fffd}')
     and not regexp_matches(lower(options::varchar), '\babove\b|\bbelow\b|[ (\[][a-d]\)?,? (?:and|or|nor|&'
         || '|but not) \(?[a-d]\b|\b(?:first|second|third|last) (?:and|option|choice|answer)\b');

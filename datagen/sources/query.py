@@ -105,7 +105,7 @@ def _sql_error(error: duckdb.Error, sql: str, prefix: int = 0) -> SqlError:
     return SqlError(*place(sql, offset - prefix), " ".join(message.split()))
 
 
-def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
+def _told(error: Exception) -> tuple[str, int]:
     """DuckDB's message, and the byte of the query that it is about; 0 where it names none."""
     text = str(error)
     if '{"exception_type"' not in text:
@@ -114,9 +114,13 @@ def _told(error: duckdb.Error | OSError) -> tuple[str, int]:
     return fields["exception_message"], int(fields.get("position", 0))
 
 
-def first_line(error: duckdb.Error | OSError) -> str:
-    """DuckDB's message on one line, without quotes from a damaged file."""
-    line = _told(error)[0].splitlines()[0]
+def first_line(error: Exception) -> str:
+    """DuckDB's message on one line, without quotes from a damaged file; of a CSV file's line the reason."""
+    line, _, rest = _told(error)[0].partition("\n")
+    if line.startswith("CSV Error on Line: "):
+        before = rest.rpartition("\nPossible fixes:")[0] or rest.partition("\nPossible Solution:")[0]
+        reasons = [text for text in before.split("\n")[1:] if text.strip()]
+        line = f"line {line.rpartition(' ')[2]}: {reasons[-1]}" if reasons else line
     return "".join(character if character.isprintable() else "?" for character in line)
 
 

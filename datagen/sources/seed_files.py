@@ -3,11 +3,16 @@
 What is odd about a file, and yet read, is told in a line: other spellings, unknown values, repeated keys.
 """
 
+import codecs
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import duckdb
 import numpy as np
@@ -19,7 +24,7 @@ from datagen.errors import UserError
 from datagen.sources import SOURCES
 from datagen.sources.query import first_line, quoted
 from datagen.sources.source import Table
-from datagen.suggest import among
+from datagen.suggest import among, nearest
 
 
 def check_folders(sources: Iterable[str], location: Path) -> None:
@@ -29,9 +34,17 @@ def check_folders(sources: Iterable[str], location: Path) -> None:
     missing = [name for name in sources if name not in there]
     if there and missing:
         raise UserError(
-            f"{location}: no folder for {', '.join(missing)}. `datagen sources` says where to get files; "
-            f"SOURCES={' '.join(there)!r} (or --sources {' '.join(there)!r}) builds from what is there alone"
+            f"{location}: no folder for {', '.join(missing)}{misnamed(location, missing)}. "
+            f"`datagen sources` says where to get files; SOURCES={' '.join(there)!r} (or "
+            f"--sources {' '.join(there)!r}) builds from what is there alone"
         )
+
+
+def misnamed(location: Path, missing: Iterable[str]) -> str:
+    """What to say after sources without a folder: which folders are misspelt ones, as `Reviews` is."""
+    others = [path.name for path in sorted(location.glob("*/")) if path.is_dir() and path.name not in SOURCES]
+    near = [(other, name) for name in missing for other in others if nearest(other, SOURCES) == name]
+    return "".join(f" (it has `{other}`: did you mean `{name}`?)" for other, name in near)
 
 
 def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, list[Path]]:
@@ -60,6 +73,8 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
                 head = file.read(64)
             if head.startswith(b"version https://git-lfs"):
                 raise UserError(f"{path}: a git LFS pointer, not data. Run `git lfs pull` in its repository")
+            if _kind(path) != "parquet":
+                _check_coding(path)
         for option, pattern in module.FILES_BY.items():
             known = {value: None for path in paths for value in re.findall(pattern, path.name)}
             for value in getattr(options, option) or ():
@@ -70,6 +85,25 @@ def seed_files(source: str, location: Path, options: BaseModel) -> dict[str, lis
                     )
         found[name] = paths
     return found
+
+
+def unpaired(source: str, options: BaseModel, files: Mapping[str, Sequence[Path]]) -> list[str]:
+    """A line for what some tables of a source have a file of, and others none: joins give no row of it."""
+    module, lines = SOURCES[source], []
+    for option, pattern in module.FILES_BY.items():
+        known = {
+            name: {value for path in paths for value in re.findall(pattern, path.name)}
+            for name, paths in files.items()
+            if not getattr(options, option)  # each of those chosen has its files
+        }
+        for name, values in known.items():
+            if missing := sorted(set().union(*known.values()) - values):
+                file = module.TABLES[name].file
+                lines.append(
+                    f"{source}.{name}: no file {file} of {option} {_some(missing)}, as another table has: "
+                    "what joins them gives no row of it"
+                )
+    return lines
 
 
 def table_files(folder: Path, table: Table) -> list[Path]:
@@ -83,6 +117,34 @@ def table_files(folder: Path, table: Table) -> list[Path]:
         if paths:
             return sorted({str(path).removesuffix(".gz"): path for path in paths}.values())
     return []
+
+
+def _check_coding(path: Path) -> None:
+    """Raise UserError for a file in UTF-16, as its first bytes tell: DuckDB's own message quotes them."""
+    try:
+        with _opened(path) as file:
+            head = file.read(4)
+    except (OSError, EOFError, zlib.error):  # no whole gzip file, as DuckDB will say
+        return
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head:
+        raise UserError(f"{path}: not UTF-8: save it as UTF-8")
+
+
+def _check_text(path: Path) -> None:
+    """Raise UserError for a file that is not UTF-8, with the first line that is not."""
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
+    with suppress(EOFError, zlib.error), _opened(path) as file:
+        while part := file.read(_HEADER_BYTES):
+            try:
+                decoder.decode(part)
+            except UnicodeDecodeError as error:
+                line = lines + error.object.count(b"\n", 0, error.start)
+                raise UserError(f"{path}:{line}: not UTF-8: save it as UTF-8") from None
+            lines += part.count(b"\n")
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 _AS_IT_IS = "hive_partitioning = false, union_by_name = false"
@@ -113,12 +175,8 @@ def scan(
     """
     path, kind = paths[0], _kind(paths[0])
     try:
-        if kind == "csv" and len(paths) > 1:
-            # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end.
-            for path in paths:
-                connection.execute(f"select count(*) from {_csv(connection, [path], table)[0]}")
-        if len(paths) > 1:
-            path = paths[0].with_name(f"{paths[0].name} and {len(paths) - 1} more")
+        named = paths[0].with_name(f"{path.name} and {len(paths) - 1} more") if len(paths) > 1 else path
+        path = named
         reader, has = _READERS[kind](connection, paths, table)
         missing = [
             name for name in table.columns if name not in {*has, "filename"} and name not in table.optional
@@ -129,6 +187,12 @@ def scan(
                 f"expected are {_some([name for name in table.columns if name != 'filename'])}. "
                 "Is it the publisher's file of this name?"
             )
+        if kind == "csv":
+            # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end,
+            # and looks for bytes that are no text in those columns alone that a query reads.
+            for path in paths:
+                connection.execute(f"select count(columns(*)) from {_csv(connection, [path], table)[0]}")
+            path = named
         if parsed:
             texts = ", ".join(f'"{name}"' for name in table.columns if name in {*has, "filename"})
             connection.execute(
@@ -145,10 +209,24 @@ def scan(
         if kind in ("json", "jsonl"):
             relation = _readable(connection, path, table, relation, say)
         return _keyed(connection, table_name, path, table, relation, say) if table.key else relation
-    except duckdb.Error as error:
-        raise UserError(
-            f"{path}: cannot be read: {first_line(error).rstrip('. ')}. Is it cut off? Fetch it again"
-        ) from None
+    except (duckdb.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "utf-8" in str(error).lower():
+            for one in paths if kind != "parquet" else ():
+                _check_text(one)
+        reason = first_line(error).replace(f' in file "{path.resolve()}"', "").rstrip(". ")
+        cut = not _ends_a_line(path) if kind == "csv" else _ENDED.search(reason)
+        advice = "Is it cut off? Fetch it again" if cut else "Mend it, or fetch it again"
+        raise UserError(f"{path}: cannot be read: {reason}. {advice}") from None
+
+
+_ENDED = re.compile("unexpected end|end of file|too small", re.IGNORECASE)
+"""How DuckDB says that the end of a file is missing."""
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read() == b"\n"
 
 
 def as_parsed(connection: duckdb.DuckDBPyConnection, relation: str, parsed: Path, table: Table) -> bool:
@@ -235,11 +313,20 @@ def _readable(
     It reads the whole of the files, so that damage is theirs and not a query's.
     """
     empty = " and ".join(f'"{name}" is null' for name in table.columns if name != "filename")
-    [(unread,)] = connection.execute(f"select count(*) from ({relation}) where {empty}").fetchall()
-    if unread:
-        say(f"{path}: {unread:,} of its rows left out, which are no JSON objects with such keys")
-        return f"select * from ({relation}) where not ({empty})"
-    return relation
+    file = "filename" if "filename" in table.columns else quoted(path.name)
+    counts = connection.execute(
+        f"select {file}, count(*), count(*) filter ({empty}) as n from ({relation})"
+        " group by 1 having n > 0 order by 1"
+    ).fetchall()
+    for name, rows, unread in counts:
+        one = path.with_name(Path(name).name)
+        if unread == rows:
+            raise UserError(
+                f"{one}: cannot be read: none of its {rows:,} rows is a JSON object with such keys. "
+                "Is it the publisher's file of this name?"
+            )
+        say(f"{one}: {unread:,} of its rows left out, which are no JSON objects with such keys")
+    return f"select * from ({relation}) where not ({empty})" if counts else relation
 
 
 def _header(path: Path) -> list[str]:
@@ -247,6 +334,8 @@ def _header(path: Path) -> list[str]:
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
     names = next(csv.reader(io.StringIO(head)), [])
+    if any("\ufffd" in name for name in names):
+        _check_text(path)
     if not names:
         raise UserError(f"{path}: cannot be read: it is empty. Fetch it again")
     return [name.strip() for name in names]

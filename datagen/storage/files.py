@@ -152,3 +152,12 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     unfinished = path.with_suffix(".unfinished")
     pq.write_table(table, unfinished, compression="zstd", row_group_size=10_000)
     unfinished.rename(path)
+
+
+def read_shard(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Columns of a shard of a run. Raises UserError where it is not a whole Parquet file."""
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a whole Parquet file ({reason}). Build the run again") from None

@@ -49,3 +49,14 @@ def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
     unanswered = [{"instruction": "Name a fruit.", "input": "", "output": ""}]
     (tmp_path / "alpaca" / "alpaca_data_cleaned.json").write_text(json.dumps(unanswered), encoding="utf-8")
     assert printed("alpaca.fit", tmp_path).endswith(f"\n\n  {tmp_path} gives no row of it\n")
+
+
+def test_a_folder_in_the_wrong_case_is_no_source_and_told(tmp_path: Path) -> None:
+    (tmp_path / "Reviews").mkdir()
+    said = "(it has `Reviews`: did you mean `reviews`?)"
+    result = CliRunner().invoke(main, ["sources", "--check", str(tmp_path)])
+    assert f"is in it {said}. " in result.stderr
+    (tmp_path / "mmlu").mkdir()
+    result = CliRunner().invoke(main, ["sources", "--check", str(tmp_path)])
+    assert f"reviews  not there {said}. Put" in click.unstyle(result.stdout)
+    assert result.stdout.count("did you mean") == 1

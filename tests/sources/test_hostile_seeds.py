@@ -125,7 +125,7 @@ def _set(file: Path, column: str, new: Callable[[pa.Array], pa.Array]) -> None:
         (SOURCE_OF_QUERIES, without_column, "sources.csv: lacks the column source; it has query_id, other"),
         (EXAMPLES, other_types, f"{EXAMPLES}: query_id holds 'q0', which is no BIGINT"),
         (SOURCE_OF_QUERIES, other_ids, f"{SOURCE_OF_QUERIES}: query_id holds 'q7', which is no BIGINT"),
-        (SOURCE_OF_QUERIES, other_lines, f"{SOURCE_OF_QUERIES}: cannot be read: CSV Error on Line: 2"),
+        (SOURCE_OF_QUERIES, other_lines, f"{SOURCE_OF_QUERIES}: cannot be read: line 2: Expected Number"),
         (PRODUCTS, not_text("product_title"), PRODUCTS),
         (PRODUCTS, not_text("product_brand"), PRODUCTS),
         (EXAMPLES, not_text("query"), EXAMPLES),

@@ -70,7 +70,8 @@ def test_reviews_are_json_lines_of_any_number_of_categories(tmp_path: Path, name
     )
     found, told = rows(tmp_path, "reviews", query)
     assert found == [("Toys", None, "Wool", None), ("Toys", None, None, "Red")]
-    assert [f"{items}: 1 of its rows left out" in line for line in told] == [True]
+    assert [f"{items}: 1 of its rows left out" in line for line in told] == [False, True]
+    assert "no file meta_*.jsonl of category Books" in told[0]
 
 
 def test_some_files_may_still_be_packed(tmp_path: Path) -> None:
@@ -110,6 +111,17 @@ def test_a_category_without_a_file_is_named(tmp_path: Path) -> None:
         rows(tmp_path, "reviews", query, category=["Books"])
 
 
+def test_a_category_with_half_of_its_files_is_told(tmp_path: Path) -> None:
+    for name, row in (("Toys", REVIEW), ("Books", REVIEW), ("meta_Toys", ITEM), ("meta_Games", ITEM)):
+        put(tmp_path / "reviews" / f"{name}.jsonl", json.dumps({**row, "parent_asin": name}) + "\n")
+    _, told = rows(tmp_path, "reviews", "select 1")
+    assert [line.partition(", as")[0] for line in told] == [
+        "reviews.reviews: no file [A-Z]*.jsonl of category Games",
+        "reviews.items: no file meta_*.jsonl of category Books",
+    ]
+    assert rows(tmp_path, "reviews", "select 1", category=["Toys"])[1] == []
+
+
 def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
     whole = gzip.compress(
@@ -118,6 +130,78 @@ def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "reviews" / "meta_Toys.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"meta_Toys\.jsonl\.gz: cannot be read: .*GZIP"):
         rows(tmp_path, "reviews", "select 1")
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("alpaca/alpaca_data_cleaned.json", "ecinstruct/dataset.json", "m2/sessions_train.csv"),
+        *("mmlu/data/dev/law_dev.csv", "reviews/Toys.jsonl", "reviews/Toys.jsonl.gz"),
+    ],
+)
+def test_a_file_in_utf_16_is_named(tmp_path: Path, name: str, coding: str) -> None:
+    source = name.partition("/")[0]
+    for other in ("reviews/meta_Toys.jsonl", "m2/products_train.csv", "mmlu/data/test/law_test.csv"):
+        put(tmp_path / other, "id\n")
+    data = '[{"instruction": "Hi"}]\n'.encode(coding)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(UserError, match=r"^[^\0]*: not UTF-8: save it as UTF-8$") as error:
+        rows(tmp_path, source, "select 1")
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+
+
+HEAD = ",".join(SOURCES["m2"].TABLES["products"].columns)
+
+
+@pytest.mark.parametrize("place", ["title", "desc", "header"])
+def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path: Path, place: str) -> None:
+    put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
+    spoilt = {"title": "b,UK,Caf\xe9" + "," * 8, "desc": "b,UK,Hat" + "," * 8 + "Caf\xe9"}.get(place, "")
+    lines = [HEAD, *(f"a{number},UK,Hat" + "," * 8 for number in range(50)), spoilt]
+    if place == "header":
+        lines = [f"{HEAD},caf\xe9"]
+    (tmp_path / "m2/products_train.csv").write_bytes("".join(f"{line}\n" for line in lines).encode("latin-1"))
+    line = len(lines)
+    with pytest.raises(UserError, match=rf"products_train\.csv:{line}: not UTF-8: save it as UTF-8$"):
+        rows(tmp_path, "m2", "select 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("m2/products_train.csv", 'b,UK,"Hat" x,,,,,,,,\nc,UK,,,,,,,,,\n', "line 2: Value with unterminated"),
+        (
+            "m2/products_train.csv",
+            "b,UK,Hat\nc,UK,,,,,,,,,\n",
+            "line 2: Expected Number of Columns: 11 Found: 3",
+        ),
+        ("alpaca/alpaca_data_cleaned.json", "{}", "Expected top-level JSON array .* is '{'"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_of_an_end_that_is_there(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
+    put(tmp_path / name, (f"{HEAD}\n" if name.endswith(".csv") else "") + text)
+    with pytest.raises(
+        UserError, match=rf"{name}: cannot be read: {said}[^.]*\. Mend it, or fetch it again$"
+    ):
+        rows(tmp_path, name.partition("/")[0], "select 1")
+
+
+def test_a_file_without_one_readable_row_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\nnot json\n")
+    put(tmp_path / "reviews" / "Books.jsonl", "not json\n" * 3)
+    put(tmp_path / "reviews" / "meta_Toys.jsonl", json.dumps(ITEM) + "\n")
+    with pytest.raises(
+        UserError, match=r"/Books\.jsonl: cannot be read: none of its 3 rows is a JSON object"
+    ):
+        rows(tmp_path, "reviews", "select 1")
+    (tmp_path / "reviews" / "Books.jsonl").unlink()
+    _, told = rows(tmp_path, "reviews", "select 1")
+    assert [line for line in told if "1 of its rows left out" in line] == told
 
 
 def test_mmlu_has_no_header_and_no_nulls(tmp_path: Path) -> None:
@@ -169,7 +253,9 @@ def test_a_json_array_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
         tmp_path / "alpaca/alpaca_data_cleaned.json",
         '[{"instruction": "Hi", "input": "", "output": "Ho"}, {"inst',
     )
-    with pytest.raises(UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON"):
+    with pytest.raises(
+        UserError, match=r"alpaca_data_cleaned\.json: cannot be read: Malformed JSON.* Is it cut off"
+    ):
         rows(tmp_path, "alpaca", "select count(*) from alpaca.rows where output = 'x'")
 
 
@@ -187,9 +273,8 @@ def test_large_files_are_parsed_once(
 ) -> None:
     monkeypatch.setattr("datagen.sources.columns.LARGE", 1)
     put(tmp_path / "m2/sessions_train.csv", "prev_items,next_item,locale\n['a'],b,UK\n")
-    head = ",".join(SOURCES["m2"].TABLES["products"].columns)
     lines = "\n".join(line + "," * 8 for line in f"a,UK,One\nb,DE,Two\n{odd}".splitlines())
-    put(tmp_path / "m2/products_train.csv", f"{head}\n{lines}\n")
+    put(tmp_path / "m2/products_train.csv", f"{HEAD}\n{lines}\n")
     query = "select id, locale from m2.products"
     plain, told = rows(tmp_path, "m2", query)
     with duckdb.connect() as connection:

@@ -256,7 +256,8 @@ def test_the_hubs_files_of_mmlu_are_read_and_auxiliary_ones(tmp_path: Path) -> N
 
 def test_a_line_of_mmlu_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
     questions(tmp_path, law_dev="Is this a whole line?,a,b,c,d,A\nIs this cut off?,a,b\n")
-    with pytest.raises(UserError, match=r"law_dev\.csv: cannot be read: .*Line: 2.*Fetch it again"):
+    reason = r"line 2: Expected Number of Columns: 6 Found: 3\. Mend it"
+    with pytest.raises(UserError, match=rf"law_dev\.csv: cannot be read: {reason}"):
         asked(tmp_path, "mmlu", "select count(*) from mmlu.asked where text <> ''")
     questions(tmp_path, law_dev="Is this cut off?,a,b\n")
     with pytest.raises(UserError, match=r"law_dev\.csv: lacks the column answer"):
