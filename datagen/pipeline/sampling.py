@@ -30,7 +30,7 @@ SPARE_ROWS = 50
 """Spare rows, drawn since some will be rejected: a tenth of those asked for, and 50."""
 
 RESERVE_ROWS = 500
-"""Rows beside those, in case more are rejected or others of a mixture lack some: as many again, and 500."""
+"""Rows beside those, in case more are rejected or others of a mixture lack some: twice as many, and 500."""
 
 RESERVE_BATCH_ROWS = 1_024
 
@@ -124,7 +124,7 @@ def draw(
             with pa.ipc.new_file(file, first.schema, options=_PACKED) as writer:
                 written = _write(first.to_reader(BATCH_ROWS), writer)
                 for side in SIDES if reserve else ():
-                    rows_more = drawn[side] + wanted[side] + RESERVE_ROWS
+                    rows_more = drawn[side] + 2 * wanted[side] + RESERVE_ROWS
                     last, _ = _limit(places[side], rows_more)
                     between = f"side = '{side}' and place > {limits[side]} and place <= {last}"
                     more = connection.sql(f"select * from {_FOUND} where {between} order by place")
