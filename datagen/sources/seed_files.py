@@ -187,9 +187,9 @@ def scan(
                 f"expected are {_some([name for name in table.columns if name != 'filename'])}. "
                 "Is it the publisher's file of this name?"
             )
-        if kind == "csv":
+        if kind == "csv" and (len(paths) > 1 or not parsed):
             # DuckDB drops, in silence, the last row of one file of several where a quote in it has no end,
-            # and looks for bytes that are no text in those columns alone that a query reads.
+            # and looks for bytes that are no text in those columns alone that are read.
             for path in paths:
                 connection.execute(f"select count(columns(*)) from {_csv(connection, [path], table)[0]}")
             path = named
