@@ -143,6 +143,16 @@ def _check_text(path: Path) -> None:
             lines += part.count(b"\n")
 
 
+def _check_packed(path: Path) -> None:
+    """Raise UserError for a gzip file that is not whole: DuckDB reads as far as its damage, in silence."""
+    try:
+        with _opened(path) as file:
+            while file.read(_PACKED_BYTES):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: no whole GZIP file ({error}). Fetch it again") from None
+
+
 def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
@@ -152,6 +162,8 @@ _AS_IT_IS = "hive_partitioning = false, union_by_name = false"
 
 
 _HEADER_BYTES = 65_536
+
+_PACKED_BYTES = 2**20
 
 
 _NAMED = 10
@@ -175,6 +187,8 @@ def scan(
     """
     path, kind = paths[0], _kind(paths[0])
     try:
+        for packed in (path for path in paths if path.suffix == ".gz"):
+            _check_packed(packed)
         named = paths[0].with_name(f"{path.name} and {len(paths) - 1} more") if len(paths) > 1 else path
         path = named
         reader, has = _READERS[kind](connection, paths, table)

@@ -122,12 +122,19 @@ def test_a_category_with_half_of_its_files_is_told(tmp_path: Path) -> None:
     assert rows(tmp_path, "reviews", "select 1", category=["Toys"])[1] == []
 
 
-def test_a_cut_gzip_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "inside", "sum"])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps(REVIEW) + "\n")
     whole = gzip.compress(
         "\n".join(json.dumps({**ITEM, "parent_asin": str(n)}) for n in range(9999)).encode()
     )
-    (tmp_path / "reviews" / "meta_Toys.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    half = len(whole) // 2
+    damaged = {
+        "cut": whole[:half],
+        "inside": whole[:half] + bytes(64) + whole[half + 64 :],
+        "sum": whole[:-8] + bytes(4) + whole[-4:],
+    }
+    (tmp_path / "reviews" / "meta_Toys.jsonl.gz").write_bytes(damaged[damage])
     with pytest.raises(UserError, match=r"meta_Toys\.jsonl\.gz: cannot be read: .*GZIP"):
         rows(tmp_path, "reviews", "select 1")
 
