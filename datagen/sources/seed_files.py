@@ -185,12 +185,11 @@ def scan(
 
     Each check reads the files; with `parsed`, they are parsed once, into this Parquet file.
     """
-    path, kind = paths[0], _kind(paths[0])
+    kind, more = _kind(paths[0]), len(paths) - 1
+    path = all_of_them = paths[0].with_name(f"{paths[0].name} and {more} more") if more else paths[0]
     try:
-        for packed in (path for path in paths if path.suffix == ".gz"):
+        for packed in (one for one in paths if one.suffix == ".gz"):
             _check_packed(packed)
-        named = paths[0].with_name(f"{path.name} and {len(paths) - 1} more") if len(paths) > 1 else path
-        path = named
         reader, has = _READERS[kind](connection, paths, table)
         missing = [
             name for name in table.columns if name not in {*has, "filename"} and name not in table.optional
@@ -206,7 +205,7 @@ def scan(
             # and looks for bytes that are no text in those columns alone that are read.
             for path in paths:
                 connection.execute(f"select count(columns(*)) from {_csv(connection, [path], table)[0]}")
-            path = named
+            path = all_of_them
         if parsed:
             texts = ", ".join(f'"{name}"' for name in table.columns if name in {*has, "filename"})
             connection.execute(
@@ -228,7 +227,8 @@ def scan(
             for one in paths if kind != "parquet" else ():
                 _check_text(one)
         reason = first_line(error).replace(f' in file "{path.resolve()}"', "").rstrip(". ")
-        cut = not _ends_a_line(path) if kind == "csv" else _ENDED.search(reason)
+        those = [path] if path in paths else paths
+        cut = not all(map(_ends_a_line, those)) if kind == "csv" else _ENDED.search(reason)
         advice = "Is it cut off? Fetch it again" if cut else "Mend it, or fetch it again"
         raise UserError(f"{path}: cannot be read: {reason}. {advice}") from None
 

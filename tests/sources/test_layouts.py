@@ -312,3 +312,11 @@ def test_columns_of_large_files_are_kept_once(tmp_path: Path, monkeypatch: pytes
     put(tmp_path / "reviews" / "Toys.jsonl", json.dumps({**REVIEW, "rating": 2.0}))
     assert rows(tmp_path, "reviews", query, tmp_path / "columns")[0] == [(2.0,)]
     assert len(list((tmp_path / "columns").iterdir())) == len(kept)
+
+
+def test_what_fails_of_several_files_is_said_of_them_all(tmp_path: Path) -> None:
+    for name in ("law_dev.csv", "art_dev.csv"):
+        put(tmp_path / name, "Is this a whole line?,a,b,c,d,A\n")
+    paths, [(name, table)] = sorted(tmp_path.glob("*.csv")), SOURCES["mmlu"].TABLES.items()
+    with duckdb.connect() as connection, pytest.raises(UserError, match=r"art_dev\.csv and 1 more: cannot"):
+        seed_files.scan(connection, name, paths, table, print, tmp_path / "gone" / "parsed.parquet")
