@@ -14,14 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from datagen.console.progress import Progress
 from datagen.errors import UserError
 from datagen.schema import TaskType
 from datagen.shopbench.questions import TRACKS
-from datagen.storage.files import full_disk, read_json, writable, write_json
+from datagen.storage.files import full_disk, read_json, shard_batches, writable, write_json
 from datagen.storage.manifest import read_manifest, shard_files
 
 MARK = "export.json"
@@ -112,12 +109,9 @@ def _prepare(out: Path, mark: dict[str, str]) -> None:
 def _write(shard: Path, form: Callable[[Row], Row], path: Path) -> Iterator[int]:
     """Write one shard, and tell now and then how many rows are written."""
     unfinished, rows = path.with_suffix(".unfinished"), 0
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            for batch in pq.ParquetFile(shard).iter_batches(5_000):
-                file.writelines(json.dumps(form(row), ensure_ascii=False) + "\n" for row in batch.to_pylist())
-                rows += batch.num_rows
-                yield rows
-    except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise UserError(f"{shard}: not a whole Parquet file ({error}). Build the run again") from None
+    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+        for batch in shard_batches(shard, 5_000):
+            file.writelines(json.dumps(form(row), ensure_ascii=False) + "\n" for row in batch.to_pylist())
+            rows += batch.num_rows
+            yield rows
     unfinished.rename(path)

@@ -154,10 +154,23 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     unfinished.rename(path)
 
 
-def read_shard(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Columns of a shard of a run. Raises UserError where it is not a whole Parquet file."""
+@contextmanager
+def _whole_shard(path: Path) -> Iterator[None]:
+    """Raise UserError where a shard of a run, read in here, is not a whole Parquet file."""
     try:
-        return pq.read_table(path, columns=columns)
+        yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a whole Parquet file ({reason}). Build the run again") from None
+
+
+def read_shard(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Columns of a shard of a run. Raises UserError where it is not a whole Parquet file."""
+    with _whole_shard(path):
+        return pq.read_table(path, columns=columns)
+
+
+def shard_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    """A shard of a run, so many rows at a time. Raises UserError where it is not a whole Parquet file."""
+    with _whole_shard(path):
+        yield from pq.ParquetFile(path).iter_batches(rows)
